@@ -1,0 +1,137 @@
+"""Peers that see the same patches, and the losses that tie them together.
+
+Axes: P peers, N images, E logits of one peer, C channels, h w low and H W high resolution.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss
+from torch import Tensor
+
+from fastsr.config import TrainConfig, mixing_matrix, temperatures
+from fastsr.losses import PixelContent, content_loss
+from fastsr.peer import Peer
+from fastsr.precision import Precision
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What one forward pass of all peers leaves for the losses."""
+
+    sr: list[Tensor]
+    """Generated images `[N, C, H, W]` of each peer, attached to its generator."""
+    sr_leaf: list[Tensor]
+    """The same images, detached: what D saw. Gradients with regard to them flow on into `sr`."""
+    z_real: list[Tensor]
+    """Logits `[E]` of each D on real images."""
+    z_fake: list[Tensor]
+    """Logits `[E]` of each D on its own generator's images."""
+    content_P: Tensor
+    """Unweighted content loss of each peer."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Gradients of the losses with regard to logits and images: where backward begins, in each peer."""
+
+    real_PE: Tensor
+    """dL_D / dz_real."""
+    fake_PE: Tensor
+    """dL_D / dz_fake."""
+    adversarial_PE: Tensor
+    """dL_G / dz_fake, weighted."""
+    content: list[Tensor]
+    """d content / d sr `[N, C, H, W]` of each peer, weighted."""
+
+
+class Cohort:
+    """P peers, the mixing matrix and the weights of their losses, all on one device.
+
+    Everything that a step reads is a device tensor, so that a step never waits for the host.
+    """
+
+    def __init__(self, config: TrainConfig, device: torch.device, precision: Precision) -> None:
+        def scalar(value: float) -> Tensor:
+            return torch.tensor(value, dtype=torch.float32, device=device)
+
+        self.config, self.device, self.precision = config, device, precision
+        self.lr = scalar(config.optim.lr)
+        self.peers = [Peer(config, k, device, precision, self.lr) for k in range(config.cohort.peers)]
+        self.content = content_loss(config.loss.content, config.loss.vgg)
+        self.layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
+        self.content.to(device=device, memory_format=self.layout)  # pyright: ignore[reportCallIssue]
+        self.pixel = PixelContent()
+        self.mixing_PP = torch.tensor(mixing_matrix(config.cohort), dtype=torch.float32, device=device)
+        self.temperature_P = torch.tensor(temperatures(config.cohort), dtype=torch.float32, device=device)
+        self.kl_weight_P = scalar(config.cohort.kl_weight).repeat(len(self.peers))
+        self.content_weight, self.adversarial_weight = scalar(config.loss.content_weight), scalar(config.loss.adversarial_weight)
+        self.base_lr, self.lr_gamma = scalar(config.optim.lr), scalar(config.optim.lr_gamma)
+        self.lr_milestones = torch.tensor(config.optim.lr_milestones, dtype=torch.int64, device=device)
+        self.step_count = torch.zeros((), dtype=torch.int64, device=device)
+        """Steps done, pre-training included; also the counter that patches are drawn by."""
+
+    def advance(self) -> None:
+        """Counts one step and sets the learning rate of the next."""
+        self.step_count += 1
+        self.schedule()
+
+    def schedule(self) -> None:
+        passed = (self.step_count >= self.lr_milestones).sum()
+        self.lr.copy_(self.base_lr * self.lr_gamma**passed)
+
+    def forward(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[Forward, list[Tensor]]:
+        """Runs every peer once. Returns what the losses need, and each peer's content gradient (unscaled, unweighted).
+
+        The content loss goes backward to the image at once, so that only one peer's VGG activations live at a time.
+        """
+        with self.precision.autocast(self.device):
+            target = self.content.target(hr_NCHW)
+        sr, sr_leaf, z_real, z_fake, content, content_gradient = [], [], [], [], [], []
+        for peer in self.peers:
+            with self.precision.autocast(self.device):
+                sr.append(peer.generator(lr_NChw))
+                sr_leaf.append(sr[-1].detach().requires_grad_())
+                z_real.append(peer.discriminator(hr_NCHW))
+                z_fake.append(peer.discriminator(sr_leaf[-1]))
+                value = self.content(sr_leaf[-1], target)
+            (gradient,) = torch.autograd.grad(peer.g_scaler.scale(value), sr_leaf[-1])
+            content.append(value.detach())
+            content_gradient.append(gradient)
+        return Forward(sr, sr_leaf, z_real, z_fake, torch.stack(content)), content_gradient
+
+    def losses(self, forward: Forward) -> CohortLoss:
+        """Every loss on logits, with gradients: eqs. 1 to 3 for all peers."""
+        z_real_PE, z_fake_PE = torch.stack(forward.z_real).detach(), torch.stack(forward.z_fake).detach()
+        return cohort_loss(z_real_PE, z_fake_PE, self.mixing_PP, self.temperature_P, self.kl_weight_P)
+
+    def seeds(self, loss: CohortLoss, content_gradient: list[Tensor]) -> Seeds:
+        return Seeds(
+            real_PE=loss.grad_real_PE,
+            fake_PE=loss.grad_fake_PE,
+            adversarial_PE=self.adversarial_weight * loss.grad_adversarial_PE,
+            content=[self.content_weight * gradient for gradient in content_gradient],
+        )
+
+    def backward(self, forward: Forward, seeds: Seeds) -> None:
+        """Leaves gradients, scaled by each scaler, in `.grad` of generators and discriminators.
+
+        One forward pass of D(sr) serves both losses: L_D goes to D's weights and not to the image, L_G to the image
+        and not to D's weights.
+        """
+        for k, peer in enumerate(self.peers):
+            torch.autograd.backward(
+                [forward.z_real[k], forward.z_fake[k]],
+                [peer.d_scaler.scale(seeds.real_PE[k]), peer.d_scaler.scale(seeds.fake_PE[k])],
+                inputs=list(peer.discriminator.parameters()),
+                retain_graph=True,
+            )
+            adversarial = peer.g_scaler.scale(seeds.adversarial_PE[k])
+            (gradient,) = torch.autograd.grad(forward.z_fake[k], forward.sr_leaf[k], adversarial)
+            forward.sr[k].backward(gradient + seeds.content[k])
+
+    def compile(self) -> None:
+        """Compiles every network in place. The first step then takes longer."""
+        self.content.compile_blocks()
+        for peer in self.peers:
+            peer.compile()

@@ -1,0 +1,317 @@
+"""Every setting of a training run: what it means, its unit, and when it has no effect."""
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast, get_type_hints
+
+import tyro
+
+from fastsr.errors import UserError
+
+Variant = Literal["independent", "ml", "ml-star"]
+MixingName = Literal["variant", "independent", "mutual", "ring", "star", "pairs"]
+SCALES = (2, 3, 4, 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesConfig:
+    """Images: what is trained on, and how patches are drawn from it."""
+
+    data: tuple[Path, ...] = ()
+    """Folders of high-resolution training images, searched recursively. None: scikit-image's sample photos, as a demo."""
+    val: tuple[Path, ...] = ()
+    """Folders of high-resolution images to validate on. None: no validation (the demo keeps two photos for it)."""
+    cache: Path | None = None
+    """Folder for packed pixels, as large as the decoded images. Default: ~/.cache/fastsr."""
+    skip_bad: bool = False
+    """Leave out images that are unreadable or smaller than a patch, and list them, instead of stopping."""
+    batch: int = 16
+    """Patches per step; all peers see the same ones."""
+    patch: int = 96
+    """Side of a high-resolution patch in pixels, a multiple of the scale, at least 16."""
+    border: Literal["replicate", "mirror"] = "replicate"
+    """What bicubic downscaling sees beyond an image: older (replicate) or newer (mirror) MATLAB releases."""
+    probability: Literal["uniform", "area"] = "uniform"
+    """Draw every image alike, or large images more often, in proportion to their area."""
+    augment: bool = True
+    """Turn and mirror patches in 8 ways."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Networks of each peer."""
+
+    scale: Literal[2, 3, 4, 8] = 4
+    """Upscaling factor."""
+    blocks: int = 32
+    """Residual blocks of the generator."""
+    filters: int = 64
+    """Channels of the generator."""
+    discriminator_filters: int = 64
+    """Channels of the discriminator's first convolution; its last has eight times as many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CohortConfig:
+    """Who learns from whom."""
+
+    peers: int = 2
+    """SRGANs trained together on the same patches."""
+    variant: Variant = "ml"
+    """independent: no distillation. ml: discriminators teach each other. ml-star: by softened probabilities."""
+    temperature: tuple[float, ...] = ()
+    """Softening temperature T, one for all peers or one each. Default: 1 for ml, 4 for ml-star. No effect without
+    distillation."""
+    mixing: MixingName = "variant"
+    """Who teaches whom: by the variant, all others (mutual), the previous peer (ring), peer 0 (star), or one's
+    neighbour in pairs. A matrix of your own goes into a TOML file as mixing_matrix."""
+    mixing_matrix: Annotated[tuple[tuple[float, ...], ...], tyro.conf.Suppress] = ()
+    """M[k][j]: the weight of peer j's teaching in the loss of peer k; diagonal 0. Overrides `mixing`; TOML only."""
+    kl_weight: float = 1.0
+    """Weight lambda of the KL divergence in each discriminator's loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """The generators' loss."""
+
+    content: Literal["vgg54", "vgg22", "random-vgg", "pixel"] = "vgg54"
+    """Content loss: VGG19 features conv5_4 or conv2_2, the same network with random weights, or pixels."""
+    vgg: Path | None = None
+    """File with torchvision's VGG19 weights. Default: downloaded once. No effect for random-vgg and pixel."""
+    content_weight: float = 1.0
+    """Weight of the content loss."""
+    adversarial_weight: float = 1e-3
+    """Weight of the adversarial loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """How long, and how fast, to learn."""
+
+    steps: int = 50_000
+    """Adversarial training steps."""
+    pretrain_steps: int = 0
+    """Steps of SRResNet pre-training before them: generators alone, mean squared error of pixels."""
+    lr: float = 1e-4
+    """Learning rate of Adam, for generators and discriminators."""
+    lr_milestones: tuple[int, ...] = ()
+    """Steps (pre-training included) at which the learning rate is multiplied by lr_gamma. None: constant."""
+    lr_gamma: float = 0.1
+    """Factor at each milestone. No effect without milestones."""
+    ema: float = 0.999
+    """Decay per step of the averaged generator, which is the one evaluated. Lower at first: min(ema, (1+t)/(10+t))."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineConfig:
+    """Where and how to compute."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, or cuda:N."""
+    amp: bool = False
+    """Mixed precision: bf16, or fp16 with loss scaling on GPUs without it. On a CPU without bf16 units: fp32."""
+    compile: bool = False
+    """Compile the networks with torch.compile, block by block."""
+    channels_last: bool = True
+    """Keep channels innermost in memory, which convolutions prefer."""
+    seed: int = 0
+    """Seed of initial weights and of patches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """What a run writes, and how often (in steps)."""
+
+    out: Path | None = None
+    """Folder of the run. Default: runs/RECIPE-xSCALE, numbered where that exists."""
+    resume: bool = False
+    """Continue the run in --out (default: the latest in runs/) exactly where its last checkpoint was saved."""
+    log_every: int = 50
+    """Steps averaged into one row of metrics."""
+    save_every: int = 1000
+    """Steps between checkpoints."""
+    val_every: int = 1000
+    """Steps between validations, each with a picture."""
+    keep: int = 3
+    """Checkpoints to keep; older ones are deleted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Train a cohort of SRGANs that see the same patches and may teach each other."""
+
+    recipe: Annotated[str, tyro.conf.Suppress] = "paper"
+    images: ImagesConfig = field(default_factory=ImagesConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    cohort: CohortConfig = field(default_factory=CohortConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    machine: MachineConfig = field(default_factory=MachineConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+
+    @property
+    def total_steps(self) -> int:
+        return self.optim.pretrain_steps + self.optim.steps
+
+    def check(self) -> "TrainConfig":
+        """Returns itself, or raises UserError naming the setting, its value and the remedy."""
+        images, model, cohort, loss, optim, output = (
+            self.images, self.model, self.cohort, self.loss, self.optim, self.output
+        )  # fmt: skip
+        for name, value, least in (
+            ("batch", images.batch, 2),  # BN has no variance over a single value
+            ("patch", images.patch, 16),
+            ("blocks", model.blocks, 1),
+            ("filters", model.filters, 1),
+            ("discriminator_filters", model.discriminator_filters, 1),
+            ("peers", cohort.peers, 1),
+            ("kl_weight", cohort.kl_weight, 0),
+            ("content_weight", loss.content_weight, 0),
+            ("adversarial_weight", loss.adversarial_weight, 0),
+            ("steps", optim.steps, 0),
+            ("pretrain_steps", optim.pretrain_steps, 0),
+            ("log_every", output.log_every, 1),
+            ("save_every", output.save_every, 1),
+            ("val_every", output.val_every, 1),
+            ("keep", output.keep, 1),
+        ):
+            require(value >= least, name, value, f"use {least} or more")
+        require(model.scale in SCALES, "scale", model.scale, "use 2, 3, 4 or 8")
+        require(
+            images.patch % model.scale == 0,
+            "patch",
+            images.patch,
+            f"use a multiple of the scale, such as {max(images.patch // model.scale, 1) * model.scale}",
+        )
+        require(0 < optim.lr < 1, "lr", optim.lr, "use a number between 0 and 1, such as 1e-4")
+        require(0 <= optim.ema < 1, "ema", optim.ema, "use a number from 0 to below 1, such as 0.999")
+        require(0 < optim.lr_gamma <= 1, "lr_gamma", optim.lr_gamma, "use a number above 0, at most 1")
+        require(self.total_steps > 0, "steps", optim.steps, "train for at least one step")
+        require(0 <= self.machine.seed < 2**63, "seed", self.machine.seed, "use 0 or more, below 2^63")
+        mixing_matrix(cohort)
+        temperatures(cohort)
+        return self
+
+
+def require(holds: bool, name: str, value: object, remedy: str) -> None:
+    if not holds:
+        raise UserError(f"--{name.replace('_', '-')} {value} cannot be used; {remedy}")
+
+
+def mixing_matrix(cohort: CohortConfig) -> list[list[float]]:
+    """M `[peers, peers]` of a checked configuration: row k says who teaches peer k. Raises UserError if none fits."""
+    peers = cohort.peers
+    if cohort.mixing_matrix:
+        return checked_matrix(cohort.mixing_matrix, peers)
+    name = cohort.mixing
+    if name == "variant":
+        name = "independent" if cohort.variant == "independent" else "mutual"
+    elif cohort.variant == "independent" and name != "independent":
+        raise UserError(f"--mixing {name} contradicts --variant independent; use --variant ml or ml-star")
+    if name == "pairs" and peers % 2:
+        raise UserError(f"--mixing pairs needs an even number of peers, not --peers {peers}; use {peers + 1}")
+    teachers = {
+        "independent": lambda k: (),
+        "mutual": lambda k: tuple(j for j in range(peers) if j != k),
+        "ring": lambda k: ((k - 1) % peers,) if peers > 1 else (),
+        "star": lambda k: (0,) if k else (),
+        "pairs": lambda k: (k ^ 1,),
+    }[name]
+    return [[1 / len(teachers(k)) if j in teachers(k) else 0.0 for j in range(peers)] for k in range(peers)]
+
+
+def checked_matrix(matrix: tuple[tuple[float, ...], ...], peers: int) -> list[list[float]]:
+    if len(matrix) != peers or any(len(row) != peers for row in matrix):
+        raise UserError(f"mixing_matrix must have {peers} rows of {peers} numbers (one per peer); change it or --peers")
+    for k, row in enumerate(matrix):
+        for j, weight in enumerate(row):
+            if not 0 <= weight < float("inf"):
+                raise UserError(f"mixing_matrix[{k}][{j}] is {weight}; weights are 0 or more")
+        if row[k] != 0:
+            raise UserError(f"mixing_matrix[{k}][{k}] is {row[k]}; no peer teaches itself, so the diagonal is 0")
+    return [list(row) for row in matrix]
+
+
+def temperatures(cohort: CohortConfig) -> list[float]:
+    """T of each peer of a checked configuration. Raises UserError."""
+    values = cohort.temperature or ((4.0,) if cohort.variant == "ml-star" else (1.0,))
+    if len(values) not in (1, cohort.peers):
+        raise UserError(f"--temperature has {len(values)} values; give one for all, or one for each of {cohort.peers} peers")
+    for value in values:
+        require(0 < value < float("inf"), "temperature", value, "use a number above 0")
+    if cohort.variant == "ml" and not cohort.mixing_matrix and any(value != 1 for value in values):
+        raise UserError(f"--temperature {values[0]} softens; --variant ml has none. Use --variant ml-star")
+    return list(values) * (cohort.peers if len(values) == 1 else 1)
+
+
+def to_toml(config: TrainConfig) -> str:
+    """The whole configuration as TOML, one section per group; unset (None) fields are left out."""
+    lines = [f"recipe = {json.dumps(config.recipe)}"]
+    for name, group in asdict(config).items():
+        if isinstance(group, dict):
+            lines += ["", f"[{name}]"]
+            settings = cast("dict[str, Any]", group)
+            lines += [f"{key} = {toml_value(value)}" for key, value in settings.items() if value is not None]
+    return "\n".join(lines) + "\n"
+
+
+def toml_value(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(toml_value(item) for item in cast("list[Any]", value)) + "]"
+    if isinstance(value, Path):
+        return json.dumps(str(value))
+    return json.dumps(value)
+
+
+def from_toml(file: Path, base: TrainConfig) -> TrainConfig:
+    """`base` with the settings of a TOML file, in the sections of `TrainConfig`.
+
+    Raises UserError for a missing or malformed file, an unknown section or key, and a value of another type.
+    """
+    try:
+        content = tomllib.loads(file.read_text())
+    except FileNotFoundError:
+        raise UserError(f"--config {file} does not exist") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"--config {file} cannot be read: {error}") from None
+    groups = {f.name: getattr(base, f.name) for f in fields(base) if is_dataclass(getattr(base, f.name))}
+    recipe = content.pop("recipe", base.recipe)
+    for section, settings in content.items():
+        if section not in groups or not isinstance(settings, dict):
+            home = [name for name, group in groups.items() if section in {f.name for f in fields(group)}]
+            hint = f"it belongs in [{home[0]}]" if home else f"sections are {', '.join(f'[{name}]' for name in groups)}"
+            raise UserError(f"{file}: unknown section or key '{section}'; {hint}")
+        groups[section] = updated(groups[section], cast("dict[str, Any]", settings), f"{file}: [{section}]")
+    return replace(base, recipe=recipe, **groups)
+
+
+def updated(group: Any, settings: dict[str, Any], where: str) -> Any:
+    hints = get_type_hints(type(group))
+    unknown = [key for key in settings if key not in hints]
+    if unknown:
+        raise UserError(f"{where} has no setting '{unknown[0]}'; it has {', '.join(hints)}")
+    return replace(group, **{key: coerced(value, hints[key], f"{where} {key}") for key, value in settings.items()})
+
+
+def coerced(value: Any, hint: Any, where: str) -> Any:
+    """A TOML value as the type of its field."""
+    options = getattr(hint, "__args__", ())
+    origin = getattr(hint, "__origin__", None)
+    if origin is Literal:
+        if value in options and not isinstance(value, bool):
+            return value
+        raise UserError(f"{where} = {toml_value(value)} cannot be used; use one of {', '.join(map(str, options))}")
+    if origin is tuple and isinstance(value, list):
+        return tuple(coerced(item, options[0], where) for item in cast("list[Any]", value))
+    if type(None) in options:
+        hint = next(option for option in options if option is not type(None))
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    raise UserError(f"{where} = {toml_value(value)} is not a {getattr(hint, '__name__', 'list')}")

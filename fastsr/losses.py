@@ -1,0 +1,62 @@
+"""Content losses: how far a generated image is from the real one. The losses on logits are `fastsr_kernels.cohort_loss`.
+
+Axes: N images, C channels, H W high resolution.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from fastsr.models.vgg import VGG19Features
+
+ContentName = Literal["vgg54", "vgg22", "random-vgg", "pixel"]
+FEATURE_SCALE = 1 / 12.75
+
+
+class PixelContent(nn.Module):
+    """Mean squared error of pixels in [0, 1]. `forward(sr, target(hr))` is a scalar; hr serves all peers."""
+
+    def target(self, hr_NCHW: Tensor) -> Tensor:
+        return hr_NCHW
+
+    def forward(self, sr_NCHW: Tensor, target: Tensor) -> Tensor:
+        return mse_loss(sr_NCHW, target)
+
+    def compile_blocks(self) -> None:
+        """Nothing here gains from compilation."""
+
+
+class FeatureContent(nn.Module):
+    """Mean squared error of VGG19 features scaled by 1/12.75, in fp32. The features of hr are computed once.
+
+    Source: SRGAN, section 2.2.1; 1/12.75 is its rescaling of the feature maps.
+    """
+
+    def __init__(self, vgg: VGG19Features) -> None:
+        super().__init__()
+        self.vgg = vgg.eval()
+
+    @torch.no_grad()
+    def target(self, hr_NCHW: Tensor) -> Tensor:
+        return self.vgg(hr_NCHW)
+
+    def forward(self, sr_NCHW: Tensor, target: Tensor) -> Tensor:
+        return mse_loss(self.vgg(sr_NCHW).float() * FEATURE_SCALE, target.float() * FEATURE_SCALE)
+
+    def compile_blocks(self) -> None:
+        self.vgg.features.compile(fullgraph=True, dynamic=False)
+
+
+def content_loss(name: ContentName, vgg: Path | None = None) -> PixelContent | FeatureContent:
+    """The content loss of that name: `vgg54` and `vgg22` need ImageNet weights (from `vgg`, or the network).
+
+    Raises UserError where those cannot be had.
+    """
+    if name == "pixel":
+        return PixelContent()
+    if name == "random-vgg":
+        return FeatureContent(VGG19Features("conv5_4").randomise())
+    return FeatureContent(VGG19Features("conv2_2" if name == "vgg22" else "conv5_4").load(vgg))

@@ -1,0 +1,76 @@
+"""SRResNet, the generator of SRGAN."""
+
+from torch import Tensor, nn
+
+from fastsr.errors import UserError
+
+UPSAMPLING_STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
+
+
+class ResidualBlock(nn.Module):
+    """conv - BN - PReLU - conv - BN, added to the input. `[N, filters, h, w]` to the same shape."""
+
+    def __init__(self, filters: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(filters)
+        self.activation = nn.PReLU(filters)
+        self.conv2 = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(filters)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm2(self.conv2(self.activation(self.norm1(self.conv1(x)))))
+
+
+class Upsampler(nn.Module):
+    """conv - pixel shuffle - PReLU: `[N, filters, h, w]` to `[N, filters, factor*h, factor*w]`."""
+
+    def __init__(self, filters: int, factor: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(filters, filters * factor**2, 3, padding=1)
+        self.shuffle = nn.PixelShuffle(factor)
+        self.activation = nn.PReLU(filters)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.shuffle(self.conv(x)))
+
+
+class SRResNet(nn.Module):
+    """SRGAN's generator: 9x9 head, residual blocks, a long skip, pixel-shuffle upsampling, 9x9 tail.
+
+    Takes `[N, 3, h, w]` in [0, 1] and returns `[N, 3, scale*h, scale*w]` in (0, 1): the tail's tanh is mapped there.
+
+    Args:
+        scale: 2, 3, 4 or 8. blocks: residual blocks (32 in the paper). filters: channels (64).
+    Raises:
+        UserError: for another scale.
+    Source: Ledig et al., "Photo-realistic single image super-resolution using a GAN", CVPR 2017.
+    """
+
+    def __init__(self, scale: int, blocks: int = 32, filters: int = 64) -> None:
+        super().__init__()
+        if scale not in UPSAMPLING_STAGES:
+            raise UserError(f"--scale {scale} is not supported; use one of {', '.join(map(str, UPSAMPLING_STAGES))}")
+        self.scale, self.block_count, self.filters = scale, blocks, filters
+        self.input_conv = nn.Conv2d(3, filters, 9, padding=4)
+        self.input_activation = nn.PReLU(filters)
+        self.blocks = nn.ModuleList(ResidualBlock(filters) for _ in range(blocks))
+        self.trunk_conv = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
+        self.trunk_norm = nn.BatchNorm2d(filters)
+        self.upsamplers = nn.ModuleList(Upsampler(filters, factor) for factor in UPSAMPLING_STAGES[scale])
+        self.output_conv = nn.Conv2d(filters, 3, 9, padding=4)
+
+    def forward(self, lr_NChw: Tensor) -> Tensor:
+        shallow = self.input_activation(self.input_conv(lr_NChw))
+        x = shallow
+        for block in self.blocks:
+            x = block(x)
+        x = shallow + self.trunk_norm(self.trunk_conv(x))
+        for upsampler in self.upsamplers:
+            x = upsampler(x)
+        return (self.output_conv(x).float().tanh() + 1) / 2
+
+    def compile_blocks(self) -> None:
+        """Compiles in place, block by block: 32 equal blocks cost one compilation, and state-dict keys stay clean."""
+        for block in (*self.blocks, *self.upsamplers):
+            block.compile(fullgraph=True, dynamic=False)

@@ -1,0 +1,84 @@
+"""One SRGAN of a cohort: its networks, their optimisers, and the average of its generator."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from fastsr.config import TrainConfig
+from fastsr.models import Discriminator, SRResNet
+from fastsr.precision import Precision
+
+BETAS = (0.9, 0.999)
+
+
+class Peer:
+    """A generator, a discriminator, one optimiser and one loss scaler each, and the EMA of the generator.
+
+    Args:
+        index: which peer of the cohort; it enters the seed of the initial weights.
+        lr: fp32 scalar on the device, shared by all optimisers and changed in place by the step.
+    """
+
+    def __init__(self, config: TrainConfig, index: int, device: torch.device, precision: Precision, lr: Tensor) -> None:
+        model = config.model
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.machine.seed * 1000 + index)
+            self.generator = SRResNet(model.scale, model.blocks, model.filters)
+            self.discriminator = Discriminator(config.images.patch, model.discriminator_filters)
+        self.ema = copy.deepcopy(self.generator).requires_grad_(False).eval()
+        layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
+        for network in self.networks.values():
+            # torch's overloads of Module.to leave out memory_format
+            network.to(device=device, memory_format=layout)  # pyright: ignore[reportCallIssue]
+        self.g_optimizer, self.d_optimizer = (adam(n, lr) for n in (self.generator, self.discriminator))
+        self.g_scaler, self.d_scaler = precision.scaler(device), precision.scaler(device)
+        self.ema_decay = config.optim.ema
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator, "ema": self.ema}
+
+    @property
+    def optimizers(self) -> dict[str, torch.optim.Adam]:
+        return {"generator": self.g_optimizer, "discriminator": self.d_optimizer}
+
+    @property
+    def scalers(self) -> dict[str, torch.amp.GradScaler]:
+        return {"generator": self.g_scaler, "discriminator": self.d_scaler}
+
+    def update_generator(self, step: Tensor) -> None:
+        """One optimiser step on the gradients at hand, then the average follows. `step` counts from 0."""
+        self.g_scaler.step(self.g_optimizer)
+        self.g_scaler.update()
+        self.g_optimizer.zero_grad(set_to_none=True)
+        self.update_ema(step)
+
+    def update_discriminator(self) -> None:
+        self.d_scaler.step(self.d_optimizer)
+        self.d_scaler.update()
+        self.d_optimizer.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def update_ema(self, step: Tensor) -> None:
+        """ema += (1 - decay) * (generator - ema), with decay = min(ema, (1+t)/(10+t)); buffers are copied.
+
+        Copying BN's running statistics, which are averages already, keeps the EMA usable from the first step.
+        """
+        share = 1 - ((1 + step) / (10 + step)).clamp(max=self.ema_decay).float()
+        averages, sources = list(self.ema.parameters()), list(self.generator.parameters())
+        differences = torch._foreach_sub(sources, averages)  # pyright: ignore[reportPrivateUsage]
+        torch._foreach_mul_(differences, share)  # pyright: ignore[reportPrivateUsage]
+        torch._foreach_add_(averages, differences)  # pyright: ignore[reportPrivateUsage]
+        for average, source in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
+            average.copy_(source)
+
+    def compile(self) -> None:
+        """Compiles the trained networks in place; the EMA, run on images of any size, stays eager."""
+        self.generator.compile_blocks()
+        self.discriminator.compile_blocks()
+
+
+def adam(network: nn.Module, lr: Tensor) -> torch.optim.Adam:
+    # capturable keeps the step count on the device; fused updates all parameters in one kernel
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=BETAS, fused=True, capturable=True)

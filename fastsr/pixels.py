@@ -1,0 +1,259 @@
+"""Every training image as one flat uint8 buffer, packed once and mapped ever after.
+
+Axes: I images, B bytes.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from fastsr.errors import UserError
+from fastsr.images import read_rgb8
+
+FORMAT = 1  # counted up whenever the decoding rule or the layout of a pack changes
+STALE_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelStore:
+    """Images as one flat buffer of RGB rows, and where each begins.
+
+    Pixels live in device memory, in pinned host memory or in a mapped file; the tables are on `pixels.device`.
+    """
+
+    pixels: Tensor
+    """uint8 `[B]`: the images one after the other, each `[height, width, 3]`."""
+    start_I: Tensor
+    """int64: first pixel (not byte) of each image."""
+    height_I: Tensor
+    """int64, in pixels."""
+    width_I: Tensor
+    """int64, in pixels."""
+    names: tuple[str, ...]
+    """Where each image came from, for messages."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixels.device
+
+    @property
+    def nbytes(self) -> int:
+        return self.pixels.numel()
+
+    def image(self, index: int) -> Tensor:
+        """One image as uint8 `[height, width, 3]`, a view."""
+        start, height, width = (int(t[index]) for t in (self.start_I, self.height_I, self.width_I))
+        return self.pixels[3 * start : 3 * (start + height * width)].view(height, width, 3)
+
+    def to(self, device: torch.device) -> "PixelStore":
+        tables = {name: getattr(self, name).to(device) for name in ("start_I", "height_I", "width_I")}
+        return replace(self, pixels=self.pixels.to(device), **tables)
+
+    def pin(self) -> "PixelStore":
+        """A copy in page-locked host memory, which a GPU can read directly."""
+        return replace(self, pixels=self.pixels.pin_memory())
+
+    def only(self, keep_I: Tensor) -> "PixelStore":
+        """The images where `keep_I` (bool) is true, on the same pixels."""
+        names = tuple(name for name, keep in zip(self.names, keep_I.tolist(), strict=True) if keep)
+        tables = {name: getattr(self, name)[keep_I] for name in ("start_I", "height_I", "width_I")}
+        return replace(self, names=names, **tables)
+
+    @staticmethod
+    def from_images(images: list[NDArray[np.uint8]], names: tuple[str, ...] | None = None) -> "PixelStore":
+        """A store in memory, of `[height, width, 3]` uint8 arrays."""
+        sizes = [image.shape[:2] for image in images]
+        pixels = torch.from_numpy(np.concatenate([image.reshape(-1) for image in images]))
+        return store_of(pixels, sizes, names or tuple(f"image {k}" for k in range(len(images))))
+
+
+def store_of(pixels: Tensor, sizes: list[tuple[int, ...]], names: tuple[str, ...]) -> PixelStore:
+    height_I, width_I = torch.tensor(sizes, dtype=torch.int64).reshape(-1, 2).unbind(1)
+    area_I = height_I * width_I
+    return PixelStore(
+        pixels=pixels, start_I=area_I.cumsum(0) - area_I, height_I=height_I, width_I=width_I, names=names
+    )
+
+
+def default_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastsr"
+
+
+def pack_images(
+    paths: list[Path],
+    *,
+    minimum_side: int,
+    skip_bad: bool = False,
+    cache: Path | None = None,
+    tell: Callable[[str], None] = print,
+    track: Callable[[Iterator[Any], int], Iterator[Any]] = lambda items, total: items,
+) -> PixelStore:
+    """Decodes images into a pack on disk, or reuses the pack made of the same unchanged files, and maps it.
+
+    Args:
+        paths: image files. minimum_side: in pixels; smaller images cannot hold a patch.
+        skip_bad: leave unreadable and small images out, listed through `tell`, instead of raising.
+        cache: folder of packs, `~/.cache/fastsr` by default. track: wraps the decoded images for a progress bar.
+    Raises:
+        UserError: one error that lists every unreadable and small file; or the disk is full.
+    """
+    folder = (cache or default_cache()) / "packs" / pack_key(paths)
+    if not (folder / "index.json").exists():
+        write_pack(folder, paths, track)
+    store, unreadable = open_pack(folder)
+    small_I = torch.minimum(store.height_I, store.width_I) < minimum_side
+    bad = [f"{path}: {reason}" for path, reason in unreadable]
+    bad += [
+        f"{name}: is {width}x{height}, smaller than the {minimum_side} pixels that a patch needs"
+        for name, height, width in zip(store.names, store.height_I.tolist(), store.width_I.tolist(), strict=True)
+        if min(height, width) < minimum_side
+    ]
+    if bad and not skip_bad:
+        raise UserError(f"{len(bad)} of {len(paths)} images cannot be used; mend them or pass --skip-bad:\n  " + "\n  ".join(bad))
+    if bad:
+        tell(f"{len(bad)} of {len(paths)} images left out:\n  " + "\n  ".join(bad))
+    if len(bad) == len(paths):
+        raise UserError("no image is left to train on; give another folder or a smaller --patch")
+    return store.only(~small_I)
+
+
+def pack_key(paths: list[Path]) -> str:
+    """Names a pack by its files' paths, sizes and modification times."""
+    digest = hashlib.sha256(str(FORMAT).encode())
+    for path in paths:
+        try:
+            stat = path.stat()
+            digest.update(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+        except OSError:
+            digest.update(f"{path}\0unreadable\0".encode())
+    return digest.hexdigest()[:20]
+
+
+def write_pack(folder: Path, paths: list[Path], track: Callable[[Iterator[Any], int], Iterator[Any]]) -> None:
+    """Streams decoded images to `pixels.bin` beside `index.json`, under a temporary name until complete."""
+    temporary: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(folder.parent)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".packing-"))
+        index: dict[str, list[Any]] = {"sizes": [], "names": [], "unreadable": []}
+        with (temporary / "pixels.bin").open("wb") as out:
+            for path, image in track(decode_all(paths), len(paths)):
+                if isinstance(image, str):
+                    index["unreadable"].append([str(path), image])
+                else:
+                    out.write(image.data)
+                    index["sizes"].append(image.shape[:2])
+                    index["names"].append(str(path))
+            sync(out)
+        with (temporary / "index.json").open("w") as out:
+            json.dump({"format": FORMAT, **index}, out)
+            sync(out)
+        publish(temporary, folder)
+    except OSError as error:
+        raise UserError(
+            f"cannot write the pack in {folder.parent}: {error.strerror or error}; free space there or give another --cache folder"
+        ) from error
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def publish(temporary: Path, folder: Path) -> None:
+    """Gives a complete pack its name. Another process that packed the same files at the same time may have won."""
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not (folder / "index.json").exists():
+            raise
+
+
+def sync(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def remove_stale(folder: Path) -> None:
+    """Removes what packing processes that died long ago left behind."""
+    for leftover in folder.glob(".packing-*"):
+        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def decode_all(paths: list[Path]) -> Iterator[tuple[Path, NDArray[np.uint8] | str]]:
+    """Images in order, decoded by as many threads as there are cores and at most two images a thread ahead.
+
+    An unreadable file yields the reason instead of an image.
+    """
+    workers = os.cpu_count() or 1
+    waiting: deque[tuple[Path, Future[NDArray[np.uint8] | str]]] = deque()
+    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the error beyond twice that size stays
+        for path in paths:
+            waiting.append((path, pool.submit(read_or_reason, path)))
+            if len(waiting) > 2 * workers:
+                done, image = waiting.popleft()
+                yield done, image.result()
+        while waiting:
+            done, image = waiting.popleft()
+            yield done, image.result()
+
+
+def read_or_reason(path: Path) -> NDArray[np.uint8] | str:
+    try:
+        return read_rgb8(path)
+    except UserError as error:
+        return str(error)
+
+
+def open_pack(folder: Path) -> tuple[PixelStore, list[tuple[str, str]]]:
+    """Maps a pack. Returns the store and the files (with reasons) that could not be read when it was made.
+
+    Raises UserError for a damaged pack.
+    """
+    try:
+        index = json.loads((folder / "index.json").read_text())
+        expected = sum(3 * height * width for height, width in index["sizes"])
+        actual = (folder / "pixels.bin").stat().st_size
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"the pack {folder} is damaged ({error}); delete that folder and run again") from None
+    if actual != expected:
+        raise UserError(f"the pack {folder} is damaged ({actual} bytes, not {expected}); delete that folder and run again")
+    if expected:
+        pixels = torch.from_file(str(folder / "pixels.bin"), shared=False, size=expected, dtype=torch.uint8)
+    else:
+        pixels = torch.empty(0, dtype=torch.uint8)
+    sizes = [tuple(size) for size in index["sizes"]]
+    return store_of(pixels, sizes, tuple(index["names"])), [(path, reason) for path, reason in index["unreadable"]]
+
+
+def place(store: PixelStore, device: torch.device) -> PixelStore:
+    """Moves pixels to the fastest memory with room for them: the device, pinned host memory, or the mapped file.
+
+    A third of the GPU's free memory, and half of the host's, may be used; the rest is for training.
+    """
+    if device.type != "cuda":
+        return store
+    if store.nbytes < torch.cuda.mem_get_info(device)[0] // 3:
+        return store.to(device)
+    pages, page_size = os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return store.pin() if store.nbytes < pages * page_size // 2 else store

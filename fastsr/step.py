@@ -1,0 +1,48 @@
+"""The body of training: one call is one step of every peer. It takes nothing, returns nothing, never waits for the host."""
+
+import torch
+
+from fastsr.cohort import Cohort
+from fastsr.metrics import MetricsRing
+from fastsr.sampler import PatchSource
+
+
+class PretrainStep:
+    """SRResNet pre-training: each generator alone, mean squared error of pixels."""
+
+    def __init__(self, cohort: Cohort, patches: PatchSource, ring: MetricsRing) -> None:
+        self.cohort, self.patches, self.ring = cohort, patches, ring
+
+    def __call__(self) -> None:
+        cohort = self.cohort
+        lr_NChw, hr_NCHW = self.patches.draw(cohort.step_count)
+        losses = []
+        for peer in cohort.peers:
+            with cohort.precision.autocast(cohort.device):
+                loss = cohort.pixel(peer.generator(lr_NChw), hr_NCHW)
+            peer.g_scaler.scale(loss).backward()
+            peer.update_generator(cohort.step_count)
+            losses.append(loss.detach())
+        self.ring.write(cohort.step_count, torch.stack(losses)[:, None])
+        cohort.advance()
+
+
+class Step:
+    """Simultaneous update: one forward pass of G, D and the content network serves every loss of every peer."""
+
+    def __init__(self, cohort: Cohort, patches: PatchSource, ring: MetricsRing) -> None:
+        self.cohort, self.patches, self.ring = cohort, patches, ring
+
+    def __call__(self) -> None:
+        cohort = self.cohort
+        lr_NChw, hr_NCHW = self.patches.draw(cohort.step_count)
+        forward, content_gradient = cohort.forward(lr_NChw, hr_NCHW)
+        loss = cohort.losses(forward)
+        cohort.backward(forward, cohort.seeds(loss, content_gradient))
+        for peer in cohort.peers:
+            peer.update_discriminator()
+            peer.update_generator(cohort.step_count)
+        probabilities_2P = [torch.stack(z).detach().sigmoid().mean(1) for z in (forward.z_real, forward.z_fake)]
+        columns = [forward.content_P, loss.adversarial_P, *loss.terms_P4.unbind(1), *probabilities_2P]
+        self.ring.write(cohort.step_count, torch.stack(columns, 1))
+        cohort.advance()
