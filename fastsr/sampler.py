@@ -3,6 +3,7 @@
 Axes: N images of a batch, C channels, H W high-resolution and h w low-resolution sides of a patch, I images of a store.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, Protocol
 
 import torch
@@ -150,3 +151,34 @@ def orient(x_NHWC: Tensor, turn_N: Tensor) -> Tensor:
 def to_unit(x_NHWC: Tensor) -> Tensor:
     """uint8 `[N, H, W, C]` as float32 `[N, C, H, W]` in [0, 1], channels-last in memory."""
     return (x_NHWC.float() / 255).permute(0, 3, 1, 2)
+
+
+class HostPatches:
+    """Patches of a store in host memory, for training on a device: drawn one step ahead by a thread, then copied.
+
+    The host counts the steps itself, so that the device's counter need not be read.
+    """
+
+    def __init__(self, sampler: PatchSampler, device: torch.device) -> None:
+        self.sampler, self.device = sampler, device
+        self.pool = ThreadPoolExecutor(1)
+        self.seek(0)
+
+    def seek(self, step: int) -> None:
+        """The step whose patches `draw` gives next."""
+        self.step = step
+        self.next = self.pool.submit(self.fetch, step)
+
+    def fetch(self, step: int) -> tuple[Tensor, Tensor]:
+        lr_NhwC, hr_NHWC = self.sampler.draw_bytes(torch.tensor(step))
+        pinned = self.device.type == "cuda"
+        return (lr_NhwC.pin_memory(), hr_NHWC.pin_memory()) if pinned else (lr_NhwC, hr_NHWC)
+
+    def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
+        """As `PatchSampler.draw`, for the steps one after the other from `seek` on; `step` itself is not read."""
+        lr_NhwC, hr_NHWC = self.next.result()
+        self.seek(self.step + 1)
+        return (
+            to_unit(lr_NhwC.to(self.device, non_blocking=True)),
+            to_unit(hr_NHWC.to(self.device, non_blocking=True)),
+        )

@@ -1,0 +1,3 @@
+"""fastsr trains cohorts of super-resolution GANs whose discriminators teach each other."""
+
+__version__ = "0.1.0"

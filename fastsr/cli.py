@@ -1,0 +1,161 @@
+"""The command line: `fastsr train`, `eval`, `upscale` and `doctor`."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+
+from fastsr.config import TrainConfig, from_toml
+from fastsr.errors import UserError
+from fastsr.recipes import demo, paper
+
+HELP = """usage: fastsr COMMAND [options]        fastsr COMMAND --help lists a command's options
+
+  train     train a cohort of SRGANs; without --data, a demonstration on sample photos
+  eval      PSNR and SSIM of trained models beside bicubic
+  upscale   enlarge images with a trained model
+  doctor    what this machine can do, whether a folder of images is fit, what a run would need
+"""
+TYRO = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainArguments:
+    """Train a cohort of SRGANs that see the same patches and may teach each other.
+
+    Without --data it trains on sample photos, as a demonstration. Defaults below are those of the recipe in force."""
+
+    config: Path | None = None
+    """TOML file with settings, in sections as in a run's config.toml; options given here go before it."""
+    recipe: Literal["paper", "demo"] | None = None
+    """Where defaults come from. Default: paper with --data, demo without."""
+    train: TrainConfig = field(default_factory=paper)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalArguments:
+    """PSNR and SSIM of trained models beside bicubic, on whole images."""
+
+    models: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Runs, checkpoints, or generators (.safetensors). Of a run: all peers of its latest checkpoint, EMA weights."""
+    data: tuple[Path, ...]
+    """Folders of high-resolution test images; each becomes a column."""
+    border: Literal["replicate", "mirror"] = "replicate"
+    """Border rule of the bicubic that makes low-resolution images: older or newer MATLAB releases."""
+    device: str = "auto"
+    """auto, cpu, cuda, or cuda:N."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscaleArguments:
+    """Enlarge images with a trained model. Writes PNG files named like the images, and overwrites nothing."""
+
+    model: Annotated[Path, tyro.conf.Positional]
+    """A run or checkpoint (its peer 0 is used), or a generator (.safetensors)."""
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Image files, or folders of them."""
+    out: Path = Path("upscaled")
+    """Folder to write to."""
+    device: str = "auto"
+    """auto, cpu, cuda, or cuda:N."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command and returns the exit status: 0, 2 for what the user can mend, 130 when stopped."""
+    words = sys.argv[1:] if arguments is None else arguments
+    commands: dict[str, Callable[[list[str]], None]] = {
+        "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor,
+    }  # fmt: skip
+    if words == ["--version"]:
+        from fastsr import __version__
+
+        Console().print(f"fastsr {__version__}", highlight=False)
+        return 0
+    if not words or words[0] not in commands:
+        asked = not words or words[0] in ("-h", "--help")
+        Console(stderr=not asked).print(HELP if asked else f"fastsr: no command '{words[0]}'\n\n{HELP}", highlight=False, markup=False)
+        return 0 if asked else 2
+    try:
+        commands[words[0]](words[1:])
+    except UserError as error:
+        Console(stderr=True).print(f"fastsr: {error}", soft_wrap=True, highlight=False, markup=False)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def run_train(words: list[str]) -> None:
+    config = train_config(words)
+    from fastsr.train import train  # imports torch: not for --help
+
+    train(config)
+
+
+def train_config(words: list[str]) -> TrainConfig:
+    """The configuration that words on the command line mean.
+
+    From weakest to strongest: the recipe, the run being resumed or the --config file, options.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config", type=Path)
+    first.add_argument("--recipe", choices=("paper", "demo"))
+    first.add_argument("--out", type=Path)
+    first.add_argument("--resume", nargs="?", const=True)
+    early, rest = first.parse_known_args(words)
+    if isinstance(early.resume, str):  # --resume RUN is short for --resume --out RUN
+        early.out = Path(early.resume)
+    defaults = recipe_config(early.recipe, early.config, any(w.split("=")[0] == "--data" for w in rest))
+    if early.resume:
+        defaults = resumed(early.out, defaults)
+    defaults = replace(defaults, output=replace(defaults.output, out=early.out or defaults.output.out, resume=bool(early.resume)))
+    # The options read above are shown in the help, so they are known here too; what they mean is in `defaults` already.
+    parsed = tyro.cli(
+        TrainArguments, prog="fastsr train", args=rest, default=TrainArguments(train=defaults), config=TYRO
+    )
+    return parsed.train
+
+
+def recipe_config(recipe: str | None, file: Path | None, has_data: bool) -> TrainConfig:
+    config = from_toml(file, paper()) if file else paper()
+    name = recipe or ("paper" if has_data or config.images.data else "demo")
+    base = demo() if name == "demo" else paper()
+    return replace(from_toml(file, base), recipe=base.recipe) if file else base
+
+
+def resumed(out: Path | None, defaults: TrainConfig) -> TrainConfig:
+    from fastsr.run import latest_folder, resume_config
+
+    folder = out or latest_folder()
+    if folder is None:
+        raise UserError("--resume: there is no run in runs/; name one with --out RUN")
+    return resume_config(folder, defaults)
+
+
+def run_eval(words: list[str]) -> None:
+    arguments = tyro.cli(EvalArguments, prog="fastsr eval", args=words, config=TYRO)
+    from fastsr.evaluate import evaluate_models
+    from fastsr.precision import choose_device
+
+    Console().print(evaluate_models(arguments.models, arguments.data, arguments.border, choose_device(arguments.device)))
+
+
+def run_upscale(words: list[str]) -> None:
+    arguments = tyro.cli(UpscaleArguments, prog="fastsr upscale", args=words, config=TYRO)
+    from fastsr.precision import choose_device
+    from fastsr.upscale import upscale_files
+
+    for path in upscale_files(arguments.model, arguments.images, arguments.out, choose_device(arguments.device)):
+        Console().print(str(path), soft_wrap=True, highlight=False, markup=False)
+
+
+def run_doctor(words: list[str]) -> None:
+    from fastsr.doctor import examine
+
+    config = train_config(words)
+    examine(config, Console())

@@ -1,0 +1,287 @@
+"""A run: a folder with its configuration, environment, checkpoints, metrics and pictures."""
+
+import json
+import os
+import platform
+import shutil
+import sys
+from contextlib import suppress
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastsr.cohort import Cohort
+from fastsr.config import TrainConfig, from_toml, to_toml
+from fastsr.errors import UserError
+from fastsr.metrics import MetricsRing
+from fastsr.peer import Peer
+from fastsr.weights import list_checkpoints, load_module, load_tensors, save_generator, save_tensors
+
+FORMAT = 1
+CHANGEABLE = {
+    "images": {"cache", "val", "skip_bad"},
+    "loss": {"vgg"},
+    "optim": {"steps"},
+    "machine": {"device", "compile"},
+    "output": {"out", "resume", "save_every", "val_every", "keep"},
+}
+"""Settings that may differ when a run is continued: the patches, losses and updates stay what they were."""
+
+
+class Run:
+    """The folder of one training run. Nothing in it is ever half-written: files appear under their names when complete."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.metrics_file = folder / "metrics.jsonl"
+        self.pictures = folder / "pictures"
+        self.checkpoints = folder / "checkpoints"
+
+    @staticmethod
+    def start(folder: Path, config: TrainConfig) -> "Run":
+        """A new run. Raises UserError where the folder holds one already or cannot be written."""
+        run = Run(folder)
+        if run.latest() is not None:
+            raise UserError(f"{folder} holds a run already; add --resume to continue it, or give another --out")
+        try:
+            for path in (run.checkpoints, run.pictures):
+                path.mkdir(parents=True, exist_ok=True)
+            run.write_text("config.toml", to_toml(config))
+            run.write_text("environment.json", json.dumps(environment(), indent=2) + "\n")
+            run.metrics_file.write_text("")
+        except OSError as error:
+            raise UserError(f"--out {folder} cannot be written ({error.strerror or error}); give another folder") from None
+        return run
+
+    def write_text(self, name: str, text: str) -> None:
+        temporary = self.folder / f".{name}"
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(self.folder / name)
+
+    def latest(self) -> Path | None:
+        checkpoints = list_checkpoints(self.folder)
+        return checkpoints[-1] if checkpoints else None
+
+    def check_same(self, config: TrainConfig) -> None:
+        """Raises UserError naming the first setting that would make a continued run another experiment."""
+        saved = from_toml(self.folder / "config.toml", TrainConfig())
+        for group, before in asdict(saved).items():
+            after = asdict(config)[group]
+            if not isinstance(before, dict):
+                continue
+            for name, value in before.items():
+                if value != after[name] and name not in CHANGEABLE.get(group, set()):
+                    raise UserError(
+                        f"--{name.replace('_', '-')} was {value} in {self.folder} and is {after[name]} now; "
+                        "leave it as it was, or start a new run with another --out"
+                    )
+
+    def save(self, cohort: Cohort, ring: MetricsRing, data: str, keep: int) -> Path:
+        """Writes a checkpoint: all of it or nothing. Returns its folder.
+
+        Args:
+            data: fingerprint of the images, compared on resume. keep: how many checkpoints to keep.
+        Raises:
+            UserError: the disk is full or not writable; older checkpoints are untouched.
+        """
+        step = int(cohort.step_count)
+        final = self.checkpoints / f"step-{step:08d}"
+        temporary = self.checkpoints / f".saving-{step:08d}"
+        if final.exists():
+            return final
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            for k, peer in enumerate(cohort.peers):
+                save_peer(peer, temporary, k)
+            save_tensors({"rows": ring.rows_RPT}, temporary / "metrics-ring.safetensors")
+            scalers = [{name: scaler.state_dict() for name, scaler in peer.scalers.items()} for peer in cohort.peers]
+            state = {"format": FORMAT, "step": step, "data": data, "scalers": scalers}
+            (temporary / "state.json").write_text(json.dumps(state))
+            for path in (self.metrics_file, temporary / "state.json", temporary):
+                sync_path(path)
+            temporary.rename(final)
+            sync_path(self.checkpoints)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            kept = f"the last good one is {self.latest()}" if self.latest() else "there is none yet"
+            raise UserError(f"checkpoint {final} cannot be written ({error}); {kept}. Free space, then --resume") from error
+        self.prune(keep)
+        return final
+
+    def prune(self, keep: int) -> None:
+        """Deletes all but the newest checkpoints. Each loses its name first, so that none is ever incomplete."""
+        for old in list_checkpoints(self.folder)[:-keep]:
+            doomed = old.with_name(f".deleting-{old.name}")
+            old.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+
+    def restore(self, cohort: Cohort, ring: MetricsRing, data: str) -> int:
+        """Loads the latest checkpoint, in place, and cuts metrics written after it. Returns the step.
+
+        Raises UserError where the checkpoint is damaged, does not fit, or the images are others than before.
+        """
+        checkpoint = self.latest()
+        assert checkpoint is not None
+        for leftover in (*self.checkpoints.glob(".saving-*"), *self.checkpoints.glob(".deleting-*")):
+            shutil.rmtree(leftover, ignore_errors=True)
+        try:
+            state = json.loads((checkpoint / "state.json").read_text())
+            step, scalers, known = int(state["step"]), state["scalers"], state["format"] == FORMAT
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{checkpoint}/state.json is damaged ({error}); {self.fall_back(checkpoint)}") from None
+        if not known:
+            raise UserError(f"{checkpoint} was written by another version of fastsr; continue it with that version")
+        if state["data"] != data:
+            raise UserError(f"the images are not those that {self.folder} was trained on; restore them, or start a new run")
+        try:
+            for k, peer in enumerate(cohort.peers):
+                load_peer(peer, checkpoint, k)
+                for name, scaler in peer.scalers.items():
+                    scaler.load_state_dict(scalers[k][name])
+            ring.rows_RPT.copy_(load_tensors(checkpoint / "metrics-ring.safetensors")["rows"])
+        except UserError as error:
+            raise UserError(f"{error}; {self.fall_back(checkpoint)}") from None
+        cohort.step_count.fill_(step)
+        cohort.schedule()
+        self.cut_metrics(step)
+        return step
+
+    def fall_back(self, checkpoint: Path) -> str:
+        others = [path for path in list_checkpoints(self.folder) if path != checkpoint]
+        return f"delete {checkpoint} to continue from {others[-1].name}" if others else "no older checkpoint is left: start a new run"
+
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Adds one line to metrics.jsonl. Raises UserError where it cannot be written."""
+        try:
+            with self.metrics_file.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise UserError(f"{self.metrics_file} cannot be written ({error.strerror}); free space, then --resume") from error
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All complete rows; a line cut by a crash is left out."""
+        rows: list[dict[str, Any]] = []
+        for line in self.metrics_file.read_text().splitlines() if self.metrics_file.exists() else []:
+            with suppress(ValueError):
+                rows.append(json.loads(line))
+        return rows
+
+    def cut_metrics(self, step: int) -> None:
+        rows = [row for row in self.read_metrics() if row["step"] <= step]
+        self.write_text(self.metrics_file.name, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def sync_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def save_peer(peer: Peer, folder: Path, k: int) -> None:
+    save_generator(peer.generator, folder / f"peer-{k}-generator.safetensors")
+    save_generator(peer.ema, folder / f"peer-{k}-ema.safetensors")
+    save_tensors(peer.discriminator.state_dict(), folder / f"peer-{k}-discriminator.safetensors")
+    for name, optimizer in peer.optimizers.items():
+        save_tensors(optimizer_tensors(optimizer), folder / f"peer-{k}-{name}-adam.safetensors")
+
+
+def load_peer(peer: Peer, folder: Path, k: int) -> None:
+    for name, network in peer.networks.items():
+        load_module(network, folder / f"peer-{k}-{name}.safetensors")
+    for name, optimizer in peer.optimizers.items():
+        load_optimizer(optimizer, folder / f"peer-{k}-{name}-adam.safetensors")
+
+
+def optimizer_tensors(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
+    """Adam's state as tensors named by parameter index; empty before the first step."""
+    parameters = optimizer.param_groups[0]["params"]
+    return {f"{i}.{key}": value for i, p in enumerate(parameters) for key, value in optimizer.state.get(p, {}).items()}
+
+
+def load_optimizer(optimizer: torch.optim.Adam, file: Path) -> None:
+    """Puts Adam's state back, in the memory layout of each parameter. Raises UserError where it does not fit.
+
+    `Optimizer.load_state_dict` would replace the learning-rate tensor that all optimisers share.
+    """
+    parameters = optimizer.param_groups[0]["params"]
+    optimizer.state.clear()
+    for name, value in load_tensors(file).items():
+        index, _, key = name.partition(".")
+        if int(index) >= len(parameters) or (value.ndim and value.shape != parameters[int(index)].shape):
+            raise UserError(f"{file} does not fit the network")
+        parameter = parameters[int(index)]
+        home = torch.zeros_like(parameter) if value.ndim else torch.zeros((), device=parameter.device)
+        optimizer.state[parameter][key] = home.detach().copy_(value)
+
+
+def assert_finite(cohort: Cohort) -> None:
+    """Raises UserError, naming the peer and the weight, rather than have a checkpoint of NaNs. A sync point."""
+    for k, peer in enumerate(cohort.peers):
+        for network, module in peer.networks.items():
+            for name, value in module.state_dict().items():
+                if not bool(value.isfinite().all()):
+                    raise UserError(f"weight {name} of the {network} of peer {k} is not finite at step {int(cohort.step_count)}")
+
+
+def environment() -> dict[str, Any]:
+    """What the numbers of a run depend on beside its configuration."""
+    gpus = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+    return {
+        "fastsr": package_version("fastsr"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "triton": package_version("triton"),
+        "cuda": torch.version.cuda,
+        "gpus": gpus,
+        "processor": processor_name(),
+        "threads": torch.get_num_threads(),
+        "system": platform.platform(),
+        "command": sys.argv,
+    }
+
+
+def package_version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def processor_name() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def fresh_folder(config: TrainConfig, root: Path = Path("runs")) -> Path:
+    """runs/RECIPE-xSCALE, with -2, -3, ... behind it where that exists."""
+    name = f"{config.recipe}-x{config.model.scale}"
+    candidates = (root / (name if k == 1 else f"{name}-{k}") for k in range(1, 1_000_000))
+    return next(path for path in candidates if not path.exists())
+
+
+def latest_folder(root: Path = Path("runs")) -> Path | None:
+    """The run under `root` with the newest checkpoint."""
+    runs = [(path.stat().st_mtime, path.parent.parent) for path in root.glob("*/checkpoints/step-*")]
+    return max(runs)[1] if runs else None
+
+
+def resume_config(folder: Path, fallback: TrainConfig) -> TrainConfig:
+    """The configuration a run was started with, to be continued; `fallback` where there is no run yet."""
+    saved = folder / "config.toml"
+    if Run(folder).latest() is None:
+        return fallback
+    config = from_toml(saved, TrainConfig())
+    return replace(config, output=replace(config.output, out=folder, resume=True))
