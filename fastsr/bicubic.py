@@ -109,7 +109,8 @@ def enlarge_axis(x: Tensor, dim: int, scale: int, border: Border) -> Tensor:
     length, padded = x.shape[dim], pad(x.to(torch.int32), dim, 2, border)
     phases = [
         round_to_uint8(
-            torch.stack([tap * padded.narrow(dim, 2 + first + t, length) for t, tap in enumerate(taps)]).sum(0), denominator
+            torch.stack([tap * padded.narrow(dim, 2 + first + t, length) for t, tap in enumerate(taps)]).sum(0),
+            denominator,
         )
         for first, taps, denominator in upscale_taps(scale)
     ]

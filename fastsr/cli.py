@@ -10,16 +10,18 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from fastsr.config import TrainConfig, from_toml
+from fastsr import __version__
+from fastsr.config import TrainConfig
 from fastsr.errors import UserError
 from fastsr.recipes import demo, paper
+from fastsr.toml import from_toml
 
-HELP = """usage: fastsr COMMAND [options]        fastsr COMMAND --help lists a command's options
+HELP = """usage: fastsr COMMAND [options]     (fastsr COMMAND --help lists the options)
 
-  train     train a cohort of SRGANs; without --data, a demonstration on sample photos
+  train     train a cohort of SRGANs; without --data, a demonstration
   eval      PSNR and SSIM of trained models beside bicubic
   upscale   enlarge images with a trained model
-  doctor    what this machine can do, whether a folder of images is fit, what a run would need
+  doctor    what this machine can do, whether images are fit, what a run needs
 """
 TYRO = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
 
@@ -35,6 +37,13 @@ class TrainArguments:
     recipe: Literal["paper", "demo"] | None = None
     """Where defaults come from. Default: paper with --data, demo without."""
     train: TrainConfig = field(default_factory=paper)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorArguments(TrainArguments):
+    """What this machine can do, whether the images in --data are fit for training, and what a run would need.
+
+    Takes the options of train, and trains nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,15 +80,15 @@ def main(arguments: list[str] | None = None) -> int:
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor,
     }  # fmt: skip
-    if words == ["--version"]:
-        from fastsr import __version__
-
-        Console().print(f"fastsr {__version__}", highlight=False)
+    if not words or words[0] in ("-h", "--help"):
+        sys.stdout.write(HELP)
         return 0
-    if not words or words[0] not in commands:
-        asked = not words or words[0] in ("-h", "--help")
-        Console(stderr=not asked).print(HELP if asked else f"fastsr: no command '{words[0]}'\n\n{HELP}", highlight=False, markup=False)
-        return 0 if asked else 2
+    if words[0] == "--version":
+        sys.stdout.write(f"fastsr {__version__}\n")
+        return 0
+    if words[0] not in commands:
+        sys.stderr.write(f"fastsr: no command '{words[0]}'\n\n{HELP}")
+        return 2
     try:
         commands[words[0]](words[1:])
     except UserError as error:
@@ -97,7 +106,7 @@ def run_train(words: list[str]) -> None:
     train(config)
 
 
-def train_config(words: list[str]) -> TrainConfig:
+def train_config(words: list[str], command: type[TrainArguments] = TrainArguments) -> TrainConfig:
     """The configuration that words on the command line mean.
 
     From weakest to strongest: the recipe, the run being resumed or the --config file, options.
@@ -113,12 +122,12 @@ def train_config(words: list[str]) -> TrainConfig:
     defaults = recipe_config(early.recipe, early.config, any(w.split("=")[0] == "--data" for w in rest))
     if early.resume:
         defaults = resumed(early.out, defaults)
-    defaults = replace(defaults, output=replace(defaults.output, out=early.out or defaults.output.out, resume=bool(early.resume)))
-    # The options read above are shown in the help, so they are known here too; what they mean is in `defaults` already.
-    parsed = tyro.cli(
-        TrainArguments, prog="fastsr train", args=rest, default=TrainArguments(train=defaults), config=TYRO
+    defaults = replace(
+        defaults, output=replace(defaults.output, out=early.out or defaults.output.out, resume=bool(early.resume))
     )
-    return parsed.train
+    # The options read above are shown in the help, so they are known here too; what they mean is in `defaults` already.
+    name = "doctor" if command is DoctorArguments else "train"
+    return tyro.cli(command, prog=f"fastsr {name}", args=rest, default=command(train=defaults), config=TYRO).train
 
 
 def recipe_config(recipe: str | None, file: Path | None, has_data: bool) -> TrainConfig:
@@ -142,7 +151,9 @@ def run_eval(words: list[str]) -> None:
     from fastsr.evaluate import evaluate_models
     from fastsr.precision import choose_device
 
-    Console().print(evaluate_models(arguments.models, arguments.data, arguments.border, choose_device(arguments.device)))
+    Console().print(
+        evaluate_models(arguments.models, arguments.data, arguments.border, choose_device(arguments.device))
+    )
 
 
 def run_upscale(words: list[str]) -> None:
@@ -157,5 +168,5 @@ def run_upscale(words: list[str]) -> None:
 def run_doctor(words: list[str]) -> None:
     from fastsr.doctor import examine
 
-    config = train_config(words)
+    config = train_config(words, DoctorArguments)
     examine(config, Console())

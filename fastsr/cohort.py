@@ -10,8 +10,8 @@ from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss
 from torch import Tensor
 
 from fastsr.config import TrainConfig, mixing_matrix, temperatures
-from fastsr.losses import PixelContent, content_loss
-from fastsr.peer import Peer
+from fastsr.losses import FeatureContent, PixelContent
+from fastsr.peer import Peer, move
 from fastsr.precision import Precision
 
 
@@ -46,26 +46,31 @@ class Seeds:
 
 
 class Cohort:
-    """P peers, the mixing matrix and the weights of their losses, all on one device.
+    """P peers, the mixing matrix, the content loss and the weights of their losses, all on one device.
 
     Everything that a step reads is a device tensor, so that a step never waits for the host.
     """
 
-    def __init__(self, config: TrainConfig, device: torch.device, precision: Precision) -> None:
+    def __init__(
+        self, config: TrainConfig, content: PixelContent | FeatureContent, device: torch.device, precision: Precision
+    ) -> None:
         def scalar(value: float) -> Tensor:
             return torch.tensor(value, dtype=torch.float32, device=device)
 
         self.config, self.device, self.precision = config, device, precision
         self.lr = scalar(config.optim.lr)
         self.peers = [Peer(config, k, device, precision, self.lr) for k in range(config.cohort.peers)]
-        self.content = content_loss(config.loss.content, config.loss.vgg)
+        self.content = content
         self.layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
-        self.content.to(device=device, memory_format=self.layout)  # pyright: ignore[reportCallIssue]
+        move(content, device, self.layout)
         self.pixel = PixelContent()
         self.mixing_PP = torch.tensor(mixing_matrix(config.cohort), dtype=torch.float32, device=device)
         self.temperature_P = torch.tensor(temperatures(config.cohort), dtype=torch.float32, device=device)
         self.kl_weight_P = scalar(config.cohort.kl_weight).repeat(len(self.peers))
-        self.content_weight, self.adversarial_weight = scalar(config.loss.content_weight), scalar(config.loss.adversarial_weight)
+        self.content_weight, self.adversarial_weight = (
+            scalar(config.loss.content_weight),
+            scalar(config.loss.adversarial_weight),
+        )
         self.base_lr, self.lr_gamma = scalar(config.optim.lr), scalar(config.optim.lr_gamma)
         self.lr_milestones = torch.tensor(config.optim.lr_milestones, dtype=torch.int64, device=device)
         self.step_count = torch.zeros((), dtype=torch.int64, device=device)

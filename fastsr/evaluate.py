@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fastsr.bicubic import Border, downscale, upscale
 from fastsr.errors import UserError
-from fastsr.images import find_images, read_rgb8
+from fastsr.images import find_images, is_grey, read_rgb8
 from fastsr.models import SRResNet
 from fastsr.quality import SSIM_WINDOW, psnr_y, ssim_y
 from fastsr.weights import find_generators, load_generator
@@ -28,6 +28,8 @@ class Pair:
     name: str
     lr: Tensor
     hr: Tensor
+    grey: bool = False
+    """Whether the file stores grey samples."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def load_pair(path: Path, scale: int, border: Border) -> Pair:
     if min(height, width) < 2 * scale + SSIM_WINDOW:
         raise UserError(f"is {hr.shape[1]}x{hr.shape[0]}, too small to compare at x{scale}")
     hr = hr[:height, :width].contiguous()
-    return Pair(path.name, downscale(hr, scale, border), hr)
+    return Pair(path.name, downscale(hr, scale, border), hr, is_grey(path))
 
 
 @torch.no_grad()
@@ -71,8 +73,8 @@ def super_resolve(generator: SRResNet, lr_hwC: Tensor) -> Tensor:
     return (sr * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu()
 
 
-def score(sr: Tensor, hr: Tensor, scale: int) -> Score:
-    return Score(psnr_y(sr, hr, scale), ssim_y(sr, hr, scale))
+def score(sr: Tensor, pair: Pair, scale: int) -> Score:
+    return Score(psnr_y(sr, pair.hr, scale, pair.grey), ssim_y(sr, pair.hr, scale, pair.grey))
 
 
 def evaluate(
@@ -82,7 +84,7 @@ def evaluate(
     methods: dict[str, Callable[[Tensor], Tensor]] = {"bicubic": lambda lr: upscale(lr, scale, border)}
     for name, generator in generators.items():
         methods[name] = lambda lr, g=generator: super_resolve(g, lr)
-    scores = [{name: score(method(pair.lr), pair.hr, scale) for name, method in methods.items()} for pair in pairs]
+    scores = [{name: score(method(pair.lr), pair, scale) for name, method in methods.items()} for pair in pairs]
     return {name: mean_score([row[name] for row in scores]) for name in methods}
 
 
@@ -116,5 +118,7 @@ def evaluate_models(models: tuple[Path, ...], sets: tuple[Path, ...], border: Bo
     if len(scales) > 1:
         raise UserError(f"the models have scales {sorted(scales)}; evaluate one scale at a time")
     (scale,) = scales
-    results = {path.name or str(path): evaluate(generators, load_pairs((path,), scale, border), scale, border) for path in sets}
+    results = {
+        path.name or str(path): evaluate(generators, load_pairs((path,), scale, border), scale, border) for path in sets
+    }
     return score_table(results, f"x{scale}: PSNR (dB) / SSIM", PROTOCOL.format(scale=scale, border=border))

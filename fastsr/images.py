@@ -16,7 +16,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fastsr.errors import UserError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-DIRECT_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
+DIRECT_MODES = frozenset(
+    {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+)
 
 
 def find_images(sources: tuple[Path, ...]) -> list[Path]:
@@ -51,7 +53,9 @@ def read_rgb8(path: Path) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             if getattr(image, "n_frames", 1) > 1:
-                raise UserError(f"has {getattr(image, 'n_frames', 1)} frames; save the one you mean as a file of its own")
+                raise UserError(
+                    f"has {getattr(image, 'n_frames', 1)} frames; save the one you mean as a file of its own"
+                )
             return to_rgb8(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
         raise UserError("is not an image, or is damaged") from None
@@ -79,5 +83,7 @@ def to_rgb8(image: Image.Image) -> NDArray[np.uint8]:
     return np.array(image.convert("RGB"))
 
 
-def is_grey(image_HWC: NDArray[np.uint8]) -> bool:
-    return bool((image_HWC == image_HWC[..., :1]).all())
+def is_grey(path: Path) -> bool:
+    """Whether a readable file stores grey samples, as opposed to three equal channels."""
+    with Image.open(path) as image:
+        return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I;16")

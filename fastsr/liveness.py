@@ -4,7 +4,7 @@ Trainers whose losses silently carry no gradient look healthy for days. This run
 loss with all other losses switched off, and puts back what that changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
@@ -76,7 +76,9 @@ def require_gradient(term: str, k: int, name: str, gradient: Tensor | None) -> N
         else None
     )  # fmt: skip
     if problem:
-        raise UserError(f"the loss '{term}' gives parameter {name} of peer {k} {problem}; training would not mean what it says")
+        raise UserError(
+            f"the loss '{term}' gives parameter {name} of peer {k} {problem}; training would not mean what it says"
+        )
 
 
 def networks(cohort: Cohort) -> list[nn.Module]:
@@ -88,7 +90,7 @@ def parameters(cohort: Cohort) -> Iterator[nn.Parameter]:
 
 
 @contextmanager
-def unchanged(cohort: Cohort) -> Iterator[None]:
+def unchanged(cohort: Cohort) -> Generator[None, None, None]:
     """Puts BN statistics back in place and clears gradients afterwards. Within, fp16 gives way to fp32.
 
     In fp16 the first scaled gradients may overflow; that is how loss scaling finds its scale, and no dead loss.

@@ -50,13 +50,19 @@ class FeatureContent(nn.Module):
         self.vgg.features.compile(fullgraph=True, dynamic=False)
 
 
+def unloaded_content(name: ContentName) -> PixelContent | FeatureContent:
+    """The content loss of that name, with all weights zero."""
+    if name == "pixel":
+        return PixelContent()
+    return FeatureContent(VGG19Features("conv2_2" if name == "vgg22" else "conv5_4"))
+
+
 def content_loss(name: ContentName, vgg: Path | None = None) -> PixelContent | FeatureContent:
     """The content loss of that name: `vgg54` and `vgg22` need ImageNet weights (from `vgg`, or the network).
 
     Raises UserError where those cannot be had.
     """
-    if name == "pixel":
-        return PixelContent()
-    if name == "random-vgg":
-        return FeatureContent(VGG19Features("conv5_4").randomise())
-    return FeatureContent(VGG19Features("conv2_2" if name == "vgg22" else "conv5_4").load(vgg))
+    content = unloaded_content(name)
+    if isinstance(content, FeatureContent):
+        _ = content.vgg.randomise() if name == "random-vgg" else content.vgg.load(vgg)
+    return content

@@ -1,7 +1,5 @@
 """One SRGAN of a cohort: its networks, their optimisers, and the average of its generator."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
@@ -26,11 +24,11 @@ class Peer:
             torch.manual_seed(config.machine.seed * 1000 + index)
             self.generator = SRResNet(model.scale, model.blocks, model.filters)
             self.discriminator = Discriminator(config.images.patch, model.discriminator_filters)
-        self.ema = copy.deepcopy(self.generator).requires_grad_(False).eval()
+            self.ema = SRResNet(model.scale, model.blocks, model.filters).requires_grad_(False).eval()
+        self.ema.load_state_dict(self.generator.state_dict())
         layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
         for network in self.networks.values():
-            # torch's overloads of Module.to leave out memory_format
-            network.to(device=device, memory_format=layout)  # pyright: ignore[reportCallIssue]
+            move(network, device, layout)
         self.g_optimizer, self.d_optimizer = (adam(n, lr) for n in (self.generator, self.discriminator))
         self.g_scaler, self.d_scaler = precision.scaler(device), precision.scaler(device)
         self.ema_decay = config.optim.ema
@@ -66,10 +64,11 @@ class Peer:
         Copying BN's running statistics, which are averages already, keeps the EMA usable from the first step.
         """
         share = 1 - ((1 + step) / (10 + step)).clamp(max=self.ema_decay).float()
-        averages, sources = list(self.ema.parameters()), list(self.generator.parameters())
-        differences = torch._foreach_sub(sources, averages)  # pyright: ignore[reportPrivateUsage]
-        torch._foreach_mul_(differences, share)  # pyright: ignore[reportPrivateUsage]
-        torch._foreach_add_(averages, differences)  # pyright: ignore[reportPrivateUsage]
+        averages: list[Tensor] = list(self.ema.parameters())
+        sources: list[Tensor] = list(self.generator.parameters())
+        differences = torch._foreach_sub(sources, averages)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_mul_(differences, share)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_add_(averages, differences)  # pyright: ignore[reportPrivateImportUsage]
         for average, source in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
             average.copy_(source)
 
@@ -77,6 +76,15 @@ class Peer:
         """Compiles the trained networks in place; the EMA, run on images of any size, stays eager."""
         self.generator.compile_blocks()
         self.discriminator.compile_blocks()
+
+
+def move(network: nn.Module, device: torch.device, layout: torch.memory_format) -> None:
+    """Moves a network made on the CPU, convolutions in the given layout. Works on fake tensors, unlike Module.to."""
+    if device.type != "cpu":
+        network.to(device)
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
 
 
 def adam(network: nn.Module, lr: Tensor) -> torch.optim.Adam:

@@ -1,6 +1,6 @@
 """Comparison pictures: one row per image, one labelled column per method, crops enlarged to be seen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ def centre_crop(image_HWC: Tensor, side: int) -> Tensor:
     return image_HWC[top : top + side, left : left + side]
 
 
-def comparison(rows: list[Mapping[str, Tensor]]) -> Image.Image:
+def comparison(rows: Sequence[Mapping[str, Tensor]]) -> Image.Image:
     """A grid of the images' centres. Each row maps labels to uint8 `[height, width, 3]`; labels are alike in all rows."""
     labels = list(rows[0])
     cells = [[centre_crop(row[label], CROP) for label in labels] for row in rows]

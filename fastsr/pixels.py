@@ -89,9 +89,7 @@ class PixelStore:
 def store_of(pixels: Tensor, sizes: list[tuple[int, ...]], names: tuple[str, ...]) -> PixelStore:
     height_I, width_I = torch.tensor(sizes, dtype=torch.int64).reshape(-1, 2).unbind(1)
     area_I = height_I * width_I
-    return PixelStore(
-        pixels=pixels, start_I=area_I.cumsum(0) - area_I, height_I=height_I, width_I=width_I, names=names
-    )
+    return PixelStore(pixels=pixels, start_I=area_I.cumsum(0) - area_I, height_I=height_I, width_I=width_I, names=names)
 
 
 def default_cache() -> Path:
@@ -128,7 +126,9 @@ def pack_images(
         if min(height, width) < minimum_side
     ]
     if bad and not skip_bad:
-        raise UserError(f"{len(bad)} of {len(paths)} images cannot be used; mend them or pass --skip-bad:\n  " + "\n  ".join(bad))
+        raise UserError(
+            f"{len(bad)} of {len(paths)} images cannot be used; mend them or pass --skip-bad:\n  " + "\n  ".join(bad)
+        )
     if bad:
         tell(f"{len(bad)} of {len(paths)} images left out:\n  " + "\n  ".join(bad))
     if len(bad) == len(paths):
@@ -237,7 +237,9 @@ def open_pack(folder: Path) -> tuple[PixelStore, list[tuple[str, str]]]:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"the pack {folder} is damaged ({error}); delete that folder and run again") from None
     if actual != expected:
-        raise UserError(f"the pack {folder} is damaged ({actual} bytes, not {expected}); delete that folder and run again")
+        raise UserError(
+            f"the pack {folder} is damaged ({actual} bytes, not {expected}); delete that folder and run again"
+        )
     if expected:
         pixels = torch.from_file(str(folder / "pixels.bin"), shared=False, size=expected, dtype=torch.uint8)
     else:

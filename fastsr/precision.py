@@ -33,7 +33,9 @@ def choose_precision(amp: bool, device: torch.device, cpu_flags: frozenset[str] 
         flags = processor_flags() if cpu_flags is None else cpu_flags
         if flags & {"avx512_bf16", "amx_bf16", "bf16"}:
             return Precision(dtype=torch.bfloat16, note="--amp: bf16 on this processor")
-        return Precision(note="--amp: this processor has no bf16 units (avx512_bf16, amx_bf16) and would train slower; fp32")
+        return Precision(
+            note="--amp: this processor has no bf16 units (avx512_bf16, amx_bf16) and would train slower; fp32"
+        )
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return Precision(dtype=torch.bfloat16, note="--amp: bf16 on this GPU")
     return Precision(dtype=torch.float16, scaled=True, note="--amp: fp16 with loss scaling, as this GPU has no bf16")
@@ -59,5 +61,7 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"--device {name} is not supported; use auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"--device {name} does not exist: torch sees {torch.cuda.device_count()} GPUs; use --device cpu, or mend the driver")
+        raise UserError(
+            f"--device {name} does not exist: torch sees {torch.cuda.device_count()} GPUs; use --device cpu, or mend the driver"
+        )
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device

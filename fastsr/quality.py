@@ -1,7 +1,8 @@
 """PSNR and SSIM by the protocol of super-resolution papers.
 
 Both images are 8-bit RGB. Compared is luma, BT.601 studio range (16 to 235, as MATLAB's rgb2ycbcr), with `border` pixels
-cut from each side, by custom as many as the scale. A grey original is compared on its grey values (0 to 255) instead.
+cut from each side, by custom as many as the scale. An original stored in grey is compared on its grey values (0 to 255)
+instead, as MATLAB scripts do, which convert only images of three channels.
 
 Axes: H W of the image, C = 3.
 """
@@ -21,37 +22,40 @@ def luma(image_HWC: Tensor, grey: bool = False) -> Tensor:
     return y_HW * 255 / 219 if grey else y_HW + 16
 
 
-def compared(sr_HWC: Tensor, hr_HWC: Tensor, border: int) -> tuple[Tensor, Tensor]:
-    """The lumas that are compared. Raises ValueError for sizes that differ or leave nothing inside the border."""
+def compared(sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False) -> tuple[Tensor, Tensor]:
+    """The lumas that are compared, fp64 `[H, W]` without the border, of uint8 `[H, W, 3]`.
+
+    Raises ValueError for sizes that differ or leave nothing inside the border.
+    """
     if sr_HWC.shape != hr_HWC.shape:
         raise ValueError(f"images differ in size: {tuple(sr_HWC.shape)} and {tuple(hr_HWC.shape)}")
     if min(hr_HWC.shape[:2]) <= 2 * border:
         raise ValueError(f"nothing is left of {tuple(hr_HWC.shape)} inside a border of {border}")
-    grey = bool((hr_HWC == hr_HWC[..., :1]).all())
     sides = slice(border, -border or None)
     sr_HW, hr_HW = (luma(x, grey)[sides, sides] for x in (sr_HWC, hr_HWC))
     return sr_HW, hr_HW
 
 
-def psnr_y(sr_HWC: Tensor, hr_HWC: Tensor, border: int) -> float:
+def psnr_y(sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False) -> float:
     """Peak signal-to-noise ratio in dB; infinite for equal images. Arguments and errors as `compared`."""
-    sr_HW, hr_HW = compared(sr_HWC, hr_HWC, border)
+    sr_HW, hr_HW = compared(sr_HWC, hr_HWC, border, grey)
     return float(10 * torch.log10(255**2 / (sr_HW - hr_HW).square().mean()))
 
 
-def ssim_y(sr_HWC: Tensor, hr_HWC: Tensor, border: int) -> float:
+def ssim_y(sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False) -> float:
     """Structural similarity, at most 1: Gaussian window 11x11, sigma 1.5, on luma rounded to 8 bits as MATLAB has it.
 
     Arguments and errors as `compared`; what remains must hold one window. Source: Wang et al., 2004.
     """
-    sr_HW, hr_HW = (y.round() for y in compared(sr_HWC, hr_HWC, border))
+    sr_HW, hr_HW = (y.round() for y in compared(sr_HWC, hr_HWC, border, grey))
     if min(hr_HW.shape) < SSIM_WINDOW:
         raise ValueError(f"SSIM needs {SSIM_WINDOW}x{SSIM_WINDOW} pixels inside the border, got {tuple(hr_HW.shape)}")
     offset = torch.arange(SSIM_WINDOW, dtype=torch.float64, device=hr_HW.device) - SSIM_WINDOW // 2
     weights = torch.exp(-(offset**2) / (2 * SSIM_SIGMA**2))
-    window = torch.outer(weights, weights) / weights.sum() ** 2
+    weights = weights / weights.sum()
     moments = torch.stack([sr_HW, hr_HW, sr_HW**2, hr_HW**2, sr_HW * hr_HW])[:, None]
-    mean_x, mean_y, square_x, square_y, product = conv2d(moments, window[None, None])[:, 0]
+    smooth = conv2d(conv2d(moments, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
+    mean_x, mean_y, square_x, square_y, product = smooth[:, 0]
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     contrast = (2 * (product - mean_x * mean_y) + c2) / (square_x - mean_x**2 + square_y - mean_y**2 + c2)
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from fastsr.cohort import Cohort
-from fastsr.config import TrainConfig, from_toml, to_toml
+from fastsr.config import TrainConfig
 from fastsr.errors import UserError
 from fastsr.metrics import MetricsRing
 from fastsr.peer import Peer
+from fastsr.toml import from_toml, to_toml
 from fastsr.weights import list_checkpoints, load_module, load_tensors, save_generator, save_tensors
 
 FORMAT = 1
@@ -54,7 +55,9 @@ class Run:
             run.write_text("environment.json", json.dumps(environment(), indent=2) + "\n")
             run.metrics_file.write_text("")
         except OSError as error:
-            raise UserError(f"--out {folder} cannot be written ({error.strerror or error}); give another folder") from None
+            raise UserError(
+                f"--out {folder} cannot be written ({error.strerror or error}); give another folder"
+            ) from None
         return run
 
     def write_text(self, name: str, text: str) -> None:
@@ -112,7 +115,9 @@ class Run:
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             kept = f"the last good one is {self.latest()}" if self.latest() else "there is none yet"
-            raise UserError(f"checkpoint {final} cannot be written ({error}); {kept}. Free space, then --resume") from error
+            raise UserError(
+                f"checkpoint {final} cannot be written ({error}); {kept}. Free space, then --resume"
+            ) from error
         self.prune(keep)
         return final
 
@@ -140,7 +145,9 @@ class Run:
         if not known:
             raise UserError(f"{checkpoint} was written by another version of fastsr; continue it with that version")
         if state["data"] != data:
-            raise UserError(f"the images are not those that {self.folder} was trained on; restore them, or start a new run")
+            raise UserError(
+                f"the images are not those that {self.folder} was trained on; restore them, or start a new run"
+            )
         try:
             for k, peer in enumerate(cohort.peers):
                 load_peer(peer, checkpoint, k)
@@ -156,7 +163,11 @@ class Run:
 
     def fall_back(self, checkpoint: Path) -> str:
         others = [path for path in list_checkpoints(self.folder) if path != checkpoint]
-        return f"delete {checkpoint} to continue from {others[-1].name}" if others else "no older checkpoint is left: start a new run"
+        return (
+            f"delete {checkpoint} to continue from {others[-1].name}"
+            if others
+            else "no older checkpoint is left: start a new run"
+        )
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Adds one line to metrics.jsonl. Raises UserError where it cannot be written."""
@@ -164,7 +175,9 @@ class Run:
             with self.metrics_file.open("a") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
-            raise UserError(f"{self.metrics_file} cannot be written ({error.strerror}); free space, then --resume") from error
+            raise UserError(
+                f"{self.metrics_file} cannot be written ({error.strerror}); free space, then --resume"
+            ) from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All complete rows; a line cut by a crash is left out."""
@@ -230,7 +243,9 @@ def assert_finite(cohort: Cohort) -> None:
         for network, module in peer.networks.items():
             for name, value in module.state_dict().items():
                 if not bool(value.isfinite().all()):
-                    raise UserError(f"weight {name} of the {network} of peer {k} is not finite at step {int(cohort.step_count)}")
+                    raise UserError(
+                        f"weight {name} of the {network} of peer {k} is not finite at step {int(cohort.step_count)}"
+                    )
 
 
 def environment() -> dict[str, Any]:

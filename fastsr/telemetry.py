@@ -53,7 +53,9 @@ class Telemetry:
     def train_row(self, step: int, stage: str, lr: float, rows_RPT: Tensor) -> None:
         """Reports the mean of the rows since the last report, fp32 `[R, P, T]` on the host."""
         names = PRETRAIN_TERMS if stage == "pretraining" else TERMS
-        peers = [dict(zip(names, values, strict=False)) for values in rows_RPT.double().mean(0).tolist()]
+        peers: list[dict[str, float]] = [
+            dict(zip(names, values, strict=False)) for values in rows_RPT.double().mean(0).tolist()
+        ]
         rate = self.rate(step)
         row = {"kind": "train", "step": step, "stage": stage, "lr": lr, "peers": peers}
         self.run.append_metrics({**row, "wall": {"steps_per_second": rate, "time": time.time()}})
@@ -76,9 +78,13 @@ class Telemetry:
             self.live.update(Group(self.progress, self.peer_table(peers)))
             return
         left = (self.total - step) / max(rate, 1e-9)
-        texts = [f"peer {k}: " + " ".join(f"{SHORT[n]} {v:.4g}" for n, v in peer.items()) for k, peer in enumerate(peers)]
+        texts = [
+            f"peer {k}: " + " ".join(f"{SHORT[n]} {v:.4g}" for n, v in peer.items()) for k, peer in enumerate(peers)
+        ]
         minutes, seconds = divmod(round(left), 60)
-        self.say(f"{stage} {step}/{self.total}  {rate:.2f} steps/s  {minutes}:{seconds:02d} left  |  " + "  |  ".join(texts))
+        self.say(
+            f"{stage} {step}/{self.total}  {rate:.2f} steps/s  {minutes}:{seconds:02d} left  |  " + "  |  ".join(texts)
+        )
 
     def peer_table(self, peers: list[dict[str, float]]) -> Table:
         table = Table("peer", *(SHORT[name] for name in peers[0]), "val PSNR", box=None, padding=(0, 2))

@@ -4,7 +4,7 @@ import hashlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +22,14 @@ from fastsr.errors import UserError
 from fastsr.evaluate import Pair, evaluate, load_pairs, super_resolve
 from fastsr.images import find_images
 from fastsr.liveness import check_liveness
-from fastsr.metrics import MetricsRing, PRETRAIN_TERMS, TERMS
+from fastsr.losses import content_loss
+from fastsr.metrics import PRETRAIN_TERMS, TERMS, MetricsRing
 from fastsr.pictures import comparison
 from fastsr.pixels import PixelStore, pack_images, place
 from fastsr.precision import choose_device, choose_precision
 from fastsr.run import Run, assert_finite, fresh_folder
-from fastsr.samples import TRAIN, VAL, sample_photos
 from fastsr.sampler import HostPatches, PatchSampler, PatchSource
+from fastsr.samples import TRAIN, VAL, sample_photos
 from fastsr.step import PretrainStep, Step
 from fastsr.telemetry import Telemetry
 
@@ -73,7 +74,9 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
             save(training)
     last = f"step {training.step} of {total}"
     if training.step < total:
-        console.print(f"stopped at {last} and saved. Continue: fastsr train --resume --out {training.run.folder}", soft_wrap=True)
+        console.print(
+            f"stopped at {last} and saved. Continue: fastsr train --resume --out {training.run.folder}", soft_wrap=True
+        )
         raise KeyboardInterrupt
     console.print(f"done: {last}. Everything is in {training.run.folder}", soft_wrap=True)
     return training.run
@@ -89,7 +92,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     validation = open_validation(config)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # shapes never change
-    cohort = Cohort(config, device, precision)
+    cohort = Cohort(config, content_loss(config.loss.content, config.loss.vgg), device, precision)
     run = open_run(config)
     patches = patch_source(config, store, device)
     ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
@@ -242,7 +245,7 @@ def save(training: Training) -> Path:
 
 
 @contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
+def stop_signals() -> Generator[Callable[[], bool], None, None]:
     """Turns SIGINT and SIGTERM into a wish to stop, which the yielded function tells. A second SIGINT interrupts."""
     wishes: list[float] = []
 
@@ -263,7 +266,7 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def readable_errors(config: TrainConfig) -> Iterator[None]:
+def readable_errors(config: TrainConfig) -> Generator[None, None, None]:
     """Says in one line that memory ran out, and which settings need less of it."""
     try:
         yield
@@ -271,6 +274,11 @@ def readable_errors(config: TrainConfig) -> Iterator[None]:
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
         images = config.images
-        smaller = [f"--batch {max(2, images.batch // 2)}", f"--patch {max(16, images.patch // 2 // config.model.scale * config.model.scale)}"]
+        smaller = [
+            f"--batch {max(2, images.batch // 2)}",
+            f"--patch {max(16, images.patch // 2 // config.model.scale * config.model.scale)}",
+        ]
         smaller += [] if config.machine.amp else ["--amp"]
-        raise UserError(f"out of memory at these settings; try one of: {', '.join(smaller)}. What was saved is intact") from error
+        raise UserError(
+            f"out of memory at these settings; try one of: {', '.join(smaller)}. What was saved is intact"
+        ) from error

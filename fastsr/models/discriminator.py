@@ -1,5 +1,6 @@
 """The discriminator of SRGAN."""
 
+import torch
 from torch import Tensor, nn
 
 
@@ -45,7 +46,8 @@ class Discriminator(nn.Module):
         x = self.input_activation(self.convs[0](x_NCHW))
         for conv, norm in zip(self.convs[1:], self.norms, strict=True):
             x = norm(conv(x))
-        return self.logit(self.dense_activation(self.dense(x.flatten(1)))).float().squeeze(1)
+        z = self.logit(self.dense_activation(self.dense(x.flatten(1)))).squeeze(1)
+        return z.to(torch.promote_types(z.dtype, torch.float32))
 
     def compile_blocks(self) -> None:
         """Compiles normalisation and activation in place, without the convolutions.

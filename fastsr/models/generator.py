@@ -1,5 +1,6 @@
 """SRResNet, the generator of SRGAN."""
 
+import torch
 from torch import Tensor, nn
 
 from fastsr.errors import UserError
@@ -68,7 +69,8 @@ class SRResNet(nn.Module):
         x = shallow + self.trunk_norm(self.trunk_conv(x))
         for upsampler in self.upsamplers:
             x = upsampler(x)
-        return (self.output_conv(x).float().tanh() + 1) / 2
+        x = self.output_conv(x)
+        return (x.to(torch.promote_types(x.dtype, torch.float32)).tanh() + 1) / 2
 
     def compile_blocks(self) -> None:
         """Compiles in place, block by block: 32 equal blocks cost one compilation, and state-dict keys stay clean."""

@@ -80,7 +80,9 @@ class VGG19Features(nn.Module):
         wanted = self.state_dict()
         missing = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
         if missing:
-            raise UserError(f"{file or URL} does not hold VGG19 weights: {missing[0]} is missing or of another shape; {REMEDIES}")
+            raise UserError(
+                f"{file or URL} does not hold VGG19 weights: {missing[0]} is missing or of another shape; {REMEDIES}"
+            )
         self.load_state_dict({key: state[key] for key in wanted})
         return self
 

@@ -88,7 +88,7 @@ def cohort_loss(
 
 
 def at_least_fp32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def check_shapes(

@@ -1,0 +1,133 @@
+"""`fastsr doctor`: what this machine can do, whether images are fit for training, what a run would need."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from fastsr.config import TrainConfig
+from fastsr.errors import UserError
+from fastsr.images import find_images, read_rgb8
+from fastsr.memory import predict_memory
+from fastsr.models.vgg import cached_weights
+from fastsr.pixels import default_cache
+from fastsr.precision import choose_device, choose_precision
+from fastsr.run import package_version, processor_name
+
+GIB = 2**30
+
+
+def examine(config: TrainConfig, console: Console) -> None:
+    """Prints three reports. Takes the options of `train`. Raises UserError for settings that cannot be used."""
+    config.check()
+    device = choose_device(config.machine.device)
+    console.print(report("this machine", machine_facts(config, device)))
+    if config.images.data:
+        console.print(report("images", image_facts(config)))
+    console.print(report("this run", run_facts(config, device)))
+
+
+def report(title: str, facts: Iterator[tuple[str, str]]) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, fact in facts:
+        table.add_row(name, fact)
+    return table
+
+
+def machine_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, str]]:
+    yield "fastsr", f"{package_version('fastsr')}, torch {torch.__version__}"
+    yield "processor", f"{processor_name()}, {os.cpu_count()} cores"
+    yield "memory", f"{available_memory() / GIB:.1f} GB free"
+    if not torch.cuda.is_available():
+        yield "GPU", "none that torch can use"
+    for k in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(k)
+        yield f"GPU {k}", f"{torch.cuda.get_device_name(k)}, {free / GIB:.1f} of {total / GIB:.1f} GB free"
+    yield "mixed precision", choose_precision(True, device).note
+    yield "triton", package_version("triton") or "not installed; --compile on a GPU needs it (Linux)"
+    yield "compiler", compiler() or "no C++ compiler found; --compile on the CPU needs g++ or clang++"
+    vgg = config.loss.vgg or cached_weights()
+    yield "VGG19 weights", str(vgg) if vgg.is_file() else f"not at {vgg}; fetched when first needed"
+    yield (
+        "PI, NIQE, LPIPS",
+        "pyiqa is installed" if find_spec("pyiqa") else "need: pip install 'fastsr[eval]' (non-commercial licence)",
+    )
+    cache = config.images.cache or default_cache()
+    yield "packs", f"{cache}, {free_disk(cache) / GIB:.1f} GB free"
+
+
+def compiler() -> str | None:
+    return next(
+        (path for name in (os.environ.get("CXX", ""), "g++", "clang++", "cl") if name and (path := shutil.which(name))),
+        None,
+    )
+
+
+def available_memory() -> int:
+    """Bytes that the host has free; 0 where the system does not tell."""
+    if not hasattr(os, "sysconf") or "SC_AVPHYS_PAGES" not in os.sysconf_names:
+        return 0
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def free_disk(path: Path) -> int:
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def image_facts(config: TrainConfig) -> Iterator[tuple[str, str]]:
+    """Decodes every image once, and names those that training would refuse."""
+    formats: Counter[str] = Counter()
+    sides: list[tuple[int, int]] = []
+    bad: list[str] = []
+    for path in find_images(config.images.data):
+        try:
+            height, width, _ = read_rgb8(path).shape
+            with Image.open(path) as image:
+                formats[f"{image.format} {image.mode}"] += 1
+            sides.append((width, height))
+            if min(height, width) < config.images.patch:
+                bad.append(f"{path}: is {width}x{height}, smaller than --patch {config.images.patch}")
+        except UserError as error:
+            bad.append(f"{path}: {error}")
+    yield "count", f"{len(sides) + len(bad)} images, {sum(w * h for w, h in sides) / 1e6:,.1f} million pixels"
+    yield "formats", ", ".join(f"{count} {name}" for name, count in formats.most_common()) or "none"
+    if sides:
+        small, large = min(sides, key=min), max(sides, key=max)
+        yield "sizes", f"from {small[0]}x{small[1]} to {large[0]}x{large[1]}"
+        yield "packed", f"{sum(3 * w * h for w, h in sides) / GIB:.2f} GB"
+    yield "unusable", "none" if not bad else f"{len(bad)} (mend them, or train with --skip-bad)\n" + "\n".join(bad)
+
+
+def run_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, str]]:
+    model, images, cohort = config.model, config.images, config.cohort
+    yield (
+        "recipe",
+        (
+            f"{config.recipe}: x{model.scale}, {cohort.peers} peers ({cohort.variant}), {model.blocks} blocks of {model.filters} "
+            f"filters, batch {images.batch} of {images.patch}x{images.patch}, {config.total_steps:,} steps"
+        ),
+    )
+    prediction = predict_memory(config, choose_precision(config.machine.amp, device))
+    yield (
+        "tensors",
+        f"{prediction.resident / GIB:.2f} GB of weights and optimiser states, {prediction.peak / GIB:.2f} GB at the peak of a step",
+    )
+    yield (
+        "on top of it",
+        "about 0.5 GB for CUDA itself, the convolutions' scratch space, and the packed images where they fit",
+    )
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+        verdict = "fits" if prediction.peak + GIB < free else "does not fit: lower --batch or --patch, or use --amp"
+        yield "verdict", f"{verdict} ({free / GIB:.1f} GB free on the GPU)"

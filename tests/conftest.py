@@ -1,0 +1,66 @@
+"""Fixtures shared by all tests. Everything is tiny, made here, and needs neither network nor data."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fastsr.config import (
+    CohortConfig,
+    ImagesConfig,
+    LossConfig,
+    MachineConfig,
+    ModelConfig,
+    OptimConfig,
+    OutputConfig,
+    TrainConfig,
+)
+from fastsr.pixels import PixelStore
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not torch.cuda.is_available():
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU"))
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Benchmark images, where somebody keeps them beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no benchmark images at {SHARED}")
+    return SHARED
+
+
+def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Smooth colours with noise on them: more like a photo than noise alone. uint8 `[height, width, 3]`."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    waves = [np.sin(x / rng.uniform(5, 30) + rng.uniform(0, 6)) * np.cos(y / rng.uniform(5, 30)) for _ in range(3)]
+    return np.clip(127 + 90 * np.stack(waves, 2) + rng.normal(0, 12, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def store() -> PixelStore:
+    """Five images of different, odd sizes."""
+    sizes = ((40, 57), (33, 33), (64, 48), (37, 90), (50, 41))
+    return PixelStore.from_images([random_image(h, w, seed) for seed, (h, w) in enumerate(sizes)])
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path) -> TrainConfig:
+    """A cohort that trains in a second on one core; give it images and a folder with `replace`."""
+    return TrainConfig(
+        recipe="tiny",
+        images=ImagesConfig(batch=2, patch=16, cache=tmp_path / "cache"),
+        model=ModelConfig(scale=2, blocks=1, filters=4, discriminator_filters=2),
+        cohort=CohortConfig(peers=2, variant="ml"),
+        loss=LossConfig(content="pixel"),
+        optim=OptimConfig(steps=6, pretrain_steps=3, lr=1e-3, ema=0.9),
+        machine=MachineConfig(device="cpu", seed=3),
+        output=OutputConfig(out=tmp_path / "run", log_every=2, save_every=4, val_every=4),
+    )
