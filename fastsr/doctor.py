@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from fastsr.config import TrainConfig
+from fastsr.environment import package_version, processor_name
 from fastsr.errors import UserError
 from fastsr.images import find_images, read_rgb8
 from fastsr.memory import predict_memory
 from fastsr.models.vgg import cached_weights
 from fastsr.pixels import default_cache
 from fastsr.precision import choose_device, choose_precision
-from fastsr.run import package_version, processor_name
 
 GIB = 2**30
 
@@ -90,7 +90,8 @@ def image_facts(config: TrainConfig) -> Iterator[tuple[str, str]]:
     formats: Counter[str] = Counter()
     sides: list[tuple[int, int]] = []
     bad: list[str] = []
-    for path in find_images(config.images.data):
+    paths = find_images(config.images.data)
+    for path in paths:
         try:
             height, width, _ = read_rgb8(path).shape
             with Image.open(path) as image:
@@ -100,7 +101,7 @@ def image_facts(config: TrainConfig) -> Iterator[tuple[str, str]]:
                 bad.append(f"{path}: is {width}x{height}, smaller than --patch {config.images.patch}")
         except UserError as error:
             bad.append(f"{path}: {error}")
-    yield "count", f"{len(sides) + len(bad)} images, {sum(w * h for w, h in sides) / 1e6:,.1f} million pixels"
+    yield "count", f"{len(paths)} images, {sum(w * h for w, h in sides) / 1e6:,.1f} million pixels"
     yield "formats", ", ".join(f"{count} {name}" for name, count in formats.most_common()) or "none"
     if sides:
         small, large = min(sides, key=min), max(sides, key=max)
@@ -111,22 +112,13 @@ def image_facts(config: TrainConfig) -> Iterator[tuple[str, str]]:
 
 def run_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, str]]:
     model, images, cohort = config.model, config.images, config.cohort
-    yield (
-        "recipe",
-        (
-            f"{config.recipe}: x{model.scale}, {cohort.peers} peers ({cohort.variant}), {model.blocks} blocks of {model.filters} "
-            f"filters, batch {images.batch} of {images.patch}x{images.patch}, {config.total_steps:,} steps"
-        ),
-    )
+    networks = f"{cohort.peers} peers ({cohort.variant}), {model.blocks} blocks of {model.filters} filters"
+    patches = f"batch {images.batch} of {images.patch}x{images.patch}"
+    yield "recipe", f"{config.recipe}: x{model.scale}, {networks}, {patches}, {config.total_steps:,} steps"
     prediction = predict_memory(config, choose_precision(config.machine.amp, device))
-    yield (
-        "tensors",
-        f"{prediction.resident / GIB:.2f} GB of weights and optimiser states, {prediction.peak / GIB:.2f} GB at the peak of a step",
-    )
-    yield (
-        "on top of it",
-        "about 0.5 GB for CUDA itself, the convolutions' scratch space, and the packed images where they fit",
-    )
+    yield "weights, Adam", f"{prediction.resident / GIB:.2f} GB"
+    yield "peak of a step", f"{prediction.peak / GIB:.2f} GB of tensors, weights included"
+    yield "on top of it", "CUDA itself (about 0.5 GB), scratch space of convolutions, packed images where they fit"
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
         verdict = "fits" if prediction.peak + GIB < free else "does not fit: lower --batch or --patch, or use --amp"

@@ -1,4 +1,6 @@
-"""Content losses: how far a generated image is from the real one. The losses on logits are `fastsr_kernels.cohort_loss`.
+"""Content losses: how far a generated image is from the real one.
+
+The losses on logits are `fastsr_kernels.cohort_loss`.
 
 Axes: N images, C channels, H W high resolution.
 """

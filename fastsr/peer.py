@@ -66,9 +66,9 @@ class Peer:
         share = 1 - ((1 + step) / (10 + step)).clamp(max=self.ema_decay).float()
         averages: list[Tensor] = list(self.ema.parameters())
         sources: list[Tensor] = list(self.generator.parameters())
-        differences = torch._foreach_sub(sources, averages)  # pyright: ignore[reportPrivateImportUsage]
-        torch._foreach_mul_(differences, share)  # pyright: ignore[reportPrivateImportUsage]
-        torch._foreach_add_(averages, differences)  # pyright: ignore[reportPrivateImportUsage]
+        differences = torch._foreach_sub(sources, averages)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+        torch._foreach_mul_(differences, share)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+        torch._foreach_add_(averages, differences)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         for average, source in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
             average.copy_(source)
 

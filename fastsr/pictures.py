@@ -17,7 +17,7 @@ def centre_crop(image_HWC: Tensor, side: int) -> Tensor:
 
 
 def comparison(rows: Sequence[Mapping[str, Tensor]]) -> Image.Image:
-    """A grid of the images' centres. Each row maps labels to uint8 `[height, width, 3]`; labels are alike in all rows."""
+    """A grid of the images' centres. Each row maps labels, alike in all rows, to uint8 `[height, width, 3]`."""
     labels = list(rows[0])
     cells = [[centre_crop(row[label], CROP) for label in labels] for row in rows]
     width = len(labels) * (CROP + GAP) + GAP

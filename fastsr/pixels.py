@@ -170,8 +170,9 @@ def write_pack(folder: Path, paths: list[Path], track: Callable[[Iterator[Any], 
             sync(out)
         publish(temporary, folder)
     except OSError as error:
+        reason = error.strerror or error
         raise UserError(
-            f"cannot write the pack in {folder.parent}: {error.strerror or error}; free space there or give another --cache folder"
+            f"cannot write the pack in {folder.parent}: {reason}; free space there or give another --cache folder"
         ) from error
     finally:
         if temporary:

@@ -61,7 +61,8 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"--device {name} is not supported; use auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
         raise UserError(
-            f"--device {name} does not exist: torch sees {torch.cuda.device_count()} GPUs; use --device cpu, or mend the driver"
+            f"--device {name} does not exist: torch sees {count} GPUs; use --device cpu, or mend the driver"
         )
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device

@@ -1,7 +1,7 @@
 """PSNR and SSIM by the protocol of super-resolution papers.
 
-Both images are 8-bit RGB. Compared is luma, BT.601 studio range (16 to 235, as MATLAB's rgb2ycbcr), with `border` pixels
-cut from each side, by custom as many as the scale. An original stored in grey is compared on its grey values (0 to 255)
+Both images are 8-bit RGB. Compared is luma, BT.601 studio range (16 to 235, as MATLAB's rgb2ycbcr), `border` pixels cut
+from each side, by custom as many as the scale. An original stored in grey is compared on its grey values (0 to 255)
 instead, as MATLAB scripts do, which convert only images of three channels.
 
 Axes: H W of the image, C = 3.

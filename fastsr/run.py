@@ -2,12 +2,9 @@
 
 import json
 import os
-import platform
 import shutil
-import sys
 from contextlib import suppress
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from torch import Tensor
 
 from fastsr.cohort import Cohort
 from fastsr.config import TrainConfig
+from fastsr.environment import environment
 from fastsr.errors import UserError
 from fastsr.metrics import MetricsRing
 from fastsr.peer import Peer
@@ -34,7 +32,7 @@ CHANGEABLE = {
 
 
 class Run:
-    """The folder of one training run. Nothing in it is ever half-written: files appear under their names when complete."""
+    """The folder of one training run. Nothing in it is ever half-written: files get their names when complete."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -246,38 +244,6 @@ def assert_finite(cohort: Cohort) -> None:
                     raise UserError(
                         f"weight {name} of the {network} of peer {k} is not finite at step {int(cohort.step_count)}"
                     )
-
-
-def environment() -> dict[str, Any]:
-    """What the numbers of a run depend on beside its configuration."""
-    gpus = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
-    return {
-        "fastsr": package_version("fastsr"),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "triton": package_version("triton"),
-        "cuda": torch.version.cuda,
-        "gpus": gpus,
-        "processor": processor_name(),
-        "threads": torch.get_num_threads(),
-        "system": platform.platform(),
-        "command": sys.argv,
-    }
-
-
-def package_version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def processor_name() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def fresh_folder(config: TrainConfig, root: Path = Path("runs")) -> Path:

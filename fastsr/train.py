@@ -215,7 +215,7 @@ def finite_rows(training: Training) -> torch.Tensor:
         name = (PRETRAIN_TERMS if stage == "pretraining" else TERMS)[term]
         kept = training.run.latest()
         raise UserError(
-            f"step {first + row}: {name} of peer {peer} is {float(rows_RPT[row, peer, term])}, and training stops. "
+            f"step {first + row + 1}: {name} of peer {peer} is {float(rows_RPT[row, peer, term])}, and training stops. "
             + (f"The last good checkpoint is {kept}. " if kept else "")
             + "Try a lower --lr, or without --amp"
         )

@@ -1,4 +1,4 @@
-"""Weight files: safetensors only, never pickles. A generator's file says what it is, so that it needs no run beside it."""
+"""Weight files: safetensors only, never pickles. A generator's file says what it is, and needs no run beside it."""
 
 import os
 from pathlib import Path

@@ -21,6 +21,10 @@ from fastsr.pixels import PixelStore
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_configure() -> None:
+    torch.set_num_threads(1)  # tiny tensors gain nothing from more, and sums always run in one order
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in items:

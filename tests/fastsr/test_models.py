@@ -42,7 +42,8 @@ def test_discriminator_gives_one_fp32_logit_per_image(patch: int) -> None:
 def test_discriminator_is_srgans() -> None:
     network = Discriminator(96)
     assert [(c.in_channels, c.out_channels, c.stride[0]) for c in network.convs if isinstance(c, nn.Conv2d)] == [
-        (3, 64, 1), (64, 64, 2), (64, 128, 1), (128, 128, 2), (128, 256, 1), (256, 256, 2), (256, 512, 1), (512, 512, 2),
+        (3, 64, 1), (64, 64, 2), (64, 128, 1), (128, 128, 2),
+        (128, 256, 1), (256, 256, 2), (256, 512, 1), (512, 512, 2),
     ]  # fmt: skip
     assert network.dense.weight.shape == (1024, 512 * 6 * 6)
     assert len(network.norms) == 7

@@ -100,7 +100,8 @@ from fastsr.config import *
 from fastsr.pixels import PixelStore
 from fastsr.run import Run
 from fastsr.errors import UserError
-config = TrainConfig(images=ImagesConfig(batch=2, patch=16), model=ModelConfig(scale=2, blocks=1, filters=4, discriminator_filters=2))
+model = ModelConfig(scale=2, blocks=1, filters=4, discriminator_filters=2)
+config = TrainConfig(images=ImagesConfig(batch=2, patch=16), model=model)
 cohort, ring, step = trained(config, PixelStore.from_images([random_image(40, 40)]), 1)
 run = Run.start(Path({folder!r}), config)
 run.save(cohort, ring, "", keep=3)
@@ -195,7 +196,7 @@ def test_settings_that_would_change_the_experiment_are_named(tiny_config: TrainC
             tiny_config, optim=replace(tiny_config.optim, steps=9), machine=replace(tiny_config.machine, compile=True)
         )
     )
-    with pytest.raises(UserError, match="--lr was 0.001 .* is 0.1 now"):
+    with pytest.raises(UserError, match=r"--lr was 0.001 .* is 0.1 now"):
         run.check_same(replace(tiny_config, optim=replace(tiny_config.optim, lr=0.1)))
     with pytest.raises(UserError, match="--blocks was 1"):
         run.check_same(replace(tiny_config, model=replace(tiny_config.model, blocks=2)))
@@ -206,7 +207,7 @@ def test_weights_that_are_not_finite_are_never_saved(tiny_config: TrainConfig, s
     assert_finite(cohort)
     with torch.no_grad():
         cohort.peers[1].ema.trunk_norm.running_var[0] = float("inf")  # type: ignore[index]
-    with pytest.raises(UserError, match="trunk_norm.running_var of the ema of peer 1"):
+    with pytest.raises(UserError, match=r"trunk_norm\.running_var of the ema of peer 1"):
         assert_finite(cohort)
 
 

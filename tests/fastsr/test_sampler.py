@@ -141,9 +141,12 @@ def test_orient_is_a_symmetry_of_the_square(turn: int, side: int) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    scale=st.sampled_from([2, 3, 4, 8]), tiles=st.integers(1, 4), extra=st.tuples(st.integers(0, 20), st.integers(0, 20)),
-    step=st.integers(0, 2**40), seed=st.integers(0, 2**63 - 1),
-)  # fmt: skip
+    scale=st.sampled_from([2, 3, 4, 8]),
+    tiles=st.integers(1, 4),
+    extra=st.tuples(st.integers(0, 20), st.integers(0, 20)),
+    step=st.integers(0, 2**40),
+    seed=st.integers(0, 2**63 - 1),
+)
 def test_any_patch_lies_inside_its_image(scale: int, tiles: int, extra: tuple[int, int], step: int, seed: int) -> None:
     patch = scale * tiles
     store = PixelStore.from_images([random_image(patch + extra[0], patch + extra[1])])

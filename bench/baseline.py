@@ -1,0 +1,74 @@
+"""The yardstick: SRGANs trained one after the other, the way most public PyTorch repositories write the loop.
+
+Axes: N images, C channels, h w low and H W high resolution.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from fastsr.config import TrainConfig
+from fastsr.models import Discriminator, SRResNet, VGG19Features
+
+FEATURE_SCALE = 1 / 12.75
+
+
+class SRGAN:
+    """One generator, one discriminator and torch's default Adam for each, in torch's default memory format.
+
+    D is frozen while G learns, as careful repositories have it, so that its weight gradients are not computed in vain.
+    """
+
+    def __init__(self, config: TrainConfig, vgg: VGG19Features, device: torch.device) -> None:
+        model, loss, optim = config.model, config.loss, config.optim
+        self.generator = SRResNet(model.scale, model.blocks, model.filters).to(device)
+        self.discriminator = Discriminator(config.images.patch, model.discriminator_filters).to(device)
+        self.g_optimizer = torch.optim.Adam(self.generator.parameters(), lr=optim.lr)
+        self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=optim.lr)
+        self.vgg = vgg
+        self.adversarial_criterion, self.content_criterion = nn.BCEWithLogitsLoss(), nn.MSELoss()
+        self.content_weight, self.adversarial_weight = loss.content_weight, loss.adversarial_weight
+
+    def step(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> dict[str, float]:
+        """Updates D, then G, and returns every loss as a number, which waits for the device.
+
+        Args:
+            lr_NChw, hr_NCHW: fp32 in [0, 1].
+        """
+        sr_NCHW = self.generator(lr_NChw)
+        return self.step_discriminator(sr_NCHW, hr_NCHW) | self.step_generator(sr_NCHW, hr_NCHW)
+
+    def step_discriminator(self, sr_NCHW: Tensor, hr_NCHW: Tensor) -> dict[str, float]:
+        self.discriminator.requires_grad_(True)
+        self.d_optimizer.zero_grad()
+        z_real, z_fake = self.discriminator(hr_NCHW), self.discriminator(sr_NCHW.detach())
+        real = self.adversarial_criterion(z_real, torch.ones_like(z_real))
+        fake = self.adversarial_criterion(z_fake, torch.zeros_like(z_fake))
+        (real + fake).backward()
+        self.d_optimizer.step()
+        return {"bce_real": real.item(), "bce_fake": fake.item()}
+
+    def step_generator(self, sr_NCHW: Tensor, hr_NCHW: Tensor) -> dict[str, float]:
+        self.discriminator.requires_grad_(False)
+        self.g_optimizer.zero_grad()
+        features_sr, features_hr = self.vgg(sr_NCHW), self.vgg(hr_NCHW)
+        content = self.content_criterion(features_sr * FEATURE_SCALE, features_hr * FEATURE_SCALE)
+        z_fake = self.discriminator(sr_NCHW)
+        adversarial = self.adversarial_criterion(z_fake, torch.ones_like(z_fake))
+        (self.content_weight * content + self.adversarial_weight * adversarial).backward()
+        self.g_optimizer.step()
+        return {"content": content.item(), "adversarial": adversarial.item()}
+
+
+class Baseline:
+    """As many independent SRGANs as a cohort has peers, one after the other: fp32, eager, no sharing.
+
+    They do not teach each other and keep no average of their generators; the cohort computes the KL divergence and the
+    EMA in addition, and draws its own patches, which the baseline is given.
+    """
+
+    def __init__(self, config: TrainConfig, vgg: VGG19Features, device: torch.device) -> None:
+        self.pairs = [SRGAN(config, vgg, device) for _ in range(config.cohort.peers)]
+
+    def step(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> list[dict[str, float]]:
+        """One step of every SRGAN on the same patches. Returns the losses of each."""
+        return [pair.step(lr_NChw, hr_NCHW) for pair in self.pairs]

@@ -1,0 +1,65 @@
+"""What is measured: a recipe, and the two contestants that train by it from the same weights on the same patches."""
+
+from dataclasses import replace
+
+import torch
+
+from bench.baseline import Baseline
+from fastsr.cohort import Cohort
+from fastsr.config import ImagesConfig, LossConfig, ModelConfig, TrainConfig
+from fastsr.images import read_rgb8
+from fastsr.losses import FeatureContent, content_loss
+from fastsr.metrics import MetricsRing
+from fastsr.pixels import PixelStore, place
+from fastsr.precision import Precision
+from fastsr.recipes import paper
+from fastsr.sampler import PatchSampler
+from fastsr.samples import TRAIN, sample_photos
+from fastsr.step import Step
+
+
+def paper_recipe() -> TrainConfig:
+    """The paper at x4: 32 blocks, 64 filters, batch 16 of 96x96. VGG has random weights, which cost the same."""
+    return replace(paper(), loss=LossConfig(content="random-vgg"))
+
+
+def small_recipe() -> TrainConfig:
+    """Shows that the benchmarks work, in seconds. Its ratios mean little."""
+    return replace(
+        paper_recipe(),
+        recipe="small",
+        images=ImagesConfig(batch=4, patch=32),
+        model=ModelConfig(blocks=4, filters=32, discriminator_filters=16),
+    )
+
+
+def sample_store(device: torch.device) -> PixelStore:
+    """scikit-image's photos, in the memory that training would keep them in."""
+    return place(PixelStore.from_images([read_rgb8(path) for path in sample_photos(TRAIN)]), device)
+
+
+def make_sampler(config: TrainConfig, store: PixelStore) -> PatchSampler:
+    images = config.images
+    return PatchSampler(
+        store, scale=config.model.scale, patch=images.patch, batch=images.batch, seed=config.machine.seed
+    )
+
+
+def make_step(config: TrainConfig, sampler: PatchSampler) -> Step:
+    """The cohort's step in fp32. It draws its patches itself."""
+    device = sampler.store.device
+    cohort = Cohort(config, content_loss(config.loss.content), device, Precision())
+    return Step(cohort, sampler, MetricsRing(1, config.cohort.peers, device))
+
+
+def make_baseline(config: TrainConfig, device: torch.device) -> Baseline:
+    content = content_loss(config.loss.content)
+    assert isinstance(content, FeatureContent)
+    return Baseline(config, content.vgg.to(device), device)
+
+
+def share_weights(cohort: Cohort, baseline: Baseline) -> None:
+    """Copies the cohort's weights to the baseline, memory formats left as they are."""
+    for pair, peer in zip(baseline.pairs, cohort.peers, strict=True):
+        pair.generator.load_state_dict(peer.generator.state_dict())
+        pair.discriminator.load_state_dict(peer.discriminator.state_dict())

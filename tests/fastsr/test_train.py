@@ -1,0 +1,202 @@
+"""Training as a whole: a golden run, what it leaves behind, and what stops it."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_image
+from fastsr_kernels.cohort_loss import CohortLoss
+from PIL import Image
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from fastsr.cohort import Forward
+from fastsr.config import CohortConfig, TrainConfig
+from fastsr.errors import UserError
+from fastsr.metrics import MEANINGS, PRETRAIN_TERMS, TERMS
+from fastsr.run import Run
+from fastsr.telemetry import Telemetry
+from fastsr.toml import from_toml
+from fastsr.train import after_step, prepare, stages, train
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "tiny_cohort.json"
+
+
+@pytest.fixture
+def config(tiny_config: TrainConfig, tmp_path: Path) -> TrainConfig:
+    """The tiny configuration with images to train and validate on."""
+    for name, count, side in (("train", 3, 40), ("val", 2, 41)):
+        (tmp_path / name).mkdir()
+        for k in range(count):
+            Image.fromarray(random_image(side, side + 8, k)).save(tmp_path / name / f"{k}.png")
+    return replace(tiny_config, images=replace(tiny_config.images, data=(tmp_path / "train",), val=(tmp_path / "val",)))
+
+
+def quiet() -> Console:
+    return Console(quiet=True)
+
+
+def rows(run: Run, kind: str) -> list[dict[str, Any]]:
+    return [row for row in run.read_metrics() if row["kind"] == kind]
+
+
+def test_golden_losses(config: TrainConfig) -> None:
+    """Losses of a tiny cohort, kept in a file: a change that moves them changes what is trained, and must say so.
+
+    To renew them: delete the file and run this test once.
+    """
+    run = train(replace(config, cohort=CohortConfig(peers=3, variant="ml-star", mixing="ring")), quiet())
+    got = [{key: row[key] for key in ("step", "stage", "lr", "peers")} for row in rows(run, "train")]
+    if not GOLDEN.exists():
+        GOLDEN.parent.mkdir(exist_ok=True)
+        GOLDEN.write_text(json.dumps(got, indent=1) + "\n")
+        pytest.fail("golden losses written; run again")
+    want = json.loads(GOLDEN.read_text())
+    assert [row["step"] for row in got] == [row["step"] for row in want] == [2, 3, 4, 6, 8, 9]
+    for a, b in zip(got, want, strict=True):
+        assert (a["stage"], a["lr"]) == (b["stage"], b["lr"])
+        for peer_a, peer_b in zip(a["peers"], b["peers"], strict=True):
+            # other processors add in another order
+            assert peer_a == pytest.approx(peer_b, rel=2e-3, abs=1e-6), f"step {a['step']}"
+
+
+def test_a_run_leaves_everything_behind(config: TrainConfig) -> None:
+    run = train(config, quiet())
+    names = {p.name for p in run.folder.iterdir()}
+    assert names == {"config.toml", "environment.json", "metrics.jsonl", "checkpoints", "pictures", "tensorboard"}
+    resolved = replace(config, output=replace(config.output, out=run.folder))
+    assert from_toml(run.folder / "config.toml", TrainConfig()) == resolved
+    environment = json.loads((run.folder / "environment.json").read_text())
+    assert environment["torch"] == torch.__version__
+    assert [p.name for p in sorted(run.checkpoints.iterdir())] == ["step-00000004", "step-00000008", "step-00000009"]
+    for row in rows(run, "train"):
+        terms = PRETRAIN_TERMS if row["stage"] == "pretraining" else TERMS
+        assert [tuple(peer) for peer in row["peers"]] == [terms, terms]
+        assert row["wall"]["steps_per_second"] > 0
+    assert [(row["step"], list(row["scores"])) for row in rows(run, "validation")] == [
+        (step, ["bicubic", "peer 0", "peer 1"]) for step in (4, 8, 9)
+    ]
+
+
+def test_pictures_show_low_resolution_peers_and_original(config: TrainConfig) -> None:
+    run = train(config, quiet())
+    assert [p.name for p in sorted(run.pictures.iterdir())] == [f"step-{s:08d}.png" for s in (4, 8, 9)]
+    picture = np.asarray(Image.open(run.pictures / "step-00000009.png"))
+    original = random_image(41, 49, 0)[:40, :48]
+    column = 6 + 3 * (192 + 6)  # the fourth column: LR, two peers, HR
+    assert np.array_equal(picture[24 : 24 + 40, column : column + 48], original)
+    assert not np.array_equal(picture[24 : 24 + 40, 6 : 6 + 48], original)
+
+
+def test_tensorboard_has_every_metric_of_every_peer(config: TrainConfig) -> None:
+    run = train(config, quiet())
+    events = EventAccumulator(str(run.folder / "tensorboard"))
+    events.Reload()
+    tags = set(events.Tags()["scalars"])
+    assert tags >= {f"{term}/peer {k}" for term in (*TERMS, *PRETRAIN_TERMS) for k in range(2)}
+    assert tags >= {f"validation {what}/{who}" for what in ("PSNR", "SSIM") for who in ("bicubic", "peer 0", "peer 1")}
+    assert events.Tags()["images"] == ["comparison"]
+    logged = [row["peers"][1]["bce_fake"] for row in rows(run, "train") if row["stage"] == "training"]
+    assert [e.value for e in events.Scalars("bce_fake/peer 1")] == pytest.approx(logged, rel=1e-6)
+
+
+def test_every_metric_is_explained() -> None:
+    assert MEANINGS.keys() == {*TERMS, *PRETRAIN_TERMS}
+
+
+def test_plain_output_names_what_matters(config: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    train(config, Console(width=400, force_terminal=False))
+    out = capsys.readouterr().out
+    parts = ("pretraining 2/9", "training 9/9", "steps/s", "left", "peer 1:", "D(real)", "KL fake")
+    for part in (*parts, "validation 8/9", "bicubic", "done: step 9 of 9"):
+        assert part in out
+
+
+def test_terminal_output_shows_a_table_and_the_validation(config: TrainConfig) -> None:
+    screen = (config.output.out or Path()).with_name("screen")
+    with screen.open("w") as file:
+        console = Console(force_terminal=True, width=160, record=True, file=file)
+        train(config, console)
+    text = console.export_text()
+    for part in ("9/9", "steps/s", "D(fake)", "val PSNR", "dB"):
+        assert part in text
+
+
+def test_training_learns(config: TrainConfig) -> None:
+    """Pre-training a slightly larger generator on three images lowers its loss several times."""
+    optim = replace(config.optim, pretrain_steps=60, steps=0, lr=5e-3)
+    model = replace(config.model, filters=16)
+    run = train(replace(config, optim=optim, model=model, output=replace(config.output, log_every=20)), quiet())
+    losses = [row["peers"][0]["pixel"] for row in rows(run, "train")]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_independent_peers_do_not_feel_each_other(config: TrainConfig) -> None:
+    """Peer 0 of an independent pair trains as it does alone, bit for bit: a cohort is a paired experiment."""
+    results = []
+    for peers in (1, 2):
+        out = config.output.out or Path()
+        output = replace(config.output, out=out.with_name(f"peers-{peers}"))
+        run = train(replace(config, cohort=CohortConfig(peers=peers, variant="independent"), output=output), quiet())
+        results.append([row["peers"][0] for row in rows(run, "train")])
+    assert results[0] == results[1]
+
+
+def test_mutual_learning_draws_discriminators_together(config: TrainConfig) -> None:
+    divergence = {}
+    for variant, weight in (("independent", 1.0), ("ml", 20.0)):
+        out = config.output.out or Path()
+        changed = replace(
+            config,
+            cohort=CohortConfig(variant=variant, kl_weight=weight),  # type: ignore[arg-type]
+            optim=replace(config.optim, pretrain_steps=0, steps=60),
+            output=replace(config.output, out=out.with_name(variant), log_every=60, val_every=1000),
+        )
+        run = train(changed, quiet())
+        (row,) = rows(run, "train")
+        divergence[variant] = abs(row["peers"][0]["d_prob_fake"] - row["peers"][1]["d_prob_fake"])
+    assert divergence["ml"] < divergence["independent"]
+
+
+def test_losses_that_are_not_finite_stop_the_run_by_name(config: TrainConfig) -> None:
+    """The step, the peer and the term are named, and the last good checkpoint is from the step before."""
+    output = replace(config.output, log_every=5, save_every=1)
+    training = prepare(replace(config, optim=replace(config.optim, pretrain_steps=0, steps=20), output=output), quiet())
+    original = training.cohort.losses
+
+    def poisoned(forward: Forward) -> CohortLoss:
+        loss = original(forward)
+        terms_P4 = loss.terms_P4.clone()
+        terms_P4[1, 3] = float("nan") if int(training.cohort.step_count) == 6 else terms_P4[1, 3]
+        return loss._replace(terms_P4=terms_P4)
+
+    training.cohort.losses = poisoned  # type: ignore[method-assign]
+    _, (_, body) = stages(training)
+    with (
+        Telemetry(training.run, quiet(), start=0, total=20) as telemetry,
+        pytest.raises(UserError, match=r"step 7: kl_fake of peer 1 is nan.* last good checkpoint is .*step-00000006"),
+    ):
+        for _ in range(20):
+            body()
+            training.step += 1
+            after_step(training, telemetry)
+    assert training.run.latest() == training.run.checkpoints / "step-00000006"
+
+
+def test_diverging_training_stops_and_never_saves_nonsense(config: TrainConfig) -> None:
+    loss = replace(config.loss, content_weight=math.inf)
+    with pytest.raises(UserError, match=r"peer 0 .*not finite|peer 0 is nan"):
+        train(replace(config, loss=loss, optim=replace(config.optim, pretrain_steps=0, steps=40)), quiet())
+    assert not list((config.output.out or Path()).glob("checkpoints/step-*"))
+
+
+@pytest.mark.gpu
+def test_training_on_a_gpu(config: TrainConfig) -> None:
+    machine = replace(config.machine, device="cuda", amp=True, compile=True)
+    run = train(replace(config, machine=machine), quiet())
+    assert all(math.isfinite(v) for row in rows(run, "train") for peer in row["peers"] for v in peer.values())
