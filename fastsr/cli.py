@@ -119,9 +119,10 @@ def train_config(words: list[str], command: type[TrainArguments] = TrainArgument
     early, rest = first.parse_known_args(words)
     if isinstance(early.resume, str):  # --resume RUN is short for --resume --out RUN
         early.out = Path(early.resume)
-    defaults = recipe_config(early.recipe, early.config, any(w.split("=")[0] == "--data" for w in rest))
+    has_data = any(word.split("=")[0] == "--data" for word in rest)
+    defaults = recipe_config(early.recipe, early.config, has_data)
     if early.resume:
-        defaults = resumed(early.out, defaults)
+        defaults = resumed(early.out, defaults, has_data)
     defaults = replace(
         defaults, output=replace(defaults.output, out=early.out or defaults.output.out, resume=bool(early.resume))
     )
@@ -137,13 +138,17 @@ def recipe_config(recipe: str | None, file: Path | None, has_data: bool) -> Trai
     return replace(from_toml(file, base), recipe=base.recipe) if file else base
 
 
-def resumed(out: Path | None, defaults: TrainConfig) -> TrainConfig:
+def resumed(out: Path | None, defaults: TrainConfig, has_data: bool) -> TrainConfig:
+    """The settings of the run to continue. Where there is none yet, a command with --data starts it."""
     from fastsr.run import latest_folder, resume_config
 
     folder = out or latest_folder()
     if folder is None:
         raise UserError("--resume: there is no run in runs/; name one with --out RUN")
-    return resume_config(folder, defaults)
+    config = resume_config(folder, defaults)
+    if config is defaults and not (has_data or defaults.images.data):
+        raise UserError(f"--resume: there is no run in {folder}; give the folder of one, or --data to start it")
+    return config
 
 
 def run_eval(words: list[str]) -> None:

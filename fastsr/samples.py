@@ -3,8 +3,8 @@
 from importlib.resources import files
 from pathlib import Path
 
-TRAIN = ("astronaut.png", "brick.png", "camera.png", "hubble_deep_field.jpg", "retina.jpg", "rocket.jpg")
-VAL = ("chelsea.png", "coffee.png")
+TRAIN = ("astronaut.png", "brick.png", "camera.png", "coffee.png", "hubble_deep_field.jpg", "retina.jpg")
+VAL = ("chelsea.png", "rocket.jpg")
 
 
 def sample_photos(names: tuple[str, ...]) -> tuple[Path, ...]:

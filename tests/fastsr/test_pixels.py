@@ -390,6 +390,7 @@ def test_few_images_are_decoded_ahead(pack: Packer, tmp_path: Path) -> None:
 
     def remove_the_rest(items: Iterator[Any], total: int) -> Iterator[Any]:
         yield next(items)
+        time.sleep(0.3)  # whatever is on its way to be read ahead of its turn gets there
         for path in paths[ahead:]:
             path.unlink()
         yield from items
