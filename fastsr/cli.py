@@ -111,24 +111,29 @@ def train_config(words: list[str], command: type[TrainArguments] = TrainArgument
 
     From weakest to strongest: the recipe, the run being resumed or the --config file, options.
     """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    name = "doctor" if command is DoctorArguments else "train"
+    first = argparse.ArgumentParser(prog=f"fastsr {name}", add_help=False, allow_abbrev=False)
     first.add_argument("--config", type=Path)
     first.add_argument("--recipe", choices=("paper", "demo"))
     first.add_argument("--out", type=Path)
-    first.add_argument("--resume", nargs="?", const=True)
+    first.add_argument("--resume", nargs="?", const="")
     early, rest = first.parse_known_args(words)
-    if isinstance(early.resume, str):  # --resume RUN is short for --resume --out RUN
+    if early.resume:  # --resume RUN is short for --resume --out RUN
+        if early.out is not None:
+            raise UserError(f"--resume {early.resume} continues in that folder; leave out --out {early.out}")
         early.out = Path(early.resume)
-    has_data = any(word.split("=")[0] == "--data" for word in rest)
-    defaults = recipe_config(early.recipe, early.config, has_data)
-    if early.resume:
-        defaults = resumed(early.out, defaults, has_data)
-    defaults = replace(
-        defaults, output=replace(defaults.output, out=early.out or defaults.output.out, resume=bool(early.resume))
-    )
+    given = {word.split("=")[0] for word in rest}
+    defaults = recipe_config(early.recipe, early.config, "--data" in given)
+    if early.resume is not None:
+        defaults = resumed(early.out, defaults, "--data" in given)
+    output = replace(defaults.output, out=early.out or defaults.output.out, resume=early.resume is not None)
     # The options read above are shown in the help, so they are known here too; what they mean is in `defaults` already.
-    name = "doctor" if command is DoctorArguments else "train"
-    return tyro.cli(command, prog=f"fastsr {name}", args=rest, default=command(train=defaults), config=TYRO).train
+    defaults = command(train=replace(defaults, output=output))
+    config = tyro.cli(command, prog=f"fastsr {name}", args=rest, default=defaults, config=TYRO).train
+    for option, folders in (("--data", config.images.data), ("--val", config.images.val)):
+        if option in given and not folders:
+            raise UserError(f"{option} names no folder; give at least one, or leave it out")
+    return config
 
 
 def recipe_config(recipe: str | None, file: Path | None, has_data: bool) -> TrainConfig:

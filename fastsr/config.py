@@ -126,7 +126,8 @@ class OutputConfig:
     out: Path | None = None
     """Folder of the run. Default: runs/RECIPE-xSCALE, numbered where that exists."""
     resume: bool = False
-    """Continue the run in --out (default: the latest in runs/) exactly where its last checkpoint was saved."""
+    """Continue the run in --out (default: the latest in runs/) exactly where its last checkpoint was saved.
+    --resume RUN is short for --resume --out RUN."""
     log_every: int = 50
     """Steps averaged into one row of metrics."""
     save_every: int = 1000
@@ -176,16 +177,15 @@ class TrainConfig:
             ("val_every", output.val_every, 1),
             ("keep", output.keep, 1),
         ):
-            require(value >= least, name, value, f"use {least} or more")
+            require(least <= value < float("inf"), name, value, f"use {least} or more")
         require(model.scale in SCALES, "scale", model.scale, "use 2, 3, 4 or 8")
-        require(
-            images.patch % model.scale == 0,
-            "patch",
-            images.patch,
-            f"use a multiple of the scale, such as {max(images.patch // model.scale, 1) * model.scale}",
-        )
+        nearest = max(images.patch // model.scale, -(-16 // model.scale)) * model.scale
+        fits = images.patch % model.scale == 0
+        require(fits, "patch", images.patch, f"use a multiple of the scale, such as {nearest}")
         require(0 < optim.lr < 1, "lr", optim.lr, "use a number between 0 and 1, such as 1e-4")
         require(0 <= optim.ema < 1, "ema", optim.ema, "use a number from 0 to below 1, such as 0.999")
+        for milestone in optim.lr_milestones:
+            require(milestone >= 0, "lr_milestones", milestone, "use 0 or more")
         require(0 < optim.lr_gamma <= 1, "lr_gamma", optim.lr_gamma, "use a number above 0, at most 1")
         require(self.total_steps > 0, "steps", optim.steps, "train for at least one step")
         require(0 <= self.machine.seed < 2**63, "seed", self.machine.seed, "use 0 or more, below 2^63")

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fastsr.config import TrainConfig
 from fastsr.environment import package_version, processor_name
@@ -39,7 +40,7 @@ def report(title: str, facts: Iterator[tuple[str, str]]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, fact in facts:
-        table.add_row(name, fact)
+        table.add_row(name, Text(fact))
     return table
 
 

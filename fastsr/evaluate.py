@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from fastsr.bicubic import Border, downscale, upscale
@@ -97,12 +98,18 @@ def score_table(results: Mapping[str, Mapping[str, Score]], title: str, caption:
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     table.add_column("")
     for name in results:
-        table.add_column(name, justify="right")
+        table.add_column(Text(name), justify="right")
     methods = list(next(iter(results.values())))
     for method in methods:
         cells = [f"{results[name][method].psnr:.2f} / {results[name][method].ssim:.4f}" for name in results]
-        table.add_row(method, *cells)
+        table.add_row(Text(method), *cells)
     return table
+
+
+def short_names(paths: tuple[Path, ...]) -> list[str]:
+    """The last part of each path, or all of it where two would be alike."""
+    names = [path.name or str(path) for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
 def evaluate_models(models: tuple[Path, ...], sets: tuple[Path, ...], border: Border, device: torch.device) -> Table:
@@ -110,15 +117,20 @@ def evaluate_models(models: tuple[Path, ...], sets: tuple[Path, ...], border: Bo
 
     Raises UserError where models differ in scale, or a model or an image cannot be used.
     """
+    if not models:
+        raise UserError("no model is given; name a run, a checkpoint, or a generator's .safetensors file")
+    if not sets:
+        raise UserError("--data names no folder; give at least one")
     generators: dict[str, SRResNet] = {}
-    for model in models:
+    for model, shown in zip(models, short_names(models), strict=True):
         for name, file in find_generators(model).items():
-            generators[f"{model.name or model} {name}" if len(models) > 1 else name] = load_generator(file, device)
+            generators[f"{shown} {name}" if len(models) > 1 else name] = load_generator(file, device)
     scales = {generator.scale for generator in generators.values()}
     if len(scales) > 1:
         raise UserError(f"the models have scales {sorted(scales)}; evaluate one scale at a time")
     (scale,) = scales
     results = {
-        path.name or str(path): evaluate(generators, load_pairs((path,), scale, border), scale, border) for path in sets
+        name: evaluate(generators, load_pairs((path,), scale, border), scale, border)
+        for path, name in zip(sets, short_names(sets), strict=True)
     }
     return score_table(results, f"x{scale}: PSNR (dB) / SSIM", PROTOCOL.format(scale=scale, border=border))

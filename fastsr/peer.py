@@ -21,7 +21,7 @@ class Peer:
     def __init__(self, config: TrainConfig, index: int, device: torch.device, precision: Precision, lr: Tensor) -> None:
         model = config.model
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.machine.seed * 1000 + index)
+            torch.manual_seed((config.machine.seed * 1000 + index) % 2**63)
             self.generator = SRResNet(model.scale, model.blocks, model.filters)
             self.discriminator = Discriminator(config.images.patch, model.discriminator_filters)
             self.ema = SRResNet(model.scale, model.blocks, model.filters).requires_grad_(False).eval()

@@ -115,7 +115,7 @@ def pack_images(
         UserError: one error that lists every unreadable and small file; or the disk is full.
     """
     folder = (cache or default_cache()) / "packs" / pack_key(paths)
-    if not (folder / "index.json").exists():
+    if not folder.exists():
         write_pack(folder, paths, track)
     store, unreadable = open_pack(folder)
     small_I = torch.minimum(store.height_I, store.width_I) < minimum_side
@@ -142,9 +142,9 @@ def pack_key(paths: list[Path]) -> str:
     for path in paths:
         try:
             stat = path.stat()
-            digest.update(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+            digest.update(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="surrogateescape"))
         except OSError:
-            digest.update(f"{path}\0unreadable\0".encode())
+            digest.update(f"{path}\0unreadable\0".encode(errors="surrogateescape"))
     return digest.hexdigest()[:20]
 
 
@@ -233,9 +233,14 @@ def open_pack(folder: Path) -> tuple[PixelStore, list[tuple[str, str]]]:
     """
     try:
         index = json.loads((folder / "index.json").read_text())
-        expected = sum(3 * height * width for height, width in index["sizes"])
+        sizes = [(int(height), int(width)) for height, width in index["sizes"]]
+        names = tuple(map(str, index["names"]))
+        unreadable = [(str(path), str(reason)) for path, reason in index["unreadable"]]
+        if len(names) != len(sizes):
+            raise ValueError(f"{len(names)} names of {len(sizes)} images")
+        expected = sum(3 * height * width for height, width in sizes)
         actual = (folder / "pixels.bin").stat().st_size
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"the pack {folder} is damaged ({error}); delete that folder and run again") from None
     if actual != expected:
         raise UserError(
@@ -245,8 +250,7 @@ def open_pack(folder: Path) -> tuple[PixelStore, list[tuple[str, str]]]:
         pixels = torch.from_file(str(folder / "pixels.bin"), shared=False, size=expected, dtype=torch.uint8)
     else:
         pixels = torch.empty(0, dtype=torch.uint8)
-    sizes = [tuple(size) for size in index["sizes"]]
-    return store_of(pixels, sizes, tuple(index["names"])), [(path, reason) for path, reason in index["unreadable"]]
+    return store_of(pixels, sizes, names), unreadable
 
 
 def place(store: PixelStore, device: torch.device) -> PixelStore:

@@ -42,10 +42,9 @@ class Run:
 
     @staticmethod
     def start(folder: Path, config: TrainConfig) -> "Run":
-        """A new run. Raises UserError where the folder holds one already or cannot be written."""
+        """A new run in a folder that holds none. Raises UserError where it cannot be written."""
         run = Run(folder)
-        if run.latest() is not None:
-            raise UserError(f"{folder} holds a run already; add --resume to continue it, or give another --out")
+        assert run.latest() is None
         try:
             for path in (run.checkpoints, run.pictures):
                 path.mkdir(parents=True, exist_ok=True)
@@ -72,15 +71,16 @@ class Run:
 
     def check_same(self, config: TrainConfig) -> None:
         """Raises UserError naming the first setting that would make a continued run another experiment."""
-        saved = from_toml(self.folder / "config.toml", TrainConfig())
+        saved = saved_config(self.folder)
         for group, before in asdict(saved).items():
             after = asdict(config)[group]
             if not isinstance(before, dict):
                 continue
             for name, value in before.items():
                 if value != after[name] and name not in CHANGEABLE.get(group, set()):
+                    option, was, now = f"--{name.replace('_', '-')}", words(value), words(after[name])
                     raise UserError(
-                        f"--{name.replace('_', '-')} was {value} in {self.folder} and is {after[name]} now; "
+                        f"{option} was {was} in {self.folder} and is {now} now; "
                         "leave it as it was, or start a new run with another --out"
                     )
 
@@ -190,6 +190,11 @@ class Run:
         self.write_text(self.metrics_file.name, "".join(json.dumps(row) + "\n" for row in rows))
 
 
+def words(value: Any) -> str:
+    """A setting's value as it is given on the command line."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def sync_path(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -259,10 +264,18 @@ def latest_folder(root: Path = Path("runs")) -> Path | None:
     return max(runs)[1] if runs else None
 
 
+def saved_config(folder: Path) -> TrainConfig:
+    """What a run was started with. Raises UserError where the file is damaged."""
+    try:
+        return from_toml(folder / "config.toml", TrainConfig())
+    except UserError as error:
+        text = str(error).removeprefix("--config ")
+        raise UserError(f"the run cannot be continued: {text}") from None
+
+
 def resume_config(folder: Path, fallback: TrainConfig) -> TrainConfig:
     """The configuration a run was started with, to be continued; `fallback` where there is no run yet."""
-    saved = folder / "config.toml"
     if Run(folder).latest() is None:
         return fallback
-    config = from_toml(saved, TrainConfig())
+    config = saved_config(folder)
     return replace(config, output=replace(config.output, out=folder, resume=True))

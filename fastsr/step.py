@@ -1,4 +1,4 @@
-"""The body of training: one call is one step of every peer. It takes and returns nothing and never waits for the host."""
+"""The body of training: one call is one step of every peer. It takes and returns nothing, nor waits for the host."""
 
 import torch
 

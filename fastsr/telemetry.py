@@ -82,8 +82,9 @@ class Telemetry:
             f"peer {k}: " + " ".join(f"{SHORT[n]} {v:.4g}" for n, v in peer.items()) for k, peer in enumerate(peers)
         ]
         minutes, seconds = divmod(round(left), 60)
-        self.say(
-            f"{stage} {step}/{self.total}  {rate:.2f} steps/s  {minutes}:{seconds:02d} left  |  " + "  |  ".join(texts)
+        say(
+            self.console,
+            f"{stage} {step}/{self.total}  {rate:.2f} steps/s  {minutes}:{seconds:02d} left  |  " + "  |  ".join(texts),
         )
 
     def peer_table(self, peers: list[dict[str, float]]) -> Table:
@@ -104,8 +105,10 @@ class Telemetry:
         picture.save(self.run.pictures / f"step-{step:08d}.png")
         self.psnr = [s.psnr for name, s in scores.items() if name != "bicubic"]
         texts = [f"{name} {s.psnr:.2f} dB / {s.ssim:.4f}" for name, s in scores.items()]
-        self.say(f"validation {step}/{self.total}  " + "  ".join(texts))
+        say(self.console, f"validation {step}/{self.total}  " + "  ".join(texts))
         self.last_time = time.perf_counter()  # steps per second speak of training alone
 
-    def say(self, text: str) -> None:
-        self.console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+def say(console: Console, text: str) -> None:
+    """Prints text as it is: no markup, so that brackets in paths stay, and no line breaks of our own."""
+    console.print(text, soft_wrap=True, highlight=False, markup=False)

@@ -25,8 +25,8 @@ def toml_value(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(toml_value(item) for item in cast("list[Any]", value)) + "]"
     if isinstance(value, Path):
-        return json.dumps(str(value))
-    return json.dumps(value)
+        return toml_value(str(value))
+    return json.dumps(value, ensure_ascii=False, default=str).replace("\x7f", "\\u007f")
 
 
 def from_toml(file: Path, base: TrainConfig) -> TrainConfig:
@@ -41,9 +41,11 @@ def from_toml(file: Path, base: TrainConfig) -> TrainConfig:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"--config {file} cannot be read: {error}") from None
     groups = {f.name: getattr(base, f.name) for f in fields(base) if is_dataclass(getattr(base, f.name))}
-    recipe = content.pop("recipe", base.recipe)
+    recipe = coerced(content.pop("recipe", base.recipe), str, f"{file}: recipe")
     for section, settings in content.items():
-        if section not in groups or not isinstance(settings, dict):
+        if section in groups and not isinstance(settings, dict):
+            raise UserError(f"{file}: {section} is a section; write [{section}] on a line of its own")
+        if section not in groups:
             home = [name for name, group in groups.items() if section in {f.name for f in fields(group)}]
             hint = f"it belongs in [{home[0]}]" if home else f"sections are {', '.join(f'[{name}]' for name in groups)}"
             raise UserError(f"{file}: unknown section or key '{section}'; {hint}")
@@ -64,7 +66,7 @@ def coerced(value: Any, hint: Any, where: str) -> Any:
     options: tuple[Any, ...] = getattr(hint, "__args__", ())
     origin = getattr(hint, "__origin__", None)
     if origin is Literal:
-        if value in options and not isinstance(value, bool):
+        if value in options and type(value) is type(options[0]):
             return value
         raise UserError(f"{where} = {toml_value(value)} cannot be used; use one of {', '.join(map(str, options))}")
     if origin is tuple and isinstance(value, list):

@@ -1,6 +1,7 @@
 """Training, from images to a run."""
 
 import hashlib
+import shlex
 import signal
 import threading
 import time
@@ -31,7 +32,7 @@ from fastsr.run import Run, assert_finite, fresh_folder
 from fastsr.sampler import HostPatches, PatchSampler, PatchSource
 from fastsr.samples import TRAIN, VAL, sample_photos
 from fastsr.step import PretrainStep, Step
-from fastsr.telemetry import Telemetry
+from fastsr.telemetry import Telemetry, say
 
 PICTURE_ROWS = 4
 
@@ -74,26 +75,30 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
             save(training)
     last = f"step {training.step} of {total}"
     if training.step < total:
-        console.print(
-            f"stopped at {last} and saved. Continue: fastsr train --resume --out {training.run.folder}", soft_wrap=True
-        )
+        folder = shlex.quote(str(training.run.folder))
+        say(console, f"stopped at {last} and saved. Continue: fastsr train --resume --out {folder}")
         raise KeyboardInterrupt
-    console.print(f"done: {last}. Everything is in {training.run.folder}", soft_wrap=True)
+    say(console, f"done: {last}. Everything is in {training.run.folder}")
     return training.run
 
 
 def prepare(config: TrainConfig, console: Console) -> Training:
-    """Packs images, builds the cohort, checks that every loss is alive, and resumes where asked to."""
+    """Packs images, builds the cohort, checks that every loss is alive, and resumes where asked to.
+
+    What is cheap to refuse is refused first: packing a large set of images takes minutes.
+    """
+    continued = existing_run(config)
     device = choose_device(config.machine.device)
     precision = choose_precision(config.machine.amp, device)
     if precision.note:
-        console.print(precision.note, soft_wrap=True)
+        say(console, precision.note)
+    content = content_loss(config.loss.content, config.loss.vgg)
     store = open_images(config, console)
     validation = open_validation(config)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # shapes never change
-    cohort = Cohort(config, content_loss(config.loss.content, config.loss.vgg), device, precision)
-    run = open_run(config)
+    cohort = Cohort(config, content, device, precision)
+    run = continued or new_run(config)
     patches = patch_source(config, store, device)
     ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
     training = Training(config, run, cohort, patches, ring, validation, fingerprint(store))
@@ -102,12 +107,16 @@ def prepare(config: TrainConfig, console: Console) -> Training:
             check_liveness(cohort, *(x[:2] for x in patches.draw(cohort.step_count)))
         if run.latest() is not None:
             training.step = run.restore(cohort, ring, training.data)
-            console.print(f"continuing {run.folder} at step {training.step}", soft_wrap=True)
+            if training.step > config.total_steps:
+                raise UserError(
+                    f"{run.folder} is at step {training.step} already; give more than --steps {config.optim.steps}"
+                )
+            say(console, f"continuing {run.folder} at step {training.step}")
     if isinstance(patches, HostPatches):
         patches.seek(training.step)
     if config.machine.compile:
         cohort.compile()
-        console.print("--compile: the first steps of each stage compile and take up to a minute", soft_wrap=True)
+        say(console, "--compile: the first steps of each stage compile and take up to a minute")
     return training
 
 
@@ -115,10 +124,10 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
     """The training images, packed. Without --data: the demonstration photos, and a line that says so."""
     sources = config.images.data
     if not sources:
-        console.print(
+        say(
+            console,
             "demonstration: training on scikit-image's sample photos. To train for real: "
             "fastsr train --data FOLDER --val FOLDER --amp --compile",
-            soft_wrap=True,
         )
     paths = find_images(sources or sample_photos(TRAIN))
 
@@ -130,7 +139,7 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
         minimum_side=config.images.patch,
         skip_bad=config.images.skip_bad,
         cache=config.images.cache,
-        tell=lambda text: console.print(text, soft_wrap=True, markup=False),
+        tell=lambda text: say(console, text),
         track=progress,
     )
 
@@ -142,13 +151,19 @@ def open_validation(config: TrainConfig) -> list[Pair]:
     return list(load_pairs(sources, config.model.scale, config.images.border)) if sources else []
 
 
-def open_run(config: TrainConfig) -> Run:
-    """The folder to write to: the run to continue, or a new one."""
+def existing_run(config: TrainConfig) -> Run | None:
+    """The run to continue, if any. Raises UserError where --out holds a run that is not to be continued as it was."""
+    run = Run(config.output.out) if config.output.out else None
+    if run is None or run.latest() is None:
+        return None
+    if not config.output.resume:
+        raise UserError(f"{run.folder} holds a run already; add --resume to continue it, or give another --out")
+    run.check_same(config)
+    return run
+
+
+def new_run(config: TrainConfig) -> Run:
     folder = config.output.out or fresh_folder(config)
-    run = Run(folder)
-    if config.output.resume and run.latest() is not None:
-        run.check_same(config)
-        return run
     return Run.start(folder, replace(config, output=replace(config.output, out=folder)))
 
 

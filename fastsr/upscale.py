@@ -27,7 +27,12 @@ def upscale_files(model: Path, sources: tuple[Path, ...], out: Path, device: tor
         if target in targets or target.exists():
             raise UserError(f"{target} exists already, or two images would be written to it; give another --out")
         targets[target] = path
-    out.mkdir(parents=True, exist_ok=True)
+    if not targets:
+        raise UserError("no image is given; name image files, or folders of them")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written ({error.strerror}); give another folder") from None
     for target, path in targets.items():
         try:
             lr = torch.from_numpy(read_rgb8(path))

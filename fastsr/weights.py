@@ -66,7 +66,13 @@ def load_generator(file: Path, device: torch.device | None = None) -> SRResNet:
         raise UserError(f"{file} is damaged or no safetensors file; give a generator that fastsr saved") from None
     if header.get("architecture") != ARCHITECTURE:
         raise UserError(f"{file} holds no generator of fastsr; give a file such as peer-0-ema.safetensors, or a run")
-    generator = SRResNet(*(int(header[name]) for name in ("scale", "blocks", "filters")))
+    try:
+        scale, blocks, filters = (int(header[name]) for name in ("scale", "blocks", "filters"))
+        generator = SRResNet(scale, blocks, filters)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{file} does not say what generator it holds ({error}); give a file that fastsr saved"
+        ) from None
     load_module(generator, file)
     generator.requires_grad_(False).eval()
     return generator.to(device=device or torch.device("cpu"), memory_format=torch.channels_last)  # pyright: ignore

@@ -78,7 +78,9 @@ class VGG19Features(nn.Module):
         """
         state = read_weights(file) if file else download_weights()
         wanted = self.state_dict()
-        missing = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
+        missing = [
+            key for key in wanted if not isinstance(state.get(key), Tensor) or state[key].shape != wanted[key].shape
+        ]
         if missing:
             raise UserError(
                 f"{file or URL} does not hold VGG19 weights: {missing[0]} is missing or of another shape; {REMEDIES}"
@@ -109,7 +111,11 @@ def download_weights() -> dict[str, Tensor]:
     """torchvision's weights from its cache or its server, checked against the hash in the file's name."""
     try:
         return torch.hub.load_state_dict_from_url(URL, map_location="cpu", check_hash=True, weights_only=True)
-    except (URLError, OSError, RuntimeError) as error:
+    except Exception as error:  # torch.load raises whatever the damaged bytes provoke
+        if cached_weights().is_file():
+            raise UserError(f"{cached_weights()} is damaged ({first_line(error)}); delete it, or {REMEDIES}") from None
+        if not isinstance(error, (URLError, OSError, RuntimeError)):
+            raise
         raise UserError(f"the VGG19 weights cannot be fetched ({first_line(error)}); {REMEDIES}") from None
 
 

@@ -22,6 +22,7 @@ from fastsr.precision import Precision
 from fastsr.run import Run, assert_finite, fresh_folder, latest_folder, optimizer_tensors
 from fastsr.sampler import PatchSampler
 from fastsr.step import Step
+from fastsr.train import existing_run
 from fastsr.weights import find_generators, load_generator
 
 CPU = torch.device("cpu")
@@ -182,10 +183,13 @@ def test_other_images_are_refused(tiny_config: TrainConfig, store: PixelStore) -
 
 def test_a_run_is_not_started_over_another(tiny_config: TrainConfig, store: PixelStore) -> None:
     cohort, ring, _ = trained(tiny_config, store, 1)
-    folder = tiny_config.output.out or Path()
-    Run.start(folder, tiny_config).save(cohort, ring, "", keep=3)
+    run = Run.start(tiny_config.output.out or Path(), tiny_config)
+    assert existing_run(tiny_config) is None, "a folder without a checkpoint holds no run"
+    run.save(cohort, ring, "", keep=3)
     with pytest.raises(UserError, match="--resume"):
-        Run.start(folder, tiny_config)
+        existing_run(tiny_config)
+    resumed = replace(tiny_config, output=replace(tiny_config.output, resume=True))
+    assert existing_run(resumed) is not None
 
 
 def test_settings_that_would_change_the_experiment_are_named(tiny_config: TrainConfig) -> None:
