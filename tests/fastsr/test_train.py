@@ -50,6 +50,8 @@ def test_golden_losses(config: TrainConfig) -> None:
 
     To renew them: delete the file and run this test once.
     """
+    # Adam turns rounding of tiny gradients into whole steps; a small learning rate keeps processors together.
+    config = replace(config, optim=replace(config.optim, lr=1e-4))
     run = train(replace(config, cohort=CohortConfig(peers=3, variant="ml-star", mixing="ring")), quiet())
     got = [{key: row[key] for key in ("step", "stage", "lr", "peers")} for row in rows(run, "train")]
     if not GOLDEN.exists():
@@ -61,8 +63,7 @@ def test_golden_losses(config: TrainConfig) -> None:
     for a, b in zip(got, want, strict=True):
         assert (a["stage"], a["lr"]) == (b["stage"], b["lr"])
         for peer_a, peer_b in zip(a["peers"], b["peers"], strict=True):
-            # other processors add in another order
-            assert peer_a == pytest.approx(peer_b, rel=1e-2, abs=1e-3), f"step {a['step']}"
+            assert peer_a == pytest.approx(peer_b, rel=5e-3, abs=2e-4), f"step {a['step']}"
 
 
 def test_a_run_leaves_everything_behind(config: TrainConfig) -> None:
