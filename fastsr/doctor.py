@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastsr.config import TrainConfig
-from fastsr.environment import package_version, processor_name
+from fastsr.environment import available_memory, package_version, processor_name
 from fastsr.errors import UserError
 from fastsr.images import find_images, read_rgb8
 from fastsr.memory import predict_memory
@@ -71,13 +71,6 @@ def compiler() -> str | None:
         (path for name in (os.environ.get("CXX", ""), "g++", "clang++", "cl") if name and (path := shutil.which(name))),
         None,
     )
-
-
-def available_memory() -> int:
-    """Bytes that the host has free; 0 where the system does not tell."""
-    if not hasattr(os, "sysconf") or "SC_AVPHYS_PAGES" not in os.sysconf_names:
-        return 0
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def free_disk(path: Path) -> int:

@@ -1,5 +1,6 @@
 """What the numbers of a run depend on beside its configuration."""
 
+import os
 import platform
 import sys
 from contextlib import suppress
@@ -40,3 +41,10 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def available_memory() -> int:
+    """Bytes that the host has free; 0 where the system does not tell."""
+    if not hasattr(os, "sysconf") or "SC_AVPHYS_PAGES" not in os.sysconf_names:
+        return 0
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from fastsr.environment import available_memory
 from fastsr.errors import UserError
+from fastsr.files import sync
 from fastsr.images import read_rgb8
 
 FORMAT = 1  # counted up whenever the decoding rule or the layout of a pack changes
@@ -164,10 +166,9 @@ def write_pack(folder: Path, paths: list[Path], track: Callable[[Iterator[Any], 
                     out.write(image.data)
                     index["sizes"].append(image.shape[:2])
                     index["names"].append(str(path))
-            sync(out)
-        with (temporary / "index.json").open("w") as out:
-            json.dump({"format": FORMAT, **index}, out)
-            sync(out)
+        (temporary / "index.json").write_text(json.dumps({"format": FORMAT, **index}))
+        for file in temporary.iterdir():
+            sync(file)
         publish(temporary, folder)
     except OSError as error:
         reason = error.strerror or error
@@ -186,11 +187,6 @@ def publish(temporary: Path, folder: Path) -> None:
     except OSError:
         if not (folder / "index.json").exists():
             raise
-
-
-def sync(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def remove_stale(folder: Path) -> None:
@@ -262,5 +258,4 @@ def place(store: PixelStore, device: torch.device) -> PixelStore:
         return store
     if store.nbytes < torch.cuda.mem_get_info(device)[0] // 3:
         return store.to(device)
-    pages, page_size = os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    return store.pin() if store.nbytes < pages * page_size // 2 else store
+    return store.pin() if store.nbytes < available_memory() // 2 else store

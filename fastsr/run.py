@@ -1,7 +1,6 @@
 """A run: a folder with its configuration, environment, checkpoints, metrics and pictures."""
 
 import json
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -15,6 +14,7 @@ from fastsr.cohort import Cohort
 from fastsr.config import TrainConfig
 from fastsr.environment import environment
 from fastsr.errors import UserError
+from fastsr.files import sync
 from fastsr.metrics import MetricsRing
 from fastsr.peer import Peer
 from fastsr.toml import from_toml, to_toml
@@ -59,11 +59,9 @@ class Run:
 
     def write_text(self, name: str, text: str) -> None:
         temporary = self.folder / f".{name}"
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(self.folder / name)
+        temporary.write_text(text, encoding="utf-8")
+        sync(temporary)
+        temporary.replace(self.folder / name)
 
     def latest(self) -> Path | None:
         checkpoints = list_checkpoints(self.folder)
@@ -107,9 +105,9 @@ class Run:
             state = {"format": FORMAT, "step": step, "data": data, "scalers": scalers}
             (temporary / "state.json").write_text(json.dumps(state))
             for path in (self.metrics_file, temporary / "state.json", temporary):
-                sync_path(path)
+                sync(path)
             temporary.rename(final)
-            sync_path(self.checkpoints)
+            sync(self.checkpoints)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             kept = f"the last good one is {self.latest()}" if self.latest() else "there is none yet"
@@ -193,14 +191,6 @@ class Run:
 def words(value: Any) -> str:
     """A setting's value as it is given on the command line."""
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def sync_path(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def save_peer(peer: Peer, folder: Path, k: int) -> None:

@@ -35,7 +35,7 @@ def from_toml(file: Path, base: TrainConfig) -> TrainConfig:
     Raises UserError for a missing or malformed file, an unknown section or key, and a value of another type.
     """
     try:
-        content = tomllib.loads(file.read_text())
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"--config {file} does not exist") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

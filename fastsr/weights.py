@@ -1,6 +1,5 @@
 """Weight files: safetensors only, never pickles. A generator's file says what it is, and needs no run beside it."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fastsr.errors import UserError
+from fastsr.files import sync
 from fastsr.models import SRResNet
 
 ARCHITECTURE = "fastsr.SRResNet"
@@ -20,11 +20,7 @@ def save_tensors(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, file, metadata)
     except SafetensorError as error:  # wraps what the system said, such as a full disk
         raise OSError(str(error)) from error
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(file)
 
 
 def load_tensors(file: Path) -> dict[str, Tensor]:

@@ -1,0 +1,15 @@
+"""Waiting until the disk has what was written."""
+
+import os
+from pathlib import Path
+
+
+def sync(path: Path) -> None:
+    """Returns when a file's contents, or the names in a folder, are on the disk. Raises OSError."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows does not offer this for folders
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
