@@ -63,7 +63,7 @@ class Baseline:
     """As many independent SRGANs as a cohort has peers, one after the other: fp32, eager, no sharing.
 
     They do not teach each other and keep no average of their generators; the cohort computes the KL divergence and the
-    EMA in addition, and draws its own patches, which the baseline is given.
+    EMA in addition.
     """
 
     def __init__(self, config: TrainConfig, vgg: VGG19Features, device: torch.device) -> None:

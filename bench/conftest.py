@@ -8,7 +8,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.recipes import make_sampler, paper_recipe, sample_store, small_recipe
-from bench.record import append_row
+from bench.record import append_row, circumstances
 from fastsr.config import TrainConfig
 from fastsr.precision import choose_device
 from fastsr.sampler import PatchSampler
@@ -51,9 +51,14 @@ def sampler(recipe: TrainConfig, device: torch.device) -> PatchSampler:
     return make_sampler(recipe, sample_store(device))
 
 
+@pytest.fixture(scope="session")
+def about() -> dict[str, Any]:
+    return circumstances()
+
+
 @pytest.fixture
 def report(
-    request: pytest.FixtureRequest, benchmark: BenchmarkFixture, recipe: TrainConfig
+    request: pytest.FixtureRequest, benchmark: BenchmarkFixture, recipe: TrainConfig, about: dict[str, Any]
 ) -> Callable[[dict[str, Any]], None]:
     """Adds values to the benchmark and to the summary at the end, and with --record to bench/results."""
 
@@ -63,6 +68,6 @@ def report(
         benchmark.extra_info.update(values)
         request.config.stash[LINES].append(f"{name}: " + ", ".join(f"{key} {value}" for key, value in values.items()))
         if request.config.getoption("--record"):
-            append_row(name, values)
+            append_row(name, values, about)
 
     return add

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from bench.baseline import Baseline
+from fastsr.allocator import keep_freed_memory
 from fastsr.cohort import Cohort
 from fastsr.config import ImagesConfig, LossConfig, ModelConfig, TrainConfig
 from fastsr.images import read_rgb8
@@ -48,6 +49,8 @@ def make_sampler(config: TrainConfig, store: PixelStore) -> PatchSampler:
 def make_step(config: TrainConfig, sampler: PatchSampler) -> Step:
     """The cohort's step in fp32. It draws its patches itself."""
     device = sampler.store.device
+    if device.type == "cpu":
+        keep_freed_memory()  # as training does; the baseline in the same process gains from it too
     cohort = Cohort(config, content_loss(config.loss.content), device, Precision())
     return Step(cohort, sampler, MetricsRing(1, config.cohort.peers, device))
 

@@ -16,9 +16,14 @@ RESULTS = Path(__file__).parent / "results"
 KEPT = ("python", "torch", "triton", "processor", "threads")
 
 
-def append_row(name: str, values: dict[str, Any]) -> Path:
-    """Adds one row to results/cpu.jsonl, or to the file named after the GPU; rows are never changed. Returns it."""
-    row = {"name": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), **values, **circumstances()}
+def append_row(name: str, values: dict[str, Any], about: dict[str, Any]) -> Path:
+    """Adds one row to results/cpu.jsonl, or to the file named after the GPU; rows are never changed. Returns the file.
+
+    Args:
+        about: `circumstances` at the start of the session, whose sources are measured whatever is committed meanwhile.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    row = {"name": name, "date": now, **values, **about, "load": load()}
     file = RESULTS / f"{slug(gpu_name() or 'cpu')}.jsonl"
     RESULTS.mkdir(exist_ok=True)
     with file.open("a") as lines:
@@ -27,7 +32,7 @@ def append_row(name: str, values: dict[str, Any]) -> Path:
 
 
 def circumstances() -> dict[str, Any]:
-    """Commit, versions, machine, and its load (processes running, mean of the last minute)."""
+    """Commit, versions and machine."""
     known = environment()
     return {
         "commit": output("git", "rev-parse", "HEAD"),
@@ -36,8 +41,12 @@ def circumstances() -> dict[str, Any]:
         **{key: known[key] for key in KEPT},
         "gpu": gpu_name(),
         "driver": output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") if gpu_name() else None,
-        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
+
+
+def load() -> float | None:
+    """Processes running, mean of the last minute; those of the benchmark are among them."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def gpu_name() -> str | None:

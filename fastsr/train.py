@@ -16,6 +16,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from fastsr.allocator import keep_freed_memory
 from fastsr.bicubic import upscale
 from fastsr.cohort import Cohort
 from fastsr.config import TrainConfig
@@ -97,6 +98,8 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     validation = open_validation(config)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # shapes never change
+    else:
+        keep_freed_memory()
     cohort = Cohort(config, content, device, precision)
     run = continued or new_run(config)
     patches = patch_source(config, store, device)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module may import from its own line and from lines above it.
 LAYERS = (
-    ("errors", "files", "metrics", "bicubic", "samples", "models", "__init__"),
+    ("allocator", "errors", "files", "metrics", "bicubic", "samples", "models", "__init__"),
     ("config", "images", "quality", "environment"),
     ("recipes", "toml", "pixels", "precision"),
     ("sampler", "losses", "weights"),

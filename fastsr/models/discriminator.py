@@ -10,7 +10,7 @@ class NormActivation(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels)
-        self.activation = nn.LeakyReLU(0.2)
+        self.activation = nn.LeakyReLU(0.2, inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.norm(x))
@@ -33,13 +33,13 @@ class Discriminator(nn.Module):
             nn.Conv2d(c_in, c_out, 3, stride=1 + layer % 2, padding=1, bias=layer == 0)
             for layer, (c_in, c_out) in enumerate(zip([3, *widths[:-1]], widths, strict=True))
         )
-        self.input_activation = nn.LeakyReLU(0.2)
+        self.input_activation = nn.LeakyReLU(0.2, inplace=True)
         self.norms = nn.ModuleList(NormActivation(width) for width in widths[1:])
         side = patch
         for _ in range(4):
             side = (side + 1) // 2
         self.dense = nn.Linear(widths[-1] * side**2, 1024)
-        self.dense_activation = nn.LeakyReLU(0.2)
+        self.dense_activation = nn.LeakyReLU(0.2, inplace=True)
         self.logit = nn.Linear(1024, 1)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:

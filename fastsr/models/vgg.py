@@ -49,7 +49,7 @@ class VGG19Features(nn.Module):
                 features.append(nn.MaxPool2d(2))
                 continue
             # Names (features.0, features.2, ...) are torchvision's, so that its weight file loads as it is.
-            features += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            features += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
             channels, convolutions = width, convolutions + 1
         self.features = nn.Sequential(*features)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)

@@ -1,5 +1,7 @@
 """Precision, the metrics ring, content losses, memory prediction, evaluation, upscaling and the doctor."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +197,31 @@ def test_doctor_reports_machine_images_and_run(tmp_path: Path, tiny_config: Trai
                  "1 JPEG L", "from 8x8 to 60x50", "2 (mend them", "broken.webp: is not an image", "tiny.png: is 8x8",
                  "2 peers (ml)", "peak of a step"):  # fmt: skip
         assert part in text, part
+
+
+def test_freed_memory_is_kept_where_malloc_can() -> None:
+    """In a process of its own, as the setting lasts: large blocks come back without new page faults."""
+    code = """
+import resource
+import torch
+from fastsr.allocator import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        torch.ones(48 * 2**18)  # 48 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+default = faults()
+kept = keep_freed_memory()
+faults()
+print(kept, default, faults())
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    kept, default, after = result.stdout.split()
+    if kept == "False":
+        pytest.skip("this system's malloc is not glibc's")
+    assert int(after) < int(default) / 10
 
 
 def test_recipes() -> None:
