@@ -1,6 +1,6 @@
 """Every setting of a training run: what it means, its unit, and when it has no effect."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -192,6 +192,19 @@ class TrainConfig:
         mixing_matrix(cohort)
         temperatures(cohort)
         return self
+
+    def with_absolute_paths(self) -> "TrainConfig":
+        """The same settings, meant the same wherever the run is continued from."""
+        images, vgg = self.images, self.loss.vgg
+        return replace(
+            self,
+            images=replace(images, data=absolute(images.data), val=absolute(images.val)),
+            loss=replace(self.loss, vgg=vgg and vgg.absolute()),
+        )
+
+
+def absolute(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    return tuple(path.absolute() for path in paths)
 
 
 def require(holds: bool, name: str, value: object, remedy: str) -> None:

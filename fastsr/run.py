@@ -48,7 +48,7 @@ class Run:
         try:
             for path in (run.checkpoints, run.pictures):
                 path.mkdir(parents=True, exist_ok=True)
-            run.write_text("config.toml", to_toml(config))
+            run.write_text("config.toml", to_toml(config.with_absolute_paths()))
             run.write_text("environment.json", json.dumps(environment(), indent=2) + "\n")
             run.metrics_file.write_text("")
         except OSError as error:
@@ -70,8 +70,9 @@ class Run:
     def check_same(self, config: TrainConfig) -> None:
         """Raises UserError naming the first setting that would make a continued run another experiment."""
         saved = saved_config(self.folder)
+        now_set = asdict(config.with_absolute_paths())
         for group, before in asdict(saved).items():
-            after = asdict(config)[group]
+            after = now_set[group]
             if not isinstance(before, dict):
                 continue
             for name, value in before.items():

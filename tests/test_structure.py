@@ -23,6 +23,7 @@ LAYERS = (
     ("run",),
     ("evaluate", "pictures"),
     ("upscale", "telemetry", "report", "doctor"),
+    ("prepare",),
     ("train",),
     ("cli",),
     ("__main__",),

@@ -175,10 +175,14 @@ def test_signals_save_and_stop(images: Path, uninterrupted: Path, tmp_path: Path
     assert_equal_runs(out, uninterrupted)
 
 
-def test_resume_needs_no_other_option(images: Path, uninterrupted: Path, tmp_path: Path) -> None:
-    """The run remembers its settings: `--resume RUN` alone continues it, here with more steps asked for."""
+def test_resume_needs_no_other_option(
+    images: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run remembers its settings: `--resume RUN` alone continues it from anywhere, here with more steps."""
     out = tmp_path / "run"
-    run_to_end(images, out, "--steps", "6")
+    with monkeypatch.context() as patch:
+        patch.chdir(images.parent)
+        run_to_end(Path(images.name), out, "--steps", "6", "--cache", str(tmp_path / "cache"))
     result = subprocess.run(
         [sys.executable, "-m", "fastsr", "train", "--resume", str(out), "--steps", str(STEPS - 8)],
         capture_output=True, text=True, env=environment(), timeout=240,

@@ -19,10 +19,10 @@ from fastsr.losses import PixelContent
 from fastsr.metrics import MetricsRing
 from fastsr.pixels import PixelStore
 from fastsr.precision import Precision
+from fastsr.prepare import existing_run
 from fastsr.run import Run, assert_finite, fresh_folder, latest_folder, optimizer_tensors
 from fastsr.sampler import PatchSampler
 from fastsr.step import Step
-from fastsr.train import existing_run
 from fastsr.weights import find_generators, load_generator
 
 CPU = torch.device("cpu")

@@ -19,10 +19,11 @@ from fastsr.cohort import Forward
 from fastsr.config import CohortConfig, TrainConfig
 from fastsr.errors import UserError
 from fastsr.metrics import MEANINGS, PRETRAIN_TERMS, TERMS
+from fastsr.prepare import prepare
 from fastsr.run import Run
 from fastsr.telemetry import Telemetry
 from fastsr.toml import from_toml
-from fastsr.train import after_step, prepare, save, stages, train
+from fastsr.train import after_step, save, stages, train
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tiny_cohort.json"
 
