@@ -125,7 +125,7 @@ def train_config(words: list[str], command: type[TrainArguments] = TrainArgument
     given = {word.split("=")[0] for word in rest}
     defaults = recipe_config(early.recipe, early.config, "--data" in given)
     if early.resume is not None:
-        defaults = resumed(early.out, defaults, "--data" in given)
+        defaults = resumed(early.out, defaults, early.config, "--data" in given)
     output = replace(defaults.output, out=early.out or defaults.output.out, resume=early.resume is not None)
     # The options read above are shown in the help, so they are known here too; what they mean is in `defaults` already.
     defaults = command(train=replace(defaults, output=output))
@@ -143,7 +143,7 @@ def recipe_config(recipe: str | None, file: Path | None, has_data: bool) -> Trai
     return replace(from_toml(file, base), recipe=base.recipe) if file else base
 
 
-def resumed(out: Path | None, defaults: TrainConfig, has_data: bool) -> TrainConfig:
+def resumed(out: Path | None, defaults: TrainConfig, file: Path | None, has_data: bool) -> TrainConfig:
     """The settings of the run to continue. Where there is none yet, a command with --data starts it."""
     from fastsr.run import latest_folder, resume_config
 
@@ -153,26 +153,30 @@ def resumed(out: Path | None, defaults: TrainConfig, has_data: bool) -> TrainCon
     config = resume_config(folder, defaults)
     if config is defaults and not (has_data or defaults.images.data):
         raise UserError(f"--resume: there is no run in {folder}; give the folder of one, or --data to start it")
-    return config
+    return from_toml(file, config) if file and config is not defaults else config
 
 
 def run_eval(words: list[str]) -> None:
     arguments = tyro.cli(EvalArguments, prog="fastsr eval", args=words, config=TYRO)
+    from fastsr.environment import out_of_memory
     from fastsr.evaluate import evaluate_models
     from fastsr.precision import choose_device
 
-    Console().print(
-        evaluate_models(arguments.models, arguments.data, arguments.border, choose_device(arguments.device))
-    )
+    device = choose_device(arguments.device)
+    with out_of_memory("add --device cpu, or leave out the largest images"):
+        Console().print(evaluate_models(arguments.models, arguments.data, arguments.border, device))
 
 
 def run_upscale(words: list[str]) -> None:
     arguments = tyro.cli(UpscaleArguments, prog="fastsr upscale", args=words, config=TYRO)
+    from fastsr.environment import out_of_memory
     from fastsr.precision import choose_device
     from fastsr.upscale import upscale_files
 
-    for path in upscale_files(arguments.model, arguments.images, arguments.out, choose_device(arguments.device)):
-        Console().print(str(path), soft_wrap=True, highlight=False, markup=False)
+    device = choose_device(arguments.device)
+    with out_of_memory("cut the image into smaller ones, or add --device cpu"):
+        for path in upscale_files(arguments.model, arguments.images, arguments.out, device):
+            Console().print(str(path), soft_wrap=True, highlight=False, markup=False)
 
 
 def run_doctor(words: list[str]) -> None:

@@ -6,6 +6,7 @@ Axes: P peers, N images, E logits of one peer, C channels, h w low and H W high 
 from dataclasses import dataclass
 
 import torch
+import torch._functorch.config as functorch_config
 from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss
 from torch import Tensor
 
@@ -76,6 +77,11 @@ class Cohort:
         self.step_count = torch.zeros((), dtype=torch.int64, device=device)
         """Steps done, pre-training included; also the counter that patches are drawn by."""
 
+    def arrange(self, patches: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Patches in the memory layout of the networks, which the convolutions' results take from them."""
+        lr_NChw, hr_NCHW = (x.contiguous(memory_format=self.layout) for x in patches)
+        return lr_NChw, hr_NCHW
+
     def advance(self) -> None:
         """Counts one step and sets the learning rate of the next."""
         self.step_count += 1
@@ -137,6 +143,8 @@ class Cohort:
 
     def compile(self) -> None:
         """Compiles every network in place. The first step then takes longer."""
+        # Activations of D go backward twice; a compiled block that reuses their memory for gradients would spoil that.
+        functorch_config.donated_buffer = False
         self.content.compile_blocks()
         for peer in self.peers:
             peer.compile()

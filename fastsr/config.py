@@ -188,6 +188,8 @@ class TrainConfig:
             require(milestone >= 0, "lr_milestones", milestone, "use 0 or more")
         require(0 < optim.lr_gamma <= 1, "lr_gamma", optim.lr_gamma, "use a number above 0, at most 1")
         require(self.total_steps > 0, "steps", optim.steps, "train for at least one step")
+        if optim.steps and not (loss.content_weight or loss.adversarial_weight):
+            raise UserError("--content-weight and --adversarial-weight are both 0: generators would learn nothing")
         require(0 <= self.machine.seed < 2**63, "seed", self.machine.seed, "use 0 or more, below 2^63")
         mixing_matrix(cohort)
         temperatures(cohort)

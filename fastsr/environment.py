@@ -1,14 +1,16 @@
 """What the numbers of a run depend on beside its configuration."""
 
-import os
 import platform
 import sys
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from fastsr.errors import UserError
 
 
 def environment() -> dict[str, Any]:
@@ -44,7 +46,20 @@ def processor_name() -> str:
 
 
 def available_memory() -> int:
-    """Bytes that the host has free; 0 where the system does not tell."""
-    if not hasattr(os, "sysconf") or "SC_AVPHYS_PAGES" not in os.sysconf_names:
-        return 0
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Bytes that the host can give to a process, page cache included; 0 where the system does not tell."""
+    with suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+@contextmanager
+def out_of_memory(advice: str) -> Generator[None, None, None]:
+    """Turns running out of memory, on a GPU or the host, into a UserError with advice."""
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise UserError(f"out of memory; {advice}") from error

@@ -70,7 +70,9 @@ def super_resolve(generator: SRResNet, lr_hwC: Tensor) -> Tensor:
     """uint8 `[h, w, 3]` to uint8 `[scale*h, scale*w, 3]`, rounded; runs where the generator is, returns to the CPU."""
     device = next(generator.parameters()).device
     x = lr_hwC.to(device).permute(2, 0, 1)[None].float() / 255
-    with torch.backends.cudnn.flags(benchmark=False):  # every image has another size: searching would not pay
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False
+    ):  # every image has another size: searching would not pay
         sr = generator(x.contiguous(memory_format=torch.channels_last))[0]
     return (sr * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu()
 

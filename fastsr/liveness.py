@@ -21,7 +21,9 @@ from fastsr.precision import Precision
 def check_liveness(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
     """Raises UserError naming the first loss, peer and parameter without a gradient (None, zero or not finite)."""
     with unchanged(cohort):
-        for term in enabled_terms(cohort):
+        if cohort.config.optim.pretrain_steps:
+            check_pretraining(cohort, lr_NChw, hr_NCHW)
+        for term in enabled_terms(cohort) if cohort.config.optim.steps else []:
             backward_one(cohort, term, lr_NChw, hr_NCHW)
             for k, peer in enumerate(cohort.peers):
                 network = peer.generator if term in ("content", "adversarial") else peer.discriminator
@@ -29,6 +31,15 @@ def check_liveness(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
                     continue
                 for name, parameter in network.named_parameters():
                     require_gradient(term, k, name, parameter.grad)
+
+
+def check_pretraining(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
+    for k, peer in enumerate(cohort.peers):
+        with cohort.precision.autocast(cohort.device):
+            loss = cohort.pixel(peer.generator(lr_NChw), hr_NCHW)
+        loss.backward()
+        for name, parameter in peer.generator.named_parameters():
+            require_gradient("pixel", k, name, parameter.grad)
 
 
 def enabled_terms(cohort: Cohort) -> list[str]:

@@ -28,7 +28,7 @@ from fastsr.errors import UserError
 from fastsr.files import sync
 from fastsr.images import read_rgb8
 
-FORMAT = 1  # counted up whenever the decoding rule or the layout of a pack changes
+FORMAT = 2  # counted up whenever the decoding rule or the layout of a pack changes
 STALE_SECONDS = 24 * 3600
 
 
@@ -49,6 +49,8 @@ class PixelStore:
     """int64, in pixels."""
     names: tuple[str, ...]
     """Where each image came from, for messages."""
+    digest: str = ""
+    """SHA-256 of the packed pixels, where they came from a pack."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -117,6 +119,8 @@ def pack_images(
         UserError: one error that lists every unreadable and small file; or the disk is full.
     """
     folder = (cache or default_cache()) / "packs" / pack_key(paths)
+    if folder.exists() and any(not isinstance(read_or_reason(Path(path)), str) for path, _ in open_pack(folder)[1]):
+        shutil.rmtree(folder)  # what could not be read then can be read now
     if not folder.exists():
         write_pack(folder, paths, track)
     store, unreadable = open_pack(folder)
@@ -158,15 +162,17 @@ def write_pack(folder: Path, paths: list[Path], track: Callable[[Iterator[Any], 
         remove_stale(folder.parent)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".packing-"))
         index: dict[str, list[Any]] = {"sizes": [], "names": [], "unreadable": []}
+        digest = hashlib.sha256()
         with (temporary / "pixels.bin").open("wb") as out:
             for path, image in track(decode_all(paths), len(paths)):
                 if isinstance(image, str):
                     index["unreadable"].append([str(path), image])
                 else:
                     out.write(image.data)
+                    digest.update(image.data)
                     index["sizes"].append(image.shape[:2])
                     index["names"].append(str(path))
-        (temporary / "index.json").write_text(json.dumps({"format": FORMAT, **index}))
+        (temporary / "index.json").write_text(json.dumps({"format": FORMAT, "digest": digest.hexdigest(), **index}))
         for file in temporary.iterdir():
             sync(file)
         publish(temporary, folder)
@@ -230,7 +236,7 @@ def open_pack(folder: Path) -> tuple[PixelStore, list[tuple[str, str]]]:
     try:
         index = json.loads((folder / "index.json").read_text())
         sizes = [(int(height), int(width)) for height, width in index["sizes"]]
-        names = tuple(map(str, index["names"]))
+        names, digest = tuple(map(str, index["names"])), str(index["digest"])
         unreadable = [(str(path), str(reason)) for path, reason in index["unreadable"]]
         if len(names) != len(sizes):
             raise ValueError(f"{len(names)} names of {len(sizes)} images")
@@ -246,7 +252,7 @@ def open_pack(folder: Path) -> tuple[PixelStore, list[tuple[str, str]]]:
         pixels = torch.from_file(str(folder / "pixels.bin"), shared=False, size=expected, dtype=torch.uint8)
     else:
         pixels = torch.empty(0, dtype=torch.uint8)
-    return store_of(pixels, sizes, names), unreadable
+    return replace(store_of(pixels, sizes, names), digest=digest), unreadable
 
 
 def place(store: PixelStore, device: torch.device) -> PixelStore:

@@ -11,7 +11,10 @@ from fastsr.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
-    """Autocast's dtype (None: fp32 throughout), whether losses are scaled, and a line for the user."""
+    """Autocast's dtype, whether losses are scaled, and a line for the user.
+
+    None is fp32, in which torch lets convolutions on NVIDIA GPUs since Ampere multiply in TF32.
+    """
 
     dtype: torch.dtype | None = None
     scaled: bool = False

@@ -1,8 +1,7 @@
 """Everything that must be in place before the first training step."""
 
 import hashlib
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.progress import track
 from fastsr.allocator import keep_freed_memory
 from fastsr.cohort import Cohort
 from fastsr.config import TrainConfig
+from fastsr.environment import out_of_memory
 from fastsr.errors import UserError
 from fastsr.evaluate import Pair, load_pairs
 from fastsr.images import find_images
@@ -42,6 +42,14 @@ class Training:
     step: int = 0
 
 
+def smaller_settings(config: TrainConfig) -> str:
+    """What to say where memory runs out."""
+    images, scale = config.images, config.model.scale
+    options = [f"--batch {max(2, images.batch // 2)}", f"--patch {max(16, images.patch // 2) // scale * scale}"]
+    options += [] if config.machine.amp else ["--amp"]
+    return f"start a run with one of: {', '.join(options)}. What was saved is intact"
+
+
 def prepare(config: TrainConfig, console: Console) -> Training:
     """Packs images, builds the cohort, checks that every loss is alive, and resumes where asked to.
 
@@ -55,31 +63,46 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     content = content_loss(config.loss.content, config.loss.vgg)
     store = open_images(config, console)
     validation = open_validation(config)
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True  # shapes never change
-    else:
-        keep_freed_memory()
-    cohort = Cohort(config, content, device, precision)
+    set_up(device)
+    with out_of_memory(smaller_settings(config)):
+        cohort = Cohort(config, content, device, precision)
+        patches = patch_source(config, store, device)
+        ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
+        check_liveness(cohort, *(x[:2] for x in patches.draw(cohort.step_count)))
     run = continued or new_run(config)
-    patches = patch_source(config, store, device)
-    ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
     training = Training(config, run, cohort, patches, ring, validation, fingerprint(store))
-    with readable_errors(config):
-        if config.optim.steps:
-            check_liveness(cohort, *(x[:2] for x in patches.draw(cohort.step_count)))
-        if run.latest() is not None:
-            training.step = run.restore(cohort, ring, training.data)
-            if training.step > config.total_steps:
-                raise UserError(
-                    f"{run.folder} is at step {training.step} already; give more than --steps {config.optim.steps}"
-                )
-            say(console, f"continuing {run.folder} at step {training.step}")
+    if continued:
+        training.step = continue_run(training)
+        say(console, f"continuing {run.folder} at step {training.step}")
     if isinstance(patches, HostPatches):
         patches.seek(training.step)
     if config.machine.compile:
         cohort.compile()
         say(console, "--compile: the first steps of each stage compile and take up to a minute")
     return training
+
+
+def set_up(device: torch.device) -> None:
+    """Process-wide settings of the device that is trained on."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # also for the thread that pins patches
+        torch.backends.cudnn.benchmark = True  # shapes never change
+    else:
+        keep_freed_memory()
+
+
+def continue_run(training: Training) -> int:
+    """Loads the latest checkpoint and notes the settings now in force. Returns the step.
+
+    Raises UserError where that is not possible, with the run as it was.
+    """
+    run, config = training.run, training.config
+    step = run.restore(training.cohort, training.ring, training.data)
+    if step > config.total_steps:
+        raise UserError(f"{run.folder} is at step {step} already; give more than --steps {config.optim.steps}")
+    run.cut_metrics(step)
+    run.describe(replace(config, output=replace(config.output, out=run.folder)))
+    return step
 
 
 def open_images(config: TrainConfig, console: Console) -> PixelStore:
@@ -121,6 +144,7 @@ def existing_run(config: TrainConfig) -> Run | None:
     if not config.output.resume:
         raise UserError(f"{run.folder} holds a run already; add --resume to continue it, or give another --out")
     run.check_same(config)
+    run.lock()
     return run
 
 
@@ -146,27 +170,8 @@ def patch_source(config: TrainConfig, store: PixelStore, device: torch.device) -
 
 
 def fingerprint(store: PixelStore) -> str:
-    """Tells one set of images from another by their number, order and sizes."""
-    digest = hashlib.sha256()
-    for table in (store.height_I, store.width_I):
+    """Tells one set of training images from another by their pixels, order and sizes."""
+    digest = hashlib.sha256(store.digest.encode())
+    for table in (store.start_I, store.height_I, store.width_I):
         digest.update(table.cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-@contextmanager
-def readable_errors(config: TrainConfig) -> Generator[None, None, None]:
-    """Says in one line that memory ran out, and which settings need less of it."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        images = config.images
-        smaller = [
-            f"--batch {max(2, images.batch // 2)}",
-            f"--patch {max(16, images.patch // 2 // config.model.scale * config.model.scale)}",
-        ]
-        smaller += [] if config.machine.amp else ["--amp"]
-        raise UserError(
-            f"out of memory at these settings; try one of: {', '.join(smaller)}. What was saved is intact"
-        ) from error

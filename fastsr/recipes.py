@@ -1,7 +1,5 @@
 """Recipes: functions that return a configuration. `paper` trains on your images, `demo` shows that everything works."""
 
-from collections.abc import Callable
-
 from fastsr.config import ImagesConfig, LossConfig, ModelConfig, OptimConfig, OutputConfig, TrainConfig
 
 
@@ -23,6 +21,3 @@ def demo() -> TrainConfig:
         optim=OptimConfig(pretrain_steps=600, steps=200, lr=1e-3, ema=0.99),
         output=OutputConfig(log_every=20, save_every=200, val_every=200),
     )
-
-
-RECIPES: dict[str, Callable[[], TrainConfig]] = {"paper": paper, "demo": demo}

@@ -5,30 +5,35 @@ import shutil
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-import torch
-from torch import Tensor
-
+from fastsr.checkpoint import load_peer, save_peer
 from fastsr.cohort import Cohort
 from fastsr.config import TrainConfig
 from fastsr.environment import environment
 from fastsr.errors import UserError
 from fastsr.files import sync
 from fastsr.metrics import MetricsRing
-from fastsr.peer import Peer
 from fastsr.toml import from_toml, to_toml
-from fastsr.weights import list_checkpoints, load_module, load_tensors, save_generator, save_tensors
+from fastsr.weights import list_checkpoints, load_tensors, save_tensors
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 FORMAT = 1
 CHANGEABLE = {
-    "images": {"cache", "val", "skip_bad"},
+    "images": {"cache", "data", "val", "skip_bad"},
     "loss": {"vgg"},
     "optim": {"steps"},
     "machine": {"device", "compile"},
     "output": {"out", "resume", "save_every", "val_every", "keep"},
 }
-"""Settings that may differ when a run is continued: the patches, losses and updates stay what they were."""
+"""Settings that may differ when a run is continued: the patches, losses and updates stay what they were.
+
+Images may have moved: a fingerprint of their pixels tells whether they are the same.
+"""
 
 
 class Run:
@@ -36,26 +41,49 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.locked: TextIO | None = None
         self.metrics_file = folder / "metrics.jsonl"
         self.pictures = folder / "pictures"
         self.checkpoints = folder / "checkpoints"
 
     @staticmethod
     def start(folder: Path, config: TrainConfig) -> "Run":
-        """A new run in a folder that holds none. Raises UserError where it cannot be written."""
+        """A new run. Raises UserError where the folder cannot be written, or holds a run or a config.toml of others."""
         run = Run(folder)
-        assert run.latest() is None
         try:
             for path in (run.checkpoints, run.pictures):
                 path.mkdir(parents=True, exist_ok=True)
-            run.write_text("config.toml", to_toml(config.with_absolute_paths()))
-            run.write_text("environment.json", json.dumps(environment(), indent=2) + "\n")
+            run.lock()
+            if run.latest() is not None:
+                raise UserError(f"{folder} holds a run already; add --resume to continue it, or give another --out")
+            if (folder / "config.toml").exists() and not run.metrics_file.exists():
+                raise UserError(f"{folder} holds a config.toml that is no run's; give another --out")
+            run.describe(config)
             run.metrics_file.write_text("")
-        except OSError as error:
-            raise UserError(
-                f"--out {folder} cannot be written ({error.strerror or error}); give another folder"
-            ) from None
+        except (OSError, UnicodeEncodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"--out {folder} cannot be written ({reason}); give another folder") from None
         return run
+
+    def lock(self) -> None:
+        """Keeps other processes from training in this folder until this one ends. Raises UserError where one does."""
+        if fcntl is None:
+            return
+        self.locked = (self.folder / ".lock").open("w")
+        try:
+            fcntl.flock(self.locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{self.folder} is being trained by another process; wait for it, or stop it") from None
+
+    def close(self) -> None:
+        """Lets other processes train in this folder again."""
+        if self.locked:
+            self.locked.close()
+
+    def describe(self, config: TrainConfig) -> None:
+        """Writes the settings and the environment that are in force from now on. Raises OSError."""
+        self.write_text("config.toml", to_toml(config.with_absolute_paths()))
+        self.write_text("environment.json", json.dumps(environment(), indent=2) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
         temporary = self.folder / f".{name}"
@@ -126,7 +154,7 @@ class Run:
             shutil.rmtree(doomed, ignore_errors=True)
 
     def restore(self, cohort: Cohort, ring: MetricsRing, data: str) -> int:
-        """Loads the latest checkpoint, in place, and cuts metrics written after it. Returns the step.
+        """Loads the latest checkpoint, in place. Returns the step.
 
         Raises UserError where the checkpoint is damaged, does not fit, or the images are others than before.
         """
@@ -149,13 +177,13 @@ class Run:
             for k, peer in enumerate(cohort.peers):
                 load_peer(peer, checkpoint, k)
                 for name, scaler in peer.scalers.items():
-                    scaler.load_state_dict(scalers[k][name])
+                    if scalers[k][name]:  # empty where the run was not scaled before
+                        scaler.load_state_dict(scalers[k][name])
             ring.rows_RPT.copy_(load_tensors(checkpoint / "metrics-ring.safetensors")["rows"])
         except UserError as error:
             raise UserError(f"{error}; {self.fall_back(checkpoint)}") from None
         cohort.step_count.fill_(step)
         cohort.schedule()
-        self.cut_metrics(step)
         return step
 
     def fall_back(self, checkpoint: Path) -> str:
@@ -192,54 +220,6 @@ class Run:
 def words(value: Any) -> str:
     """A setting's value as it is given on the command line."""
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def save_peer(peer: Peer, folder: Path, k: int) -> None:
-    save_generator(peer.generator, folder / f"peer-{k}-generator.safetensors")
-    save_generator(peer.ema, folder / f"peer-{k}-ema.safetensors")
-    save_tensors(peer.discriminator.state_dict(), folder / f"peer-{k}-discriminator.safetensors")
-    for name, optimizer in peer.optimizers.items():
-        save_tensors(optimizer_tensors(optimizer), folder / f"peer-{k}-{name}-adam.safetensors")
-
-
-def load_peer(peer: Peer, folder: Path, k: int) -> None:
-    for name, network in peer.networks.items():
-        load_module(network, folder / f"peer-{k}-{name}.safetensors")
-    for name, optimizer in peer.optimizers.items():
-        load_optimizer(optimizer, folder / f"peer-{k}-{name}-adam.safetensors")
-
-
-def optimizer_tensors(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
-    """Adam's state as tensors named by parameter index; empty before the first step."""
-    parameters = optimizer.param_groups[0]["params"]
-    return {f"{i}.{key}": value for i, p in enumerate(parameters) for key, value in optimizer.state.get(p, {}).items()}
-
-
-def load_optimizer(optimizer: torch.optim.Adam, file: Path) -> None:
-    """Puts Adam's state back, in the memory layout of each parameter. Raises UserError where it does not fit.
-
-    `Optimizer.load_state_dict` would replace the learning-rate tensor that all optimisers share.
-    """
-    parameters = optimizer.param_groups[0]["params"]
-    optimizer.state.clear()
-    for name, value in load_tensors(file).items():
-        index, _, key = name.partition(".")
-        if int(index) >= len(parameters) or (value.ndim and value.shape != parameters[int(index)].shape):
-            raise UserError(f"{file} does not fit the network")
-        parameter = parameters[int(index)]
-        home = torch.zeros_like(parameter) if value.ndim else torch.zeros((), device=parameter.device)
-        optimizer.state[parameter][key] = home.detach().copy_(value)
-
-
-def assert_finite(cohort: Cohort) -> None:
-    """Raises UserError, naming the peer and the weight, rather than have a checkpoint of NaNs. A sync point."""
-    for k, peer in enumerate(cohort.peers):
-        for network, module in peer.networks.items():
-            for name, value in module.state_dict().items():
-                if not bool(value.isfinite().all()):
-                    raise UserError(
-                        f"weight {name} of the {network} of peer {k} is not finite at step {int(cohort.step_count)}"
-                    )
 
 
 def fresh_folder(config: TrainConfig, root: Path = Path("runs")) -> Path:

@@ -15,7 +15,7 @@ class PretrainStep:
 
     def __call__(self) -> None:
         cohort = self.cohort
-        lr_NChw, hr_NCHW = self.patches.draw(cohort.step_count)
+        lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.step_count))
         losses = []
         for peer in cohort.peers:
             with cohort.precision.autocast(cohort.device):
@@ -35,7 +35,7 @@ class Step:
 
     def __call__(self) -> None:
         cohort = self.cohort
-        lr_NChw, hr_NCHW = self.patches.draw(cohort.step_count)
+        lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.step_count))
         forward, content_gradient = cohort.forward(lr_NChw, hr_NCHW)
         loss = cohort.losses(forward)
         cohort.backward(forward, cohort.seeds(loss, content_gradient))

@@ -1,7 +1,10 @@
 """What a person sees of a run: a progress bar or plain lines, TensorBoard, metrics.jsonl, pictures."""
 
 import time
-from typing import Any
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from math import isfinite
+from pathlib import Path
 
 from PIL import Image
 from rich.console import Console, Group
@@ -11,8 +14,9 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from fastsr.errors import UserError
 from fastsr.evaluate import Score
-from fastsr.metrics import PRETRAIN_TERMS, TERMS
+from fastsr.metrics import MEANINGS, PRETRAIN_TERMS, TERMS
 from fastsr.pictures import as_tensor
 from fastsr.run import Run
 
@@ -28,11 +32,16 @@ class Telemetry:
 
     def __init__(self, run: Run, console: Console, *, start: int, total: int) -> None:
         self.run, self.console, self.total = run, console, total
-        # Nothing of a previous attempt beyond the step that it is continued from may stay in the curves.
-        self.writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=start or None)
+        with written(run.folder):
+            # Events of a previous attempt from this step on are hidden: those after the checkpoint continued from.
+            self.writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=start + 1)
+            self.writer.add_text(
+                "metrics", "\n".join(f"* **{name}**: {text}" for name, text in MEANINGS.items()), start
+            )
         self.progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
-            TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(),
+            TextColumn("left"),
             console=console,
         )  # fmt: skip
         self.task: TaskID = self.progress.add_task("training", total=total, completed=start, rate="")
@@ -48,7 +57,8 @@ class Telemetry:
     def __exit__(self, *_: object) -> None:
         if self.live:
             self.live.stop()
-        self.writer.close()
+        with suppress(OSError):  # of a full disk, which has been told already
+            self.writer.close()
 
     def train_row(self, step: int, stage: str, lr: float, rows_RPT: Tensor) -> None:
         """Reports the mean of the rows since the last report, fp32 `[R, P, T]` on the host."""
@@ -59,11 +69,13 @@ class Telemetry:
         rate = self.rate(step)
         row = {"kind": "train", "step": step, "stage": stage, "lr": lr, "peers": peers}
         self.run.append_metrics({**row, "wall": {"steps_per_second": rate, "time": time.time()}})
-        for k, peer in enumerate(peers):
-            for name, value in peer.items():
-                self.writer.add_scalar(f"{name}/peer {k}", value, step)
-        self.writer.add_scalar("machine/steps per second", rate, step)
-        self.writer.add_scalar("machine/learning rate", lr, step)
+        with written(self.run.folder):
+            for k, peer in enumerate(peers):
+                for name, value in peer.items():
+                    self.writer.add_scalar(f"{name}/peer {k}", value, step)
+            self.writer.add_scalar("machine/steps per second", rate, step)
+            self.writer.add_scalar("machine/learning rate", lr, step)
+            self.writer.flush()
         self.show(step, stage, rate, peers)
 
     def rate(self, step: int) -> float:
@@ -96,17 +108,29 @@ class Telemetry:
 
     def validation(self, step: int, scores: dict[str, Score], picture: Image.Image) -> None:
         """Reports mean scores of bicubic and each peer (EMA weights) and keeps the comparison picture."""
-        row: dict[str, Any] = {name: {"psnr": s.psnr, "ssim": s.ssim} for name, s in scores.items()}
+        # JSON has no infinity, which is what equal images score
+        row = {name: {"psnr": s.psnr if isfinite(s.psnr) else None, "ssim": s.ssim} for name, s in scores.items()}
         self.run.append_metrics({"kind": "validation", "step": step, "scores": row})
-        for name, s in scores.items():
-            self.writer.add_scalar(f"validation PSNR/{name}", s.psnr, step)
-            self.writer.add_scalar(f"validation SSIM/{name}", s.ssim, step)
-        self.writer.add_image("comparison", as_tensor(picture).numpy(), step, dataformats="HWC")
-        picture.save(self.run.pictures / f"step-{step:08d}.png")
+        with written(self.run.folder):
+            for name, s in scores.items():
+                self.writer.add_scalar(f"validation PSNR/{name}", s.psnr, step)
+                self.writer.add_scalar(f"validation SSIM/{name}", s.ssim, step)
+            self.writer.add_image("comparison", as_tensor(picture).numpy(), step, dataformats="HWC")
+            picture.save(self.run.pictures / f"step-{step:08d}.png")
         self.psnr = [s.psnr for name, s in scores.items() if name != "bicubic"]
         texts = [f"{name} {s.psnr:.2f} dB / {s.ssim:.4f}" for name, s in scores.items()]
         say(self.console, f"validation {step}/{self.total}  " + "  ".join(texts))
         self.last_time = time.perf_counter()  # steps per second speak of training alone
+
+
+@contextmanager
+def written(folder: Path) -> Generator[None, None, None]:
+    """Says in one line that a run's folder cannot be written, for example as the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{folder} cannot be written ({reason}); free space, then --resume") from error
 
 
 def say(console: Console, text: str) -> None:

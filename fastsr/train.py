@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -13,13 +13,15 @@ import torch
 from rich.console import Console
 
 from fastsr.bicubic import upscale
+from fastsr.checkpoint import assert_finite
 from fastsr.config import TrainConfig
+from fastsr.environment import out_of_memory
 from fastsr.errors import UserError
 from fastsr.evaluate import evaluate, super_resolve
 from fastsr.metrics import PRETRAIN_TERMS, TERMS
 from fastsr.pictures import comparison
-from fastsr.prepare import Training, prepare, readable_errors
-from fastsr.run import Run, assert_finite
+from fastsr.prepare import Training, prepare, smaller_settings
+from fastsr.run import Run
 from fastsr.step import PretrainStep, Step
 from fastsr.telemetry import Telemetry, say
 
@@ -36,9 +38,10 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     training = prepare(config.check(), console)
     total = config.total_steps
     with (
+        closing(training.run),
         stop_signals() as stopped,
         Telemetry(training.run, console, start=training.step, total=total) as telemetry,
-        readable_errors(config),
+        out_of_memory(smaller_settings(config)),
     ):
         for end, body in stages(training):
             while training.step < end and not stopped():
@@ -97,7 +100,7 @@ def finite_rows(training: Training) -> torch.Tensor:
         raise UserError(
             f"step {first + row + 1}: {name} of peer {peer} is {float(rows_RPT[row, peer, term])}, and training stops. "
             + (f"The last good checkpoint is {kept}. " if kept else "")
-            + "Try a lower --lr, or without --amp"
+            + "Start a run with a lower --lr, or without --amp"
         )
     return rows_RPT
 

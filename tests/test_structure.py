@@ -18,7 +18,7 @@ LAYERS = (
     ("sampler", "losses", "weights"),
     ("peer",),
     ("cohort",),
-    ("step", "liveness"),
+    ("step", "liveness", "checkpoint"),
     ("capture", "memory"),
     ("run",),
     ("evaluate", "pictures"),

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 
 from fastsr import __version__
@@ -507,10 +507,50 @@ def test_resume_with_a_changed_setting(fastsr: Fastsr, run: Path, words: str, me
     assert_one_line(outcome, message.format(run=run), "leave it as it was, or start a new run with another --out")
 
 
-def test_resume_with_another_folder_of_images(fastsr: Fastsr, trained: Trained, run: Path, data: Path) -> None:
-    outcome = fastsr("train", "--resume", run, "--data", data)
-    assert_one_line(outcome, "--data was", trained.data, run, data)
-    assert "PosixPath" not in outcome.err
+def test_resume_with_other_images_of_the_same_sizes(
+    fastsr: Fastsr, run: Path, trained: Trained, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in sorted(trained.data.iterdir()):
+        with Image.open(path) as image:
+            ImageOps.invert(image.convert("RGB")).save(other / path.name)
+    outcome = fastsr("train", "--resume", run, "--data", other)
+    assert_one_line(outcome, f"the images are not those that {run} was trained on")
+
+
+def test_resume_with_moved_images_and_again_with_what_was_asked_then(
+    fastsr: Fastsr, run: Path, trained: Trained, tmp_path: Path
+) -> None:
+    """Images are known by their pixels; what is asked for on the first resume holds for the second."""
+    moved = Path(shutil.copytree(trained.data, tmp_path / "moved"))
+    outcome = fastsr("train", "--resume", run, "--data", moved, "--steps", 6, "--val", moved)
+    assert (outcome.code, outcome.err) == (0, "")
+    shutil.rmtree(sorted((run / "checkpoints").iterdir())[-1])
+    outcome = fastsr("train", "--resume", run)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "done: step 7 of 7" in outcome.out
+    config = from_toml(run / "config.toml", TrainConfig())
+    assert (config.optim.steps, config.images.val, config.images.data) == (6, (moved,), (moved,))
+
+
+def test_resume_with_a_config_file(fastsr: Fastsr, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "more.toml").write_text("[optim]\nsteps = 5\n")
+    outcome = fastsr("train", "--resume", run, "--config", tmp_path / "more.toml")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "done: step 6 of 6" in outcome.out
+
+
+def test_out_that_holds_a_config_of_something_else(fastsr: Fastsr, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("precious = true\n")
+    outcome = fastsr("train", "--data", data, "--out", tmp_path, *TINY)
+    assert_one_line(outcome, f"{tmp_path} holds a config.toml that is no run's; give another --out")
+    assert (tmp_path / "config.toml").read_text() == "precious = true\n"
+
+
+def test_a_generator_that_would_learn_nothing(fastsr: Fastsr, data: Path) -> None:
+    words = ("--content-weight", 0, "--adversarial-weight", 0)
+    assert_one_line(fastsr("train", "--data", data, *TINY, *words), "generators would learn nothing")
 
 
 def test_resume_with_other_images_in_the_folder(fastsr: Fastsr, tmp_path: Path, data: Path, trained: Trained) -> None:

@@ -129,7 +129,7 @@ def test_step_writes_one_row_and_counts(tiny_config: TrainConfig, store: PixelSt
     for k in range(2):
         row = dict(zip(TERMS, row_PT[k].tolist(), strict=True))
         assert row["content"] == pytest.approx(float(mse_loss(forward.sr[k].detach(), hr)), rel=1e-5)
-        assert row["bce_real"] == pytest.approx(-float(logsigmoid(forward.z_real[k]).mean()), rel=1e-5)
+        assert row["bce_real"] == pytest.approx(-float(logsigmoid(forward.z_real[k].detach()).mean()), rel=1e-5)
         assert row["bce_fake"] == pytest.approx(-float(logsigmoid(-forward.z_fake[k]).mean()), rel=1e-5)
         assert row["adversarial"] == pytest.approx(-float(logsigmoid(forward.z_fake[k]).mean()), rel=1e-5)
         assert row["d_prob_real"] == pytest.approx(float(forward.z_real[k].sigmoid().mean()), rel=1e-5)
@@ -242,9 +242,23 @@ def test_scalers_are_separate_and_skip_what_overflows(tiny_config: TrainConfig, 
     assert float(peer.d_scaler.get_scale()) == 65536.0, "the other optimiser's scale is untouched"
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_activations_have_the_layout_asked_for(
+    tiny_config: TrainConfig, store: PixelStore, channels_last: bool
+) -> None:
+    config = replace(tiny_config, machine=replace(tiny_config.machine, channels_last=channels_last))
+    cohort, layouts = cohort_of(config), []
+    cohort.peers[0].generator.trunk_conv.register_forward_hook(
+        lambda _m, _i, out: layouts.append(out.is_contiguous(memory_format=torch.channels_last))
+    )
+    Step(cohort, patches_of(config, store), MetricsRing(1, 2, CPU))()
+    assert layouts == [channels_last]
+
+
 @pytest.mark.gpu
 def test_cuda_step_equals_cpu_step(tiny_config: TrainConfig, store: PixelStore) -> None:
     rows = []
+    torch.backends.cudnn.allow_tf32 = False
     for device in (CPU, torch.device("cuda")):
         cohort, ring = Cohort(tiny_config, PixelContent(), device, Precision()), MetricsRing(3, 2, device)
         step = Step(cohort, patches_of(tiny_config, store.to(device)), ring)

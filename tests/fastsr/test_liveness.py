@@ -88,10 +88,17 @@ def explode(cohort: Cohort) -> None:
         cohort.peers[0].discriminator.dense.weight[0, 0] = float("nan")
 
 
+def test_a_cut_generator_is_found_without_pre_training_too(tiny_config: TrainConfig) -> None:
+    cohort = cohort_of(replace(tiny_config, optim=replace(tiny_config.optim, pretrain_steps=0)))
+    cut_generator(cohort)
+    with pytest.raises(UserError, match=r"'content' gives parameter \S+ of peer 1 no gradient"):
+        check_liveness(cohort, LR, HR)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (cut_generator, r"'content' gives parameter \S+ of peer 1 no gradient"),
+        (cut_generator, r"'pixel' gives parameter \S+ of peer 1 no gradient"),
         (zero_gradient, r"'bce_real' gives parameter \S+ of peer 1 a gradient of zero"),
         (explode, r"'bce_real' gives parameter \S+ of peer 0 a gradient that is not finite"),
     ],

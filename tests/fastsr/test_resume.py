@@ -108,7 +108,7 @@ def test_the_metrics_cover_both_stages(uninterrupted: Path) -> None:
 
 def test_killed_at_random_moments(images: Path, uninterrupted: Path, tmp_path: Path) -> None:
     """Killed at random moments after some progress, three times, then run to the end."""
-    out, rng = tmp_path / "run", random.Random(5)
+    out, rng, killed = tmp_path / "run", random.Random(5), 0
     for _ in range(3):
         before = saves(out)
         process = subprocess.Popen(
@@ -126,8 +126,8 @@ def test_killed_at_random_moments(images: Path, uninterrupted: Path, tmp_path: P
                 first.append(time.monotonic())
             return bool(first) and time.monotonic() - first[0] > moment
 
-        if not kill_when(process, due):
-            assert process.returncode == 0, process.stderr.read() if process.stderr else ""
+        killed += kill_when(process, due)
+    assert killed, "at least one process was killed at work"
     run_to_end(images, out, "--resume")
     assert_equal_runs(out, uninterrupted)
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fastsr.checkpoint import assert_finite, optimizer_tensors
 from fastsr.cohort import Cohort
 from fastsr.config import TrainConfig
 from fastsr.errors import UserError
@@ -20,7 +21,7 @@ from fastsr.metrics import MetricsRing
 from fastsr.pixels import PixelStore
 from fastsr.precision import Precision
 from fastsr.prepare import existing_run
-from fastsr.run import Run, assert_finite, fresh_folder, latest_folder, optimizer_tensors
+from fastsr.run import Run, fresh_folder, latest_folder
 from fastsr.sampler import PatchSampler
 from fastsr.step import Step
 from fastsr.weights import find_generators, load_generator
@@ -188,6 +189,11 @@ def test_a_run_is_not_started_over_another(tiny_config: TrainConfig, store: Pixe
     run.save(cohort, ring, "", keep=3)
     with pytest.raises(UserError, match="--resume"):
         existing_run(tiny_config)
+    with pytest.raises(UserError, match="trained by another process"):
+        Run.start(run.folder, tiny_config)
+    run.close()
+    with pytest.raises(UserError, match="--resume"):
+        Run.start(run.folder, tiny_config)
     resumed = replace(tiny_config, output=replace(tiny_config.output, resume=True))
     assert existing_run(resumed) is not None
 

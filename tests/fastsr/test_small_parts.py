@@ -150,6 +150,17 @@ def test_evaluation_averages_whole_images_beside_bicubic(tmp_path: Path) -> None
     assert scores["bicubic"].psnr == pytest.approx(bicubic, rel=1e-9)
 
 
+def test_inference_uses_cudnn_without_searching(tmp_path: Path) -> None:
+    """Every image has another size: an algorithm search for each would cost more than it gains."""
+    seen: list[tuple[bool, bool]] = []
+    generator = SRResNet(2, blocks=1, filters=4).eval()
+    cudnn = torch.backends.cudnn
+    generator.register_forward_hook(lambda *_: seen.append((cudnn.enabled, cudnn.benchmark)))
+    with cudnn.flags(enabled=True, benchmark=True):
+        super_resolve(generator, torch.zeros(8, 8, 3, dtype=torch.uint8))
+    assert seen == [(True, False)]
+
+
 def test_evaluation_table_has_methods_sets_and_the_protocol(tmp_path: Path) -> None:
     sets = (write_images(tmp_path / "SetA"), write_images(tmp_path / "SetB", 1))
     save_generator(SRResNet(2, blocks=1, filters=4), tmp_path / "mine.safetensors")
@@ -208,7 +219,7 @@ from fastsr.allocator import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(5):
+    for _ in range(20):
         torch.ones(48 * 2**18)  # 48 MiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
@@ -221,7 +232,7 @@ print(kept, default, faults())
     kept, default, after = result.stdout.split()
     if kept == "False":
         pytest.skip("this system's malloc is not glibc's")
-    assert int(after) < int(default) / 10
+    assert int(after) < int(default) / 4
 
 
 def test_recipes() -> None:

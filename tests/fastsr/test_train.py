@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from conftest import random_image
 from fastsr_kernels.cohort_loss import CohortLoss
 from PIL import Image
 from rich.console import Console
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fastsr.cohort import Forward
@@ -70,7 +73,14 @@ def test_golden_losses(config: TrainConfig) -> None:
 def test_a_run_leaves_everything_behind(config: TrainConfig) -> None:
     run = train(config, quiet())
     names = {p.name for p in run.folder.iterdir()}
-    assert names == {"config.toml", "environment.json", "metrics.jsonl", "checkpoints", "pictures", "tensorboard"}
+    assert names - {".lock"} == {
+        "config.toml",
+        "environment.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "pictures",
+        "tensorboard",
+    }
     resolved = replace(config, output=replace(config.output, out=run.folder))
     assert from_toml(run.folder / "config.toml", TrainConfig()) == resolved
     environment = json.loads((run.folder / "environment.json").read_text())
@@ -201,6 +211,71 @@ def test_weights_that_are_not_finite_are_never_saved(config: TrainConfig) -> Non
     with pytest.raises(UserError, match=r"output_conv\.weight of the generator of peer 1 is not finite at step 1"):
         save(training)
     assert training.run.latest() is None
+
+
+def test_another_process_cannot_train_in_the_folder(config: TrainConfig) -> None:
+    training = prepare(config, quiet())
+    code = "import sys; from fastsr.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = ["train", "--data", str(config.images.data[0]), "--out", str(training.run.folder), "--content", "pixel",
+             "--scale", "2", "--blocks", "1", "--filters", "4", "--discriminator-filters", "2", "--patch", "16",
+             "--batch", "2", "--steps", "1", "--cache", str(config.images.cache)]  # fmt: skip
+    other = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert other.returncode == 2
+    assert "is being trained by another process" in other.stderr
+    training.run.close()
+    assert subprocess.run([sys.executable, "-c", code, *words], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("damaged", ["pictures", "tensorboard"])
+def test_folders_that_cannot_be_written_are_told_in_one_line(config: TrainConfig, damaged: str) -> None:
+    """A full disk shows where pictures and TensorBoard are written, too; here a file stands in the folder's place."""
+    training = prepare(config, quiet())
+    if damaged == "pictures":
+        training.run.pictures.rmdir()
+    (training.run.folder / damaged).write_text("in the way")
+    training.run.close()
+    pretrain, (_, body) = stages(training)
+    with (
+        pytest.raises(UserError, match=r"run cannot be written \(.+\); free space, then --resume"),
+        Telemetry(training.run, quiet(), start=0, total=9) as telemetry,
+    ):
+        for _ in range(4):
+            pretrain[1]()
+            training.step += 1
+            if training.step == 3:
+                body()
+            after_step(training, telemetry)
+
+
+def test_tensorboard_keeps_the_step_that_a_run_is_continued_from(config: TrainConfig) -> None:
+    part = replace(config, optim=replace(config.optim, steps=1))
+    run = train(part, quiet())
+    output = replace(config.output, out=run.folder, resume=True)
+    train(replace(config, output=output), quiet())
+    events = EventAccumulator(str(run.folder / "tensorboard"))
+    events.Reload()
+    assert [e.step for e in events.Scalars("bce_fake/peer 0")] == [4, 6, 8, 9]
+    assert [e.step for e in events.Scalars("validation PSNR/peer 0")] == [4, 8, 9]
+
+
+def test_compiled_training_equals_eager_training(config: TrainConfig) -> None:
+    """One real compilation, on the CPU: the same losses up to rounding, and clean names in the checkpoint."""
+    results = []
+    for compiled in (False, True):
+        out = (config.output.out or Path()).with_name(f"compiled-{compiled}")
+        changed = replace(
+            config,
+            machine=replace(config.machine, compile=compiled),
+            optim=replace(config.optim, lr=1e-4, pretrain_steps=1, steps=3),
+            output=replace(config.output, out=out, log_every=1),
+        )
+        run = train(changed, quiet())
+        results.append([peer for row in rows(run, "train") for peer in row["peers"]])
+        assert not any(
+            "_orig_mod" in key for key in load_file((run.latest() or Path()) / "peer-0-generator.safetensors")
+        )
+    for eager, fused in zip(*results, strict=True):
+        assert fused == pytest.approx(eager, rel=2e-3, abs=1e-4)
 
 
 @pytest.mark.gpu

@@ -1,0 +1,59 @@
+"""What a checkpoint holds of each peer: networks with their buffers, the EMA, the optimisers' states."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fastsr.cohort import Cohort
+from fastsr.errors import UserError
+from fastsr.peer import Peer
+from fastsr.weights import load_module, load_tensors, save_generator, save_tensors
+
+
+def save_peer(peer: Peer, folder: Path, k: int) -> None:
+    save_generator(peer.generator, folder / f"peer-{k}-generator.safetensors")
+    save_generator(peer.ema, folder / f"peer-{k}-ema.safetensors")
+    save_tensors(peer.discriminator.state_dict(), folder / f"peer-{k}-discriminator.safetensors")
+    for name, optimizer in peer.optimizers.items():
+        save_tensors(optimizer_tensors(optimizer), folder / f"peer-{k}-{name}-adam.safetensors")
+
+
+def load_peer(peer: Peer, folder: Path, k: int) -> None:
+    for name, network in peer.networks.items():
+        load_module(network, folder / f"peer-{k}-{name}.safetensors")
+    for name, optimizer in peer.optimizers.items():
+        load_optimizer(optimizer, folder / f"peer-{k}-{name}-adam.safetensors")
+
+
+def optimizer_tensors(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
+    """Adam's state as tensors named by parameter index; empty before the first step."""
+    parameters = optimizer.param_groups[0]["params"]
+    return {f"{i}.{key}": value for i, p in enumerate(parameters) for key, value in optimizer.state.get(p, {}).items()}
+
+
+def load_optimizer(optimizer: torch.optim.Adam, file: Path) -> None:
+    """Puts Adam's state back, in the memory layout of each parameter. Raises UserError where it does not fit.
+
+    `Optimizer.load_state_dict` would replace the learning-rate tensor that all optimisers share.
+    """
+    parameters = optimizer.param_groups[0]["params"]
+    optimizer.state.clear()
+    for name, value in load_tensors(file).items():
+        index, _, key = name.partition(".")
+        if int(index) >= len(parameters) or (value.ndim and value.shape != parameters[int(index)].shape):
+            raise UserError(f"{file} does not fit the network")
+        parameter = parameters[int(index)]
+        home = torch.zeros_like(parameter) if value.ndim else torch.zeros((), device=parameter.device)
+        optimizer.state[parameter][key] = home.detach().copy_(value)
+
+
+def assert_finite(cohort: Cohort) -> None:
+    """Raises UserError, naming the peer and the weight, rather than have a checkpoint of NaNs. A sync point."""
+    for k, peer in enumerate(cohort.peers):
+        for network, module in peer.networks.items():
+            for name, value in module.state_dict().items():
+                if not bool(value.isfinite().all()):
+                    raise UserError(
+                        f"weight {name} of the {network} of peer {k} is not finite at step {int(cohort.step_count)}"
+                    )
