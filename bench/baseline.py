@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from fastsr.config import TrainConfig
 from fastsr.models import Discriminator, SRResNet, VGG19Features
 
-FEATURE_SCALE = 1 / 12.75
-
 
 class SRGAN:
     """One generator, one discriminator and torch's default Adam for each, in torch's default memory format.
@@ -18,13 +16,13 @@ class SRGAN:
     D is frozen while G learns, as careful repositories have it, so that its weight gradients are not computed in vain.
     """
 
-    def __init__(self, config: TrainConfig, vgg: VGG19Features, device: torch.device) -> None:
+    def __init__(self, config: TrainConfig, vgg: VGG19Features, scale: float, device: torch.device) -> None:
         model, loss, optim = config.model, config.loss, config.optim
         self.generator = SRResNet(model.scale, model.blocks, model.filters).to(device)
         self.discriminator = Discriminator(config.images.patch, model.discriminator_filters).to(device)
         self.g_optimizer = torch.optim.Adam(self.generator.parameters(), lr=optim.lr)
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=optim.lr)
-        self.vgg = vgg
+        self.vgg, self.feature_scale = vgg, scale
         self.adversarial_criterion, self.content_criterion = nn.BCEWithLogitsLoss(), nn.MSELoss()
         self.content_weight, self.adversarial_weight = loss.content_weight, loss.adversarial_weight
 
@@ -51,7 +49,7 @@ class SRGAN:
         self.discriminator.requires_grad_(False)
         self.g_optimizer.zero_grad()
         features_sr, features_hr = self.vgg(sr_NCHW), self.vgg(hr_NCHW)
-        content = self.content_criterion(features_sr * FEATURE_SCALE, features_hr * FEATURE_SCALE)
+        content = self.content_criterion(features_sr * self.feature_scale, features_hr * self.feature_scale)
         z_fake = self.discriminator(sr_NCHW)
         adversarial = self.adversarial_criterion(z_fake, torch.ones_like(z_fake))
         (self.content_weight * content + self.adversarial_weight * adversarial).backward()
@@ -66,8 +64,8 @@ class Baseline:
     EMA in addition.
     """
 
-    def __init__(self, config: TrainConfig, vgg: VGG19Features, device: torch.device) -> None:
-        self.pairs = [SRGAN(config, vgg, device) for _ in range(config.cohort.peers)]
+    def __init__(self, config: TrainConfig, vgg: VGG19Features, scale: float, device: torch.device) -> None:
+        self.pairs = [SRGAN(config, vgg, scale, device) for _ in range(config.cohort.peers)]
 
     def step(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> list[dict[str, float]]:
         """One step of every SRGAN on the same patches. Returns the losses of each."""

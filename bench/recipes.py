@@ -58,7 +58,7 @@ def make_step(config: TrainConfig, sampler: PatchSampler) -> Step:
 def make_baseline(config: TrainConfig, device: torch.device) -> Baseline:
     content = content_loss(config.loss.content)
     assert isinstance(content, FeatureContent)
-    return Baseline(config, content.vgg.to(device), device)
+    return Baseline(config, content.vgg.to(device), content.scale, device)
 
 
 def share_weights(cohort: Cohort, baseline: Baseline) -> None:

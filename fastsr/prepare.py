@@ -57,13 +57,13 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     """
     continued = existing_run(config)
     device = choose_device(config.machine.device)
+    set_up(device)
     precision = choose_precision(config.machine.amp, device)
     if precision.note:
         say(console, precision.note)
     content = content_loss(config.loss.content, config.loss.vgg)
     store = open_images(config, console)
     validation = open_validation(config)
-    set_up(device)
     with out_of_memory(smaller_settings(config)):
         cohort = Cohort(config, content, device, precision)
         patches = patch_source(config, store, device)
@@ -85,7 +85,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
 def set_up(device: torch.device) -> None:
     """Process-wide settings of the device that is trained on."""
     if device.type == "cuda":
-        torch.cuda.set_device(device)  # also for the thread that pins patches
+        torch.cuda.set_device(device)  # whose abilities are asked next, and for which a thread pins patches
         torch.backends.cudnn.benchmark = True  # shapes never change
     else:
         keep_freed_memory()

@@ -18,7 +18,7 @@ from fastsr.config import TrainConfig
 from fastsr.doctor import examine
 from fastsr.errors import UserError
 from fastsr.evaluate import PROTOCOL, evaluate, evaluate_models, load_pairs, super_resolve
-from fastsr.losses import FEATURE_SCALE, FeatureContent, PixelContent, content_loss
+from fastsr.losses import IMAGENET_SCALE, RANDOM_SCALE, FeatureContent, PixelContent, content_loss
 from fastsr.memory import predict_memory
 from fastsr.metrics import TERMS, MetricsRing
 from fastsr.models import SRResNet, VGG19Features
@@ -82,7 +82,7 @@ def test_feature_content_is_scaled_mean_squared_error(name: str, tmp_path: Path)
     torch.save(vgg.state_dict(), tmp_path / "vgg.pth")
     content = content_loss(name, tmp_path / "vgg.pth")  # type: ignore[arg-type]
     sr, hr = torch.rand(2, 2, 3, 32, 32)
-    want = (FEATURE_SCALE * (content.vgg(sr) - content.vgg(hr))).square().mean()  # type: ignore[union-attr]
+    want = (IMAGENET_SCALE * (content.vgg(sr) - content.vgg(hr))).square().mean()  # type: ignore[union-attr]
     assert float(content(sr, content.target(hr))) == pytest.approx(float(want), rel=1e-5)
     assert not content.target(hr).requires_grad
 
@@ -96,6 +96,7 @@ def test_pixel_content_is_mean_squared_error() -> None:
 def test_random_vgg_content_needs_no_file() -> None:
     content = content_loss("random-vgg")
     assert isinstance(content, FeatureContent)
+    assert content.scale == RANDOM_SCALE
     assert torch.equal(content.vgg.features[0].weight, VGG19Features("conv5_4").randomise().features[0].weight)  # type: ignore[arg-type]
 
 
