@@ -34,7 +34,10 @@ class Forward:
 
 @dataclass(frozen=True)
 class Seeds:
-    """Gradients of the losses with regard to logits and images: where backward begins, in each peer."""
+    """Gradients of the losses with regard to logits and images: where backward begins, in each peer.
+
+    Those of logits are not yet scaled for fp16, that of the content loss is, by G's scaler: it has gone through VGG.
+    """
 
     real_PE: Tensor
     """dL_D / dz_real."""
@@ -43,7 +46,7 @@ class Seeds:
     adversarial_PE: Tensor
     """dL_G / dz_fake, weighted."""
     content: list[Tensor]
-    """d content / d sr `[N, C, H, W]` of each peer, weighted."""
+    """d content / d sr `[N, C, H, W]` of each peer, weighted and scaled."""
 
 
 class Cohort:
@@ -88,13 +91,15 @@ class Cohort:
         self.schedule()
 
     def schedule(self) -> None:
+        """Sets the learning rate that belongs to the steps done, in place: base * gamma^(milestones passed)."""
         passed = (self.step_count >= self.lr_milestones).sum()
         self.lr.copy_(self.base_lr * self.lr_gamma**passed)
 
     def forward(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[Forward, list[Tensor]]:
-        """Runs every peer once. Returns what the losses need, and each peer's content gradient (unscaled, unweighted).
+        """Runs every peer once. Returns what the losses need, and each peer's content gradient, unweighted.
 
-        The content loss goes backward to the image at once, so that only one peer's VGG activations live at a time.
+        Content gradients carry the scale of G's scaler. The content loss goes backward to the image at once, so that
+        only one peer's VGG activations live at a time.
         """
         with self.precision.autocast(self.device):
             target = self.content.target(hr_NCHW)
@@ -117,6 +122,7 @@ class Cohort:
         return cohort_loss(z_real_PE, z_fake_PE, self.mixing_PP, self.temperature_P, self.kl_weight_P)
 
     def seeds(self, loss: CohortLoss, content_gradient: list[Tensor]) -> Seeds:
+        """Weighs the generators' gradients; the discriminators' are weighted by the operator."""
         return Seeds(
             real_PE=loss.grad_real_PE,
             fake_PE=loss.grad_fake_PE,
