@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch._functorch.config as functorch_config
-from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss
+from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss, reference
 from torch import Tensor
 
 from fastsr.config import TrainConfig, mixing_matrix, temperatures
@@ -119,7 +119,8 @@ class Cohort:
     def losses(self, forward: Forward) -> CohortLoss:
         """Every loss on logits, with gradients: eqs. 1 to 3 for all peers."""
         z_real_PE, z_fake_PE = torch.stack(forward.z_real).detach(), torch.stack(forward.z_fake).detach()
-        return cohort_loss(z_real_PE, z_fake_PE, self.mixing_PP, self.temperature_P, self.kl_weight_P)
+        loss = cohort_loss if self.config.machine.fused else reference.cohort_loss
+        return loss(z_real_PE, z_fake_PE, self.mixing_PP, self.temperature_P, self.kl_weight_P)
 
     def seeds(self, loss: CohortLoss, content_gradient: list[Tensor]) -> Seeds:
         """Weighs the generators' gradients; the discriminators' are weighted by the operator."""

@@ -113,6 +113,8 @@ class MachineConfig:
     """Mixed precision: bf16, or fp16 with loss scaling on GPUs without it. On a CPU without bf16 units: fp32."""
     compile: bool = False
     """Compile the networks with torch.compile, block by block."""
+    fused: bool = True
+    """Compute losses on logits and draw patches by Triton kernels, on a GPU. Off: the same in plain torch."""
     channels_last: bool = True
     """Keep channels innermost in memory, which convolutions prefer."""
     seed: int = 0

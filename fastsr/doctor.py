@@ -20,7 +20,7 @@ from fastsr.images import find_images, read_rgb8
 from fastsr.memory import predict_memory
 from fastsr.models.vgg import cached_weights
 from fastsr.pixels import default_cache
-from fastsr.precision import choose_device, choose_precision
+from fastsr.precision import choose_device, choose_precision, kernels
 
 GIB = 2**30
 
@@ -54,6 +54,7 @@ def machine_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[s
         free, total = torch.cuda.mem_get_info(k)
         yield f"GPU {k}", f"{torch.cuda.get_device_name(k)}, {free / GIB:.1f} of {total / GIB:.1f} GB free"
     yield "mixed precision", choose_precision(True, device).note
+    yield "kernels", f"{kernels(device)} (--no-fused: torch)" if device.type == "cuda" else kernels(device)
     yield "triton", package_version("triton") or "not installed; --compile on a GPU needs it (Linux)"
     yield "compiler", compiler() or "no C++ compiler found; --compile on the CPU needs g++ or clang++"
     vgg = config.loss.vgg or cached_weights()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from fastsr_kernels.backend import backend
 
 from fastsr.errors import UserError
 
@@ -51,6 +52,17 @@ def processor_flags() -> frozenset[str]:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     line = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
     return frozenset(line.partition(":")[2].split())
+
+
+def kernels(device: torch.device) -> str:
+    """What losses on logits and patches run in on this device, "triton" or "torch".
+
+    Raises UserError where FASTSR_KERNELS asks for what cannot be done.
+    """
+    try:
+        return backend(device.type)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def choose_device(name: str) -> torch.device:

@@ -20,7 +20,7 @@ from fastsr.liveness import check_liveness
 from fastsr.losses import content_loss
 from fastsr.metrics import MetricsRing
 from fastsr.pixels import PixelStore, pack_images, place
-from fastsr.precision import choose_device, choose_precision
+from fastsr.precision import choose_device, choose_precision, kernels
 from fastsr.run import Run, fresh_folder
 from fastsr.sampler import HostPatches, PatchSampler, PatchSource
 from fastsr.samples import TRAIN, VAL, sample_photos
@@ -61,6 +61,8 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     precision = choose_precision(config.machine.amp, device)
     if precision.note:
         say(console, precision.note)
+    if config.machine.fused and kernels(device) == "triton":
+        say(console, "losses on logits and patches: Triton kernels")
     content = content_loss(config.loss.content, config.loss.vgg)
     store = open_images(config, console)
     validation = open_validation(config)
@@ -154,8 +156,10 @@ def new_run(config: TrainConfig) -> Run:
 
 
 def patch_source(config: TrainConfig, store: PixelStore, device: torch.device) -> PatchSource:
-    images = config.images
+    """What draws patches: the device itself, where it can reach the pixels, else a thread of the host."""
+    images, fused = config.images, config.machine.fused
     placed = place(store, device)
+    reachable = placed.device == device or (fused and kernels(device) == "triton" and placed.pixels.is_pinned())
     sampler = PatchSampler(
         placed,
         scale=config.model.scale,
@@ -165,8 +169,10 @@ def patch_source(config: TrainConfig, store: PixelStore, device: torch.device) -
         border=images.border,
         probability=images.probability,
         augment=images.augment,
+        device=device if reachable else None,
+        fused=fused,
     )
-    return sampler if placed.device == device else HostPatches(sampler, device)
+    return sampler if reachable else HostPatches(sampler, device)
 
 
 def fingerprint(store: PixelStore) -> str:

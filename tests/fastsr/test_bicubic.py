@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_image
+from fastsr_kernels.bicubic import downscale_taps, halo
 from PIL import Image
 
-from fastsr.bicubic import Border, downscale, downscale_taps, halo, upscale
+from fastsr.bicubic import Border, downscale, upscale
 
 
 def read(path: Path) -> torch.Tensor:

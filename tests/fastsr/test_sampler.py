@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_image
+from fastsr_kernels.patch_sampler.reference import below, orient, philox
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastsr.bicubic import Border, downscale
 from fastsr.errors import UserError
 from fastsr.pixels import PixelStore
-from fastsr.sampler import HostPatches, PatchSampler, below, orient, philox
+from fastsr.sampler import HostPatches, PatchSampler
 
 
 def philox_plain(counter: int, seed: int) -> tuple[int, ...]:

@@ -1,0 +1,182 @@
+"""The patch sampler in one Triton launch. What it draws is in reference.py, why in README.md.
+
+Axes: N patches of a batch, C channels, H W high- and h w low-resolution sides of a patch. A program writes a tile of
+one patch, LR or HR: F samples that follow each other in memory. T taps of the filter.
+"""
+# pyright: basic
+# Triton's language has no types.
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from fastsr_kernels.bicubic import halo
+from fastsr_kernels.launch import Launch
+from fastsr_kernels.patch_sampler.reference import Crop, Images
+
+HR_TILE = 1024  # samples of a program
+LR_TILE = 1024  # samples of a program times the taps of each, for at most 64 samples
+WARPS, REGISTERS = 4, 128
+
+
+@triton.jit
+def below(random, bound):
+    """Maps a 32-bit random integer to [0, bound)."""
+    return ((random.to(tl.uint64) * bound.to(tl.uint64)) >> 32).to(tl.int32)
+
+
+@triton.jit
+def find(cumulative, images, target, SEARCH: tl.constexpr):
+    """The first image whose running sum of weights exceeds the target."""
+    low, high = tl.zeros((), tl.int32), tl.zeros((), tl.int32) + images
+    for _ in range(SEARCH):
+        middle = (low + high) // 2
+        beyond = tl.load(cumulative + middle) <= target
+        low = tl.where(beyond, middle + 1, low)
+        high = tl.where(beyond, high, middle)
+    return low
+
+
+@triton.jit
+def upright(y, x, turn, SIDE: tl.constexpr):
+    """Where a sample of the turned patch lies upright: bit 0 mirrors columns, bit 1 rows, bit 2 then transposes."""
+    row, column = tl.where((turn & 4) > 0, x, y), tl.where((turn & 4) > 0, y, x)
+    row = tl.where((turn & 2) > 0, SIDE - 1 - row, row)
+    return row, tl.where((turn & 1) > 0, SIDE - 1 - column, column)
+
+
+@triton.jit
+def inside(index, length, MIRROR: tl.constexpr):
+    """The pixel that the border rule puts at this position, which may lie beyond the image."""
+    if MIRROR:
+        period = 2 * length
+        folded = (index % period + period) % period  # % keeps the sign
+        inner = tl.minimum(folded, period - 1 - folded)
+    else:
+        inner = tl.minimum(tl.maximum(index, 0), length - 1)
+    return inner
+
+
+@triton.jit
+def tap(t, SCALE: tl.constexpr):
+    """Tap t of the filter as an integer: Keys' kernel at a distance of a / (2 SCALE), times 2 (2 SCALE)^3."""
+    C: tl.constexpr = 2 * SCALE
+    a = tl.abs(2 * (t - 3 * SCALE // 2) - (SCALE - 1))
+    near = (3 * a - 5 * C) * a * a + 2 * C * C * C
+    far = ((5 * C - a) * a - 8 * C * C) * a + 4 * C * C * C
+    return tl.where(a < C, near, tl.where(a < 2 * C, far, 0))
+
+
+@triton.jit
+def to_byte(total, SCALE: tl.constexpr):
+    """Divides by the sum of the taps, rounds half up and clamps to 8 bits. Negative totals give 0 anyway."""
+    WHOLE: tl.constexpr = 16 * SCALE * SCALE * SCALE * SCALE
+    return tl.minimum(tl.maximum((2 * total + WHOLE) // (2 * WHOLE), 0), 255)
+
+
+@triton.jit
+def store_unit(out, byte, n, f, valid, SIZE: tl.constexpr):
+    """Writes bytes as [0, 1], divided as IEEE 754 has it, so that every device gives the same."""
+    unit = tl.div_rn(byte.to(tl.float32), 255.0)
+    tl.store(out + n.to(tl.int64) * SIZE + f, unit.to(out.dtype.element_ty), mask=valid)
+
+
+@triton.jit
+def write_lr(
+    lr, pixels, start, height, width, top, left, turn, n, k,
+    SCALE: tl.constexpr, SIDE: tl.constexpr, TAPS: tl.constexpr, MIRROR: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
+    """MATLAB's bicubic for one tile: rows first, each of both passes rounded to 8 bits."""
+    SIZE: tl.constexpr = SIDE * SIDE * 3
+    f = k * TILE + tl.arange(0, TILE)
+    valid = f < SIZE
+    f = tl.where(valid, f, 0)
+    row, column = upright(f // (SIDE * 3), f // 3 % SIDE, turn, SIDE)
+    t = tl.arange(0, TAPS)
+    row_FT = (top + row * SCALE - 3 * SCALE // 2)[:, None] + t[None, :]
+    first_FT = start + inside(row_FT, height // SCALE * SCALE, MIRROR).to(tl.int64) * width
+    first_column = left + column * SCALE - 3 * SCALE // 2
+    total = f * 0
+    for u in range(TAPS):
+        pixel_FT = first_FT + inside(first_column + u, width // SCALE * SCALE, MIRROR)[:, None]
+        byte_FT = tl.load(pixels + pixel_FT * 3 + (f % 3)[:, None]).to(tl.int32)
+        total += to_byte(tl.sum(byte_FT * tap(t, SCALE)[None, :], 1), SCALE) * tap(u, SCALE)
+    store_unit(lr, to_byte(total, SCALE), n, f, valid, SIZE)
+
+
+@triton.jit
+def write_hr(hr, pixels, start, width, top, left, turn, n, k, SIDE: tl.constexpr, TILE: tl.constexpr):
+    """The pixels of one tile as they are."""
+    SIZE: tl.constexpr = SIDE * SIDE * 3
+    f = k * TILE + tl.arange(0, TILE)
+    valid = f < SIZE
+    row, column = upright(f // (SIDE * 3), f // 3 % SIDE, turn, SIDE)
+    pixel = start + (top + row).to(tl.int64) * width + left + column
+    store_unit(hr, tl.load(pixels + pixel * 3 + f % 3, mask=valid, other=0), n, f, valid, SIZE)
+
+
+@triton.jit
+def patch_sampler_kernel(
+    pixels, start_I, height_I, width_I, cumulative_I, step, lr, hr, images, seed,
+    BATCH: tl.constexpr, SCALE: tl.constexpr, PATCH: tl.constexpr, TAPS: tl.constexpr, MIRROR: tl.constexpr,
+    AUGMENT: tl.constexpr, SEARCH: tl.constexpr, LR_TILE: tl.constexpr, HR_TILE: tl.constexpr,
+):  # fmt: skip
+    """Program (n, k) writes tile k of patch n: first the tiles of the LR patch, which take longer, then those of HR."""
+    n, k = tl.program_id(0), tl.program_id(1)
+    SIDE: tl.constexpr = PATCH // SCALE
+    LR_TILES: tl.constexpr = (SIDE * SIDE * 3 + LR_TILE - 1) // LR_TILE
+    counter = tl.load(step) * BATCH + n
+    r0, r1, r2, r3 = tl.philox(seed, (counter & 0xFFFFFFFF).to(tl.uint32), (counter >> 32).to(tl.uint32), 0, 0)
+    image = find(cumulative_I, images, below(r0, tl.load(cumulative_I + images - 1)), SEARCH)
+    start = tl.load(start_I + image)
+    height, width = tl.load(height_I + image).to(tl.int32), tl.load(width_I + image).to(tl.int32)
+    top = below(r1, height // SCALE - SIDE + 1) * SCALE
+    left = below(r2, width // SCALE - SIDE + 1) * SCALE
+    turn = r3 if AUGMENT else r3 * 0
+    if k < LR_TILES:
+        write_lr(lr, pixels, start, height, width, top, left, turn, n, k, SCALE, SIDE, TAPS, MIRROR, LR_TILE)
+    else:
+        write_hr(hr, pixels, start, width, top, left, turn, n, k - LR_TILES, PATCH, HR_TILE)
+
+
+def plan(
+    images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtype, lr_tile: int = 0, hr_tile: int = HR_TILE
+) -> tuple[Launch, tuple[Tensor, Tensor]]:
+    """The launch, and the patches `lr_NChw, hr_NCHW` that it will fill. Tiles are powers of two."""
+    side = crop.patch // crop.scale
+    taps = triton.next_power_of_2(crop.scale + 2 * halo(crop.scale))  # those beyond the filter are zero
+    lr_tile = lr_tile or min(64, LR_TILE // taps)
+    lr, hr = (
+        torch.empty((crop.batch, 3, s, s), dtype=dtype, device=step.device, memory_format=torch.channels_last)
+        for s in (side, crop.patch)
+    )
+    programs = triton.cdiv(side * side * 3, lr_tile) + triton.cdiv(crop.patch**2 * 3, hr_tile)
+    arguments: dict[str, Any] = dict(
+        zip(("pixels", "start_I", "height_I", "width_I", "cumulative_I"), images, strict=True),
+        step=step,
+        lr=lr,
+        hr=hr,
+        images=len(images.start_I),
+        seed=seed,
+        BATCH=crop.batch,
+        SCALE=crop.scale,
+        PATCH=crop.patch,
+        TAPS=taps,
+        MIRROR=crop.border == "mirror",
+        AUGMENT=crop.augment,
+        SEARCH=len(images.start_I).bit_length(),
+        LR_TILE=lr_tile,
+        HR_TILE=hr_tile,
+    )
+    options = {"num_warps": WARPS, "maxnreg": REGISTERS, "enable_fp_fusion": True}
+    return Launch(patch_sampler_kernel, (crop.batch, programs), arguments, options), (lr, hr)
+
+
+def patch_sampler(images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The kernel's `reference.patch_sampler`. Pixels may lie in pinned host memory, everything else on the GPU."""
+    launch, patches = plan(images, crop, seed, step, dtype)
+    launch.run()
+    return patches

@@ -1,0 +1,147 @@
+"""What the patch sampler draws: a pure function of (seed, step), in integer tensor operations, equal on every device.
+
+Axes: N patches of a batch, C channels, H W high- and h w low-resolution sides of a patch, I images, B bytes.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fastsr_kernels.bicubic import Border, border_index, filter_axis, halo
+
+WORD = 0xFFFFFFFF
+
+
+class Images(NamedTuple):
+    """Packed images: RGB rows one after the other, and where each image begins."""
+
+    pixels_B: Tensor
+    """uint8."""
+    start_I: Tensor
+    """int64: first pixel (not byte) of each image."""
+    height_I: Tensor
+    """int64, in pixels."""
+    width_I: Tensor
+    """int64, in pixels."""
+    cumulative_I: Tensor
+    """int64: running sum of the weights that images are drawn by; its last entry is below 2^31."""
+
+
+class Crop(NamedTuple):
+    """What a patch is."""
+
+    scale: int
+    """HR pixels to one LR pixel, at least 2."""
+    patch: int
+    """Side of the HR patch in pixels, a multiple of the scale."""
+    batch: int
+    """Patches in one draw."""
+    border: Border
+    """What bicubic sees beyond the edge of an image."""
+    augment: bool
+    """Turn and mirror patches in 8 ways."""
+
+
+class Choice(NamedTuple):
+    """Which patches."""
+
+    image_N: Tensor
+    top_N: Tensor
+    """First row, in HR pixels: a multiple of the scale."""
+    left_N: Tensor
+    turn_N: Tensor
+    """Orientation: bit 0 mirrors columns, bit 1 rows, bit 2 then transposes."""
+
+
+def multiply_32(a: Tensor, b: int) -> tuple[Tensor, Tensor]:
+    """High and low word of the product of 32-bit integers kept in int64, which the full product would overflow."""
+    low, high = (a & 0xFFFF) * b, (a >> 16) * b
+    middle = high + (low >> 16)
+    return middle >> 16, ((middle & 0xFFFF) << 16) | (low & 0xFFFF)
+
+
+def philox(counter_N: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Four random 32-bit integers (in int64) for each counter: Philox4x32-10.
+
+    Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The counter fills the lower two of
+    the four words, the seed is the 64-bit key.
+    """
+    c0, c1 = counter_N & WORD, (counter_N >> 32) & WORD
+    c2, c3 = torch.zeros_like(c0), torch.zeros_like(c0)
+    k0, k1 = seed & WORD, (seed >> 32) & WORD
+    for _ in range(10):
+        high_0, low_0 = multiply_32(c0, 0xD2511F53)
+        high_2, low_2 = multiply_32(c2, 0xCD9E8D57)
+        c0, c1, c2, c3 = high_2 ^ c1 ^ k0, low_2, high_0 ^ c3 ^ k1, low_0
+        k0, k1 = (k0 + 0x9E3779B9) & WORD, (k1 + 0xBB67AE85) & WORD
+    return c0, c1, c2, c3
+
+
+def below(random_N: Tensor, bound_N: Tensor) -> Tensor:
+    """Maps 32-bit random integers to `[0, bound)`, for bounds below 2^31."""
+    return (random_N * bound_N) >> 32
+
+
+def choose(images: Images, crop: Crop, seed: int, step: Tensor) -> Choice:
+    """The patches of a step: images by their weights, all aligned crops and orientations alike."""
+    lane_N = torch.arange(crop.batch, device=step.device)
+    r0, r1, r2, r3 = philox(step * crop.batch + lane_N, seed)
+    image_N = torch.searchsorted(images.cumulative_I, below(r0, images.cumulative_I[-1]), right=True)
+
+    def aligned(random_N: Tensor, side_I: Tensor) -> Tensor:
+        crops_N = side_I[image_N] // crop.scale - crop.patch // crop.scale + 1
+        return below(random_N, crops_N) * crop.scale
+
+    turn_N = r3 & 7 if crop.augment else torch.zeros_like(r3)
+    return Choice(image_N, aligned(r1, images.height_I), aligned(r2, images.width_I), turn_N)
+
+
+def windows(images: Images, crop: Crop, choice: Choice) -> Tensor:
+    """uint8 `[N, patch + 2 halo, patch + 2 halo, 3]`: the crops and what bicubic sees around them.
+
+    Beyond the edge of the image, cut to a multiple of the scale, lies what the border rule puts there.
+    """
+    margin = halo(crop.scale)
+    window = torch.arange(-margin, crop.patch + margin, device=choice.image_N.device)
+
+    def inside(first_N: Tensor, side_I: Tensor) -> Tensor:
+        usable_N1 = (side_I[choice.image_N] // crop.scale * crop.scale)[:, None]
+        return border_index(first_N[:, None] + window, usable_N1, crop.border)
+
+    row_NH, column_NW = inside(choice.top_N, images.height_I), inside(choice.left_N, images.width_I)
+    first_NH = images.start_I[choice.image_N][:, None] + row_NH * images.width_I[choice.image_N][:, None]
+    return images.pixels_B.view(-1, 3)[first_NH[:, :, None] + column_NW[:, None]]
+
+
+def orient(x_NHWC: Tensor, turn_N: Tensor) -> Tensor:
+    """One of the 8 symmetries of the square for each image: bit 0 mirrors columns, bit 1 rows, bit 2 transposes."""
+    turn_N111 = turn_N[:, None, None, None]
+    x_NHWC = torch.where((turn_N111 & 1) > 0, x_NHWC.flip(2), x_NHWC)
+    x_NHWC = torch.where((turn_N111 & 2) > 0, x_NHWC.flip(1), x_NHWC)
+    return torch.where((turn_N111 & 4) > 0, x_NHWC.transpose(1, 2), x_NHWC).contiguous()
+
+
+def draw_bytes(images: Images, crop: Crop, seed: int, step: Tensor) -> tuple[Tensor, Tensor]:
+    """The patches of one step as uint8 `lr_NhwC, hr_NHWC`. `step` is an int64 scalar, which the host does not read."""
+    choice = choose(images, crop, seed, step)
+    window_NHWC = windows(images, crop, choice)
+    margin = halo(crop.scale)
+    hr_NHWC = window_NHWC[:, margin : margin + crop.patch, margin : margin + crop.patch]
+    lr_NhwC = filter_axis(filter_axis(window_NHWC, 1, crop.scale), 2, crop.scale)
+    if not crop.augment:
+        return lr_NhwC, hr_NHWC.contiguous()
+    return orient(lr_NhwC, choice.turn_N), orient(hr_NHWC, choice.turn_N)
+
+
+def to_unit(x_NHWC: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 `[N, H, W, C]` as `[N, C, H, W]` in [0, 1], channels-last in memory; divided in fp32, then rounded."""
+    return (x_NHWC.float() / 255).to(dtype).permute(0, 3, 1, 2)
+
+
+def patch_sampler(
+    images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
+    """The patches of one step as `lr_NChw, hr_NCHW` in [0, 1], channels-last in memory."""
+    lr_NhwC, hr_NHWC = draw_bytes(images, crop, seed, step)
+    return to_unit(lr_NhwC, dtype), to_unit(hr_NHWC, dtype)
