@@ -27,25 +27,22 @@ def load_peer(peer: Peer, folder: Path, k: int) -> None:
 
 
 def optimizer_tensors(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
-    """Adam's state as tensors named by parameter index; empty before the first step."""
+    """Adam's state as tensors named by parameter index."""
     parameters = optimizer.param_groups[0]["params"]
     return {f"{i}.{key}": value for i, p in enumerate(parameters) for key, value in optimizer.state.get(p, {}).items()}
 
 
 def load_optimizer(optimizer: torch.optim.Adam, file: Path) -> None:
-    """Puts Adam's state back, in the memory layout of each parameter. Raises UserError where it does not fit.
+    """Puts Adam's state back in place. Raises UserError where it does not fit.
 
-    `Optimizer.load_state_dict` would replace the learning-rate tensor that all optimisers share.
+    `Optimizer.load_state_dict` would replace these tensors, which a captured step goes on using, and the learning rate
+    that all optimisers share.
     """
-    parameters = optimizer.param_groups[0]["params"]
-    optimizer.state.clear()
-    for name, value in load_tensors(file).items():
-        index, _, key = name.partition(".")
-        if int(index) >= len(parameters) or (value.ndim and value.shape != parameters[int(index)].shape):
-            raise UserError(f"{file} does not fit the network")
-        parameter = parameters[int(index)]
-        home = torch.zeros_like(parameter) if value.ndim else torch.zeros((), device=parameter.device)
-        optimizer.state[parameter][key] = home.detach().copy_(value)
+    homes, values = optimizer_tensors(optimizer), load_tensors(file)
+    if {name: home.shape for name, home in homes.items()} != {name: value.shape for name, value in values.items()}:
+        raise UserError(f"{file} does not fit the network")
+    for name, home in homes.items():
+        home.copy_(values[name])
 
 
 def assert_finite(cohort: Cohort) -> None:

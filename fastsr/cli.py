@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -122,6 +123,7 @@ def train_config(words: list[str], command: type[TrainArguments] = TrainArgument
         if early.out is not None:
             raise UserError(f"--resume {early.resume} continues in that folder; leave out --out {early.out}")
         early.out = Path(early.resume)
+    rest = list(chain.from_iterable(("--graph", "off") if word == "--no-graph" else (word,) for word in rest))
     given = {word.split("=")[0] for word in rest}
     defaults = recipe_config(early.recipe, early.config, "--data" in given)
     if early.resume is not None:

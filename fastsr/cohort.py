@@ -3,6 +3,7 @@
 Axes: P peers, N images, E logits of one peer, C channels, h w low and H W high resolution.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from fastsr.config import TrainConfig, mixing_matrix, temperatures
 from fastsr.losses import FeatureContent, PixelContent
 from fastsr.peer import Peer, move
 from fastsr.precision import Precision
+from fastsr.streams import Branches
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Cohort:
         self.layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
         move(content, device, self.layout)
         self.pixel = PixelContent()
+        self.branches = Branches(device, config.machine.peer_streams or config.cohort.peers)
         self.mixing_PP = torch.tensor(mixing_matrix(config.cohort), dtype=torch.float32, device=device)
         self.temperature_P = torch.tensor(temperatures(config.cohort), dtype=torch.float32, device=device)
         self.kl_weight_P = scalar(config.cohort.kl_weight).repeat(len(self.peers))
@@ -85,6 +88,18 @@ class Cohort:
         lr_NChw, hr_NCHW = (x.contiguous(memory_format=self.layout) for x in patches)
         return lr_NChw, hr_NCHW
 
+    def branched(self) -> Iterator[Peer]:
+        """The peers one after the other; what is done with each, a GPU may do beside the others."""
+        self.branches.fork()
+        for k, peer in enumerate(self.peers):
+            with self.branches.branch(k):
+                yield peer
+        self.branches.join()
+
+    def state(self) -> list[Tensor]:
+        """Every tensor that a step changes and a later one reads."""
+        return [self.lr, self.step_count, *(tensor for peer in self.peers for tensor in peer.state())]
+
     def advance(self) -> None:
         """Counts one step and sets the learning rate of the next."""
         self.step_count += 1
@@ -99,12 +114,12 @@ class Cohort:
         """Runs every peer once. Returns what the losses need, and each peer's content gradient, unweighted.
 
         Content gradients carry the scale of G's scaler. The content loss goes backward to the image at once, so that
-        only one peer's VGG activations live at a time.
+        VGG's activations live no longer than they must.
         """
         with self.precision.autocast(self.device):
             target = self.content.target(hr_NCHW)
         sr, sr_leaf, z_real, z_fake, content, content_gradient = [], [], [], [], [], []
-        for peer in self.peers:
+        for peer in self.branched():
             with self.precision.autocast(self.device):
                 sr.append(peer.generator(lr_NChw))
                 sr_leaf.append(sr[-1].detach().requires_grad_())
@@ -131,13 +146,16 @@ class Cohort:
             content=[self.content_weight * gradient for gradient in content_gradient],
         )
 
-    def backward(self, forward: Forward, seeds: Seeds) -> None:
+    def backward(self, forward: Forward, seeds: Seeds, then: Callable[[Peer], None] | None = None) -> None:
         """Leaves gradients, scaled by each scaler, in `.grad` of generators and discriminators.
 
         One forward pass of D(sr) serves both losses: L_D goes to D's weights and not to the image, L_G to the image
         and not to D's weights.
+
+        Args:
+            then: what to do with each peer as soon as it has its gradients.
         """
-        for k, peer in enumerate(self.peers):
+        for k, peer in enumerate(self.branched()):
             torch.autograd.backward(
                 [forward.z_real[k], forward.z_fake[k]],
                 [peer.d_scaler.scale(seeds.real_PE[k]), peer.d_scaler.scale(seeds.fake_PE[k])],
@@ -147,6 +165,8 @@ class Cohort:
             adversarial = peer.g_scaler.scale(seeds.adversarial_PE[k])
             (gradient,) = torch.autograd.grad(forward.z_fake[k], forward.sr_leaf[k], adversarial)
             forward.sr[k].backward(gradient + seeds.content[k])
+            if then:
+                then(peer)
 
     def compile(self) -> None:
         """Compiles every network in place. The first step then takes longer."""

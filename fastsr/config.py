@@ -113,6 +113,11 @@ class MachineConfig:
     """Mixed precision: bf16, or fp16 with loss scaling on GPUs without it. On a CPU without bf16 units: fp32."""
     compile: bool = False
     """Compile the networks with torch.compile, block by block."""
+    graph: Literal["on", "auto", "off"] = "on"
+    """Record a training step once and launch it as one CUDA graph. Where that fails, on stops and auto goes on without.
+    --no-graph is short for --graph off. No effect without a GPU."""
+    peer_streams: int = 0
+    """Peers that a GPU works on at the same time. 0: all. No effect without a GPU."""
     fused: bool = True
     """Compute losses on logits and draw patches by Triton kernels, on a GPU. Off: the same in plain torch."""
     channels_last: bool = True
@@ -170,6 +175,7 @@ class TrainConfig:
             ("discriminator_filters", model.discriminator_filters, 1),
             ("peers", cohort.peers, 1),
             ("kl_weight", cohort.kl_weight, 0),
+            ("peer_streams", self.machine.peer_streams, 0),
             ("content_weight", loss.content_weight, 0),
             ("adversarial_weight", loss.adversarial_weight, 0),
             ("steps", optim.steps, 0),

@@ -68,6 +68,9 @@ class FakePatches:
         batch, side = config.images.batch, config.images.patch
         self.shapes = ((batch, 3, side // config.model.scale, side // config.model.scale), (batch, 3, side, side))
 
+    def load(self) -> None:
+        """Nothing."""
+
     def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
         lr, hr = (torch.empty(shape).contiguous(memory_format=torch.channels_last) for shape in self.shapes)
         return lr, hr

@@ -1,5 +1,7 @@
 """One SRGAN of a cohort: its networks, their optimisers, and the average of its generator."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +33,8 @@ class Peer:
             move(network, device, layout)
         self.g_optimizer, self.d_optimizer = (adam(n, lr) for n in (self.generator, self.discriminator))
         self.g_scaler, self.d_scaler = precision.scaler(device), precision.scaler(device)
+        for scaler in self.scalers.values():
+            scaler.scale(torch.ones((), device=device))  # creates its tensors
         self.ema_decay = config.optim.ema
 
     @property
@@ -44,6 +48,19 @@ class Peer:
     @property
     def scalers(self) -> dict[str, torch.amp.GradScaler]:
         return {"generator": self.g_scaler, "discriminator": self.d_scaler}
+
+    def state(self) -> Iterator[Tensor]:
+        """Every tensor that a step changes."""
+        for network in self.networks.values():
+            yield from network.state_dict().values()
+        for optimizer in self.optimizers.values():
+            for moments in optimizer.state.values():
+                yield from moments.values()
+        for scaler in self.scalers.values():
+            if scaler.is_enabled():
+                assert scaler._scale is not None  # pyright: ignore[reportPrivateUsage]
+                assert scaler._growth_tracker is not None  # pyright: ignore[reportPrivateUsage]
+                yield from (scaler._scale, scaler._growth_tracker)  # pyright: ignore[reportPrivateUsage]
 
     def update_generator(self, step: Tensor) -> None:
         """One optimiser step on the gradients at hand, then the average follows. `step` counts from 0."""
@@ -88,5 +105,13 @@ def move(network: nn.Module, device: torch.device, layout: torch.memory_format) 
 
 
 def adam(network: nn.Module, lr: Tensor) -> torch.optim.Adam:
+    """Adam with its states in place from the start: a step that is captured must not create them."""
     # capturable keeps the step count on the device; fused updates all parameters in one kernel
-    return torch.optim.Adam(network.parameters(), lr=lr, betas=BETAS, fused=True, capturable=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=lr, betas=BETAS, fused=True, capturable=True)
+    for parameter in network.parameters():
+        optimizer.state[parameter] = {
+            "step": torch.zeros((), device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter, requires_grad=False),
+            "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
+        }
+    return optimizer

@@ -70,6 +70,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         cohort = Cohort(config, content, device, precision)
         patches = patch_source(config, store, device)
         ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
+        patches.load()
         check_liveness(cohort, *(x[:2] for x in patches.draw(cohort.step_count)))
     run = continued or new_run(config)
     training = Training(config, run, cohort, patches, ring, validation, fingerprint(store))
@@ -80,7 +81,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         patches.seek(training.step)
     if config.machine.compile:
         cohort.compile()
-        say(console, "--compile: the first steps of each stage compile and take up to a minute")
+        say(console, "--compile: compiling takes up to a minute, and again at the start of the adversarial stage")
     return training
 
 

@@ -18,9 +18,15 @@ Probability = Literal["uniform", "area"]
 
 
 class PatchSource(Protocol):
-    """Whatever gives the patches `lr_NChw, hr_NCHW` of a step, on the training device."""
+    """Whatever gives the patches of a step, on the training device."""
 
-    def draw(self, step: Tensor) -> tuple[Tensor, Tensor]: ...
+    def load(self) -> None:
+        """What the host must do before each step."""
+        ...
+
+    def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
+        """The patches `lr_NChw, hr_NCHW`; part of the step."""
+        ...
 
 
 class PatchSampler:
@@ -64,6 +70,9 @@ class PatchSampler:
         tables_I = (store.start_I, store.height_I, store.width_I, running_weights(store, scale, patch, probability))
         self.images = Images(store.pixels, *(table_I.to(self.device) for table_I in tables_I))
 
+    def load(self) -> None:
+        """Nothing: the device draws by itself."""
+
     def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
         """The patches of one step: `lr_NChw, hr_NCHW`, float32 in [0, 1], channels-last.
 
@@ -96,29 +105,35 @@ def running_weights(store: PixelStore, scale: int, patch: int, probability: Prob
 class HostPatches:
     """Patches of a store in host memory, for training on a device: drawn one step ahead by a thread, then copied.
 
-    The host counts the steps itself, so that the device's counter need not be read.
+    The host counts the steps itself, so that the device's counter need not be read. The bytes of every step lie in the
+    same place on the device, so that a captured step finds them too.
+
+    Args:
+        sampler: draws on the CPU. device: where patches are needed.
     """
 
     def __init__(self, sampler: PatchSampler, device: torch.device) -> None:
         self.sampler, self.device = sampler, device
         self.pool = ThreadPoolExecutor(1)
+        self.bytes = tuple(x.to(device) for x in sampler.draw_bytes(torch.tensor(0)))
         self.seek(0)
 
     def seek(self, step: int) -> None:
-        """The step whose patches `draw` gives next."""
+        """The step whose patches `load` gives next."""
         self.step = step
         self.next = self.pool.submit(self.fetch, step)
 
-    def fetch(self, step: int) -> tuple[Tensor, Tensor]:
-        lr_NhwC, hr_NHWC = self.sampler.draw_bytes(torch.tensor(step))
-        pinned = self.device.type == "cuda"
-        return (lr_NhwC.pin_memory(), hr_NHWC.pin_memory()) if pinned else (lr_NhwC, hr_NHWC)
+    def fetch(self, step: int) -> tuple[Tensor, ...]:
+        drawn = self.sampler.draw_bytes(torch.tensor(step))
+        return tuple(x.pin_memory() for x in drawn) if self.device.type == "cuda" else drawn
+
+    def load(self) -> None:
+        """Copies the patches of the next step to the device and has those of the one after it drawn."""
+        for home, drawn in zip(self.bytes, self.next.result(), strict=True):
+            home.copy_(drawn, non_blocking=True)
+        self.seek(self.step + 1)
 
     def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
-        """As `PatchSampler.draw`, for the steps one after the other from `seek` on; `step` itself is not read."""
-        lr_NhwC, hr_NHWC = self.next.result()
-        self.seek(self.step + 1)
-        return (
-            reference.to_unit(lr_NhwC.to(self.device, non_blocking=True)),
-            reference.to_unit(hr_NHWC.to(self.device, non_blocking=True)),
-        )
+        """The patches that were loaded last, which are those of `PatchSampler.draw`; `step` itself is not read."""
+        lr_NhwC, hr_NHWC = self.bytes
+        return reference.to_unit(lr_NhwC), reference.to_unit(hr_NHWC)

@@ -4,6 +4,7 @@ import torch
 
 from fastsr.cohort import Cohort
 from fastsr.metrics import MetricsRing
+from fastsr.peer import Peer
 from fastsr.sampler import PatchSource
 
 
@@ -17,7 +18,7 @@ class PretrainStep:
         cohort = self.cohort
         lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.step_count))
         losses = []
-        for peer in cohort.peers:
+        for peer in cohort.branched():
             with cohort.precision.autocast(cohort.device):
                 loss = cohort.pixel(peer.generator(lr_NChw), hr_NCHW)
             peer.g_scaler.scale(loss).backward()
@@ -38,11 +39,12 @@ class Step:
         lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.step_count))
         forward, content_gradient = cohort.forward(lr_NChw, hr_NCHW)
         loss = cohort.losses(forward)
-        cohort.backward(forward, cohort.seeds(loss, content_gradient))
-        for peer in cohort.peers:
-            peer.update_discriminator()
-            peer.update_generator(cohort.step_count)
+        cohort.backward(forward, cohort.seeds(loss, content_gradient), then=self.update)
         probabilities_2P = [torch.stack(z).detach().sigmoid().mean(1) for z in (forward.z_real, forward.z_fake)]
         columns = [forward.content_P, loss.adversarial_P, *loss.terms_P4.unbind(1), *probabilities_2P]
         self.ring.write(cohort.step_count, torch.stack(columns, 1))
         cohort.advance()
+
+    def update(self, peer: Peer) -> None:
+        peer.update_discriminator()
+        peer.update_generator(self.cohort.step_count)

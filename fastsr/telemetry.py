@@ -60,6 +60,10 @@ class Telemetry:
         with suppress(OSError):  # of a full disk, which has been told already
             self.writer.close()
 
+    def restart_clock(self) -> None:
+        """Time since the last report, spent on compiling, does not count as training."""
+        self.last_time = time.perf_counter()
+
     def train_row(self, step: int, stage: str, lr: float, rows_RPT: Tensor) -> None:
         """Reports the mean of the rows since the last report, fp32 `[R, P, T]` on the host."""
         names = PRETRAIN_TERMS if stage == "pretraining" else TERMS

@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from fastsr.bicubic import upscale
+from fastsr.capture import CaptureError, capture, warm_up
 from fastsr.checkpoint import assert_finite
 from fastsr.config import TrainConfig
 from fastsr.environment import out_of_memory
@@ -44,10 +45,14 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
         out_of_memory(smaller_settings(config)),
     ):
         for end, body in stages(training):
-            while training.step < end and not stopped():
-                body()
-                training.step += 1
-                after_step(training, telemetry)
+            if training.step < end:
+                with launched(body, training, console) as step:
+                    telemetry.restart_clock()
+                    while training.step < end and not stopped():
+                        training.patches.load()
+                        step()
+                        training.step += 1
+                        after_step(training, telemetry)
         if training.step:
             save(training)
     last = f"step {training.step} of {total}"
@@ -64,6 +69,30 @@ def stages(training: Training) -> Iterator[tuple[int, Callable[[], None]]]:
     parts = (training.cohort, training.patches, training.ring)
     yield training.config.optim.pretrain_steps, PretrainStep(*parts)
     yield training.config.total_steps, Step(*parts)
+
+
+@contextmanager
+def launched(
+    body: Callable[[], None], training: Training, console: Console
+) -> Generator[Callable[[], None], None, None]:
+    """The step as it is best called: one CUDA graph on a GPU, itself elsewhere, compiled before the clock starts."""
+    machine, state = training.config.machine, [*training.cohort.state(), training.ring.rows_RPT]
+    if training.cohort.device.type != "cuda" or machine.graph == "off":
+        if machine.compile:
+            say(console, f"compiled in {warm_up(body, state, steps=1):.0f} s")
+        yield body
+        return
+    try:
+        replay = capture(body, state)
+    except CaptureError as error:
+        if machine.graph == "on":
+            raise UserError(f"{error}. To train without, use --graph auto or --no-graph") from error
+        say(console, f"{error}. Training goes on without (--graph auto)")
+        yield body
+        return
+    say(console, f"step captured as one CUDA graph; with compiling that took {replay.seconds:.0f} s")
+    with closing(replay):
+        yield replay
 
 
 def stage_of(training: Training) -> tuple[str, int, int]:

@@ -12,14 +12,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module may import from its own line and from lines above it.
 LAYERS = (
-    ("allocator", "errors", "files", "metrics", "bicubic", "samples", "models", "__init__"),
+    ("allocator", "bicubic", "capture", "errors", "files", "metrics", "models", "samples", "streams", "__init__"),
     ("config", "images", "quality", "environment"),
     ("recipes", "toml", "pixels", "precision"),
     ("sampler", "losses", "weights"),
     ("peer",),
     ("cohort",),
     ("step", "liveness", "checkpoint"),
-    ("capture", "memory"),
+    ("memory",),
     ("run",),
     ("evaluate", "pictures"),
     ("upscale", "telemetry", "report", "doctor"),

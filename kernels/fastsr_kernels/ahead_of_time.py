@@ -6,7 +6,9 @@ assembler along.
 
 import re
 import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,11 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from fastsr_kernels.bicubic import Border
+from fastsr_kernels.cohort_loss import kernel as loss_kernel
 from fastsr_kernels.launch import Launch
+from fastsr_kernels.patch_sampler import Crop, Images
+from fastsr_kernels.patch_sampler import kernel as sampler_kernel
 
 CAPABILITIES = (80, 86, 89, 90, 120)
 """A100; RTX 3060 to 3090; RTX 4060 to 4090; H100 and H200; RTX 5060 to 5090."""
@@ -88,3 +94,59 @@ def resources(launch: Launch, capability: int) -> Resources:
 def disassemble(option: str, cubin: Path) -> str:
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     return subprocess.run([tool, option, cubin], capture_output=True, text=True, check=True).stdout
+
+
+def loss_launch(peers: int, logits: int, dtype: torch.dtype, transposed: bool = False) -> Launch:
+    """The launch of the cohort loss for logits `[peers, logits]`, or for the transposed view of such."""
+    shape = (logits, peers) if transposed else (peers, logits)
+    z_PE = torch.empty(shape, dtype=dtype, device="meta")
+    z_PE = z_PE.t() if transposed else z_PE
+    mixing_PP, ones_P = torch.empty((peers, peers), device="meta"), torch.empty(peers, device="meta")
+    return loss_kernel.plan(z_PE, z_PE, mixing_PP, ones_P, ones_P)[0]
+
+
+def sampler_launch(scale: int, border: Border, dtype: torch.dtype, images: int = 800, seed: int = 0) -> Launch:
+    """The launch of the patch sampler for the paper's patches: 16 of 96 pixels."""
+
+    def table(dtype: torch.dtype, *shape: int) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype, device="meta")
+
+    packed = Images(table(torch.uint8, 3 * images), *(table(torch.int64, images) for _ in range(4)))
+    crop = Crop(scale=scale, patch=96, batch=16, border=border, augment=True)
+    return sampler_kernel.plan(packed, crop, seed, table(torch.int64), dtype)[0]
+
+
+def configurations() -> Iterator[tuple[str, Launch]]:
+    """Launches that occur in training, with names: what the table shows and the tests compile."""
+    fp32, bf16, fp16 = torch.float32, torch.bfloat16, torch.float16
+    for peers, logits, dtype in ((1, 1, fp32), (2, 16, fp32), (6, 16, bf16), (16, 16, fp16), (3, 1000, fp32),
+                                 (2, 147456, bf16), (8, 147456, bf16), (16, 147456, fp32)):  # fmt: skip
+        yield f"cohort_loss {peers}x{logits} {name_of(dtype)}", loss_launch(peers, logits, dtype)
+    yield "cohort_loss 3x37 float16, transposed", loss_launch(3, 37, fp16, transposed=True)
+    crops: list[tuple[int, Border, torch.dtype]] = [
+        (2, "replicate", fp32), (3, "replicate", fp16), (4, "replicate", fp32), (4, "mirror", bf16), (8, "mirror", fp32)
+    ]  # fmt: skip
+    for scale, border, dtype in crops:
+        yield f"patch_sampler x{scale} {border} {name_of(dtype)}", sampler_launch(scale, border, dtype)
+    yield "patch_sampler x4 of one image, seed 2^40", sampler_launch(4, "replicate", fp32, images=1, seed=2**40)
+
+
+def name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def table() -> Iterator[str]:
+    """The lines of the table that the module prints."""
+    yield f"triton {triton.__version__}"
+    yield f"{'launch':44} {'capability':>10} {'registers':>9} {'stack':>5} {'shared':>6} {'code':>6}"
+    for name, launch in configurations():
+        for capability in CAPABILITIES:
+            r = resources(launch, capability)
+            row = f"{r.registers:9} {r.stack:5} {r.shared:6} {r.code:6}"
+            yield f"{name:44} {capability / 10:10} {row}"
+
+
+if __name__ == "__main__":
+    for line in table():
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()

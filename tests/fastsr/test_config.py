@@ -53,7 +53,16 @@ CHANGED = TrainConfig(
     ),
     loss=LossConfig(content="random-vgg", vgg=Path("vgg.pth"), content_weight=2.5, adversarial_weight=3e-5),
     optim=OptimConfig(steps=11, pretrain_steps=12, lr=2e-5, lr_milestones=(5, 7), lr_gamma=0.5, ema=0.0),
-    machine=MachineConfig(device="cuda:1", amp=True, compile=True, fused=False, channels_last=False, seed=2**53 + 1),
+    machine=MachineConfig(
+        device="cuda:1",
+        amp=True,
+        compile=True,
+        graph="auto",
+        peer_streams=1,
+        fused=False,
+        channels_last=False,
+        seed=2**53 + 1,
+    ),
     output=OutputConfig(out=Path("runs/x"), resume=True, log_every=1, save_every=2, val_every=4, keep=5),
 )
 

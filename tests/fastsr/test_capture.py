@@ -1,0 +1,180 @@
+"""A captured step equals an eager one. What of that a CPU can show, it shows here; the rest is marked gpu."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from fastsr.capture import CaptureError, capture, culprit, unchanged, warm_up
+from fastsr.cohort import Cohort
+from fastsr.config import TrainConfig
+from fastsr.losses import PixelContent
+from fastsr.metrics import MetricsRing
+from fastsr.pixels import PixelStore
+from fastsr.precision import Precision
+from fastsr.sampler import PatchSampler
+from fastsr.step import PretrainStep, Step
+
+CPU = torch.device("cpu")
+PRECISIONS = {"fp32": Precision(), "bf16": Precision(dtype=torch.bfloat16), "scaled": Precision(scaled=True)}
+
+
+def make_step(
+    config: TrainConfig, store: PixelStore, stage: type[Step], device: torch.device = CPU, precision: str = "fp32"
+) -> Step:
+    cohort = Cohort(config, PixelContent(), device, PRECISIONS[precision])
+    sampler = PatchSampler(store.to(device), scale=2, patch=16, batch=2, seed=0, fused=config.machine.fused)
+    return stage(cohort, sampler, MetricsRing(4, 2, device))
+
+
+def state_of(step: Step) -> list[Tensor]:
+    return [*step.cohort.state(), step.ring.rows_RPT]
+
+
+def copies(step: Step) -> list[Tensor]:
+    return [tensor.detach().clone() for tensor in state_of(step)]
+
+
+def assert_equal(left: list[Tensor], right: list[Tensor]) -> None:
+    assert len(left) == len(right) > 0
+    for a, b in zip(left, right, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("stage", [PretrainStep, Step])
+def test_warm_up_leaves_no_trace(
+    tiny_config: TrainConfig, store: PixelStore, stage: type[Step], precision: str
+) -> None:
+    """Three steps after a warm-up are three steps without one, bit for bit."""
+    plain, warm = (make_step(tiny_config, store, stage, precision=precision) for _ in range(2))
+    before = copies(warm)
+    warm_up(warm, state_of(warm), 2)
+    assert_equal(copies(warm), before)
+    for _ in range(3):
+        plain()
+        warm()
+    assert_equal(copies(warm), copies(plain))
+
+
+@pytest.mark.parametrize("stage", [PretrainStep, Step])
+def test_state_is_all_that_a_step_changes(tiny_config: TrainConfig, store: PixelStore, stage: type[Step]) -> None:
+    """A tensor missing in `state` would let the warm-up leak into training: put the state of another run in, and the
+    next step is that of the other run."""
+    ahead, other = (make_step(tiny_config, store, stage) for _ in range(2))
+    for _ in range(3):
+        ahead()
+    with torch.no_grad():
+        for home, value in zip(state_of(other), copies(ahead), strict=True):
+            home.copy_(value)
+    ahead()
+    other()
+    assert_equal(copies(other), copies(ahead))
+
+
+def test_a_step_keeps_its_state_in_place(tiny_config: TrainConfig, store: PixelStore) -> None:
+    """From the first step on: nothing is created late, which a graph would create anew with every replay."""
+    step = make_step(tiny_config, store, Step, precision="scaled")
+    before = [tensor.data_ptr() for tensor in state_of(step)]
+    step()
+    step()
+    assert [tensor.data_ptr() for tensor in state_of(step)] == before
+
+
+def test_state_is_put_back_when_warming_up_fails() -> None:
+    x = torch.ones(3)
+
+    def body() -> None:
+        x.add_(1)
+        raise RuntimeError("planted")
+
+    with pytest.raises(RuntimeError, match="planted"):
+        warm_up(body, [x], 1)
+    assert x.tolist() == [1, 1, 1]
+
+
+def test_unchanged_keeps_parameters_and_their_place() -> None:
+    parameter = torch.nn.Parameter(torch.arange(3.0))
+    place = parameter.data_ptr()
+    with unchanged([parameter]), torch.no_grad():
+        parameter.mul_(7)
+    assert parameter.tolist() == [0, 1, 2]
+    assert parameter.data_ptr() == place
+
+
+def test_the_culprit_is_named_by_line() -> None:
+    """The line of ours that led to the first error, not what failed after it inside torch."""
+    try:
+        try:
+            torch.ones(2) @ torch.ones(3)  # the line to be named
+        except RuntimeError:
+            torch.ones(2).view(7)
+    except RuntimeError as error:
+        told = culprit(error)
+    assert "test_capture.py" in told
+    assert "torch.ones(2) @ torch.ones(3)" in told
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "scaled"])
+@pytest.mark.parametrize("stage", [PretrainStep, Step])
+def test_replays_equal_eager_steps(
+    tiny_config: TrainConfig, store: PixelStore, stage: type[Step], precision: str, streams: int
+) -> None:
+    config = replace(tiny_config, machine=replace(tiny_config.machine, peer_streams=streams))
+    eager, captured = (make_step(config, store, stage, torch.device("cuda"), precision) for _ in range(2))
+    replay = capture(captured, state_of(captured))
+    assert_equal(copies(captured), copies(eager))
+    for _ in range(5):
+        eager()
+        replay()
+    for a, b in zip(copies(captured), copies(eager), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    assert int(captured.cohort.step_count) == 5
+    replay.close()
+
+
+@pytest.mark.gpu
+def test_replays_go_on_from_a_state_put_in_place(tiny_config: TrainConfig, store: PixelStore) -> None:
+    """What a resume does: no new capture."""
+    ahead, other = (make_step(tiny_config, store, Step, torch.device("cuda")) for _ in range(2))
+    replay_ahead, replay_other = capture(ahead, state_of(ahead)), capture(other, state_of(other))
+    for _ in range(3):
+        replay_ahead()
+    with torch.no_grad():
+        for home, value in zip(state_of(other), copies(ahead), strict=True):
+            home.copy_(value)
+    replay_ahead()
+    replay_other()
+    for a, b in zip(copies(other), copies(ahead), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.gpu
+def test_a_replay_never_waits_for_the_device(tiny_config: TrainConfig, store: PixelStore) -> None:
+    step = make_step(tiny_config, store, Step, torch.device("cuda"))
+    replay = capture(step, state_of(step))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(5):
+            replay()
+        step()  # nor does the eager one
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+def test_what_cannot_be_captured_is_named() -> None:
+    x = torch.ones(3, device="cuda")
+
+    def body() -> None:
+        x.add_(1)
+        x.mul_(float(x.sum()))  # the line to be named
+
+    with pytest.raises(CaptureError, match=r"x\.mul_\(float\(x\.sum\(\)\)\)"):
+        capture(body, [x])
+    assert x.tolist() == [1, 1, 1]
+    x.add_(1)  # the device goes on working
+    assert x.tolist() == [2, 2, 2]
