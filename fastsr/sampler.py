@@ -68,7 +68,7 @@ class PatchSampler:
         self.device = device or store.device
         self.crop = Crop(scale, patch, batch, border, augment)
         tables_I = (store.start_I, store.height_I, store.width_I, running_weights(store, scale, patch, probability))
-        self.images = Images(store.pixels, *(table_I.to(self.device) for table_I in tables_I))
+        self.images = Images(store.pixels, *(table_I.to(self.device).contiguous() for table_I in tables_I))
 
     def load(self) -> None:
         """Nothing: the device draws by itself."""

@@ -52,6 +52,8 @@ def check(images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtyp
     for name, table in zip(Images._fields[1:], images[1:], strict=True):
         if table.dtype != torch.int64 or table.shape != images.start_I.shape or table.ndim != 1 or not len(table):
             raise ValueError(f"{name} must be int64, one for each image, got {table.dtype} {tuple(table.shape)}")
+        if not table.is_contiguous():
+            raise ValueError(f"{name} must be contiguous; call .contiguous() on it")
         if table.device != step.device:
             raise ValueError(f"{name} is on {table.device} and step on {step.device}; move it there")
     check_reach(images.pixels_B, step.device)
