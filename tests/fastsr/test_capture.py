@@ -82,6 +82,33 @@ def test_a_step_keeps_its_state_in_place(tiny_config: TrainConfig, store: PixelS
     assert [tensor.data_ptr() for tensor in state_of(step)] == before
 
 
+@pytest.mark.parametrize("stage", [PretrainStep, Step])
+def test_a_compiled_step_equals_an_eager_one(tiny_config: TrainConfig, store: PixelStore, stage: type[Step]) -> None:
+    """Metrics of three steps. Compiled code rounds otherwise, so weights drift apart by a few learning rates."""
+    config = replace(tiny_config, optim=replace(tiny_config.optim, lr=1e-5))
+    eager, compiled = (make_step(config, store, stage) for _ in range(2))
+    compiled.cohort.compile()
+    warm_up(compiled, state_of(compiled), 1)
+    for _ in range(3):
+        eager()
+        compiled()
+    torch.testing.assert_close(compiled.ring.rows_RPT, eager.ring.rows_RPT, rtol=2e-3, atol=1e-5)
+    assert float(eager.ring.rows_RPT[2].abs().sum()) > 0
+
+
+def test_a_step_that_learns_otherwise_is_not_equal(tiny_config: TrainConfig, store: PixelStore) -> None:
+    """The comparison above notices a fault: one tensor of weights that is 5 % too large."""
+    config = replace(tiny_config, optim=replace(tiny_config.optim, lr=1e-5))
+    eager, faulty = (make_step(config, store, Step) for _ in range(2))
+    with torch.no_grad():
+        next(faulty.cohort.peers[0].generator.parameters()).mul_(1.05)
+    for _ in range(3):
+        eager()
+        faulty()
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(faulty.ring.rows_RPT, eager.ring.rows_RPT, rtol=2e-3, atol=1e-5)
+
+
 def test_state_is_put_back_when_warming_up_fails() -> None:
     x = torch.ones(3)
 
