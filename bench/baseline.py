@@ -3,23 +3,45 @@
 Axes: N images, C channels, h w low and H W high resolution.
 """
 
+from dataclasses import dataclass, field
+
 import torch
 from torch import Tensor, nn
 
+from fastsr.cohort import prepare_compiler
 from fastsr.config import TrainConfig
 from fastsr.models import Discriminator, SRResNet, VGG19Features
+from fastsr.peer import move
+from fastsr.precision import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How the loop is run. The defaults are those of most repositories."""
+
+    precision: Precision = field(default_factory=Precision)
+    layout: torch.memory_format = torch.contiguous_format
+    compiled: tuple[str, ...] = ()
+    """Which networks are compiled: generator, discriminator, vgg."""
 
 
 class SRGAN:
-    """One generator, one discriminator and torch's default Adam for each, in torch's default memory format.
+    """One generator, one discriminator and torch's default Adam for each.
 
     D is frozen while G learns, as careful repositories have it, so that its weight gradients are not computed in vain.
     """
 
-    def __init__(self, config: TrainConfig, vgg: VGG19Features, scale: float, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, vgg: VGG19Features, scale: float, device: torch.device, manner: Manner
+    ) -> None:
         model, loss, optim = config.model, config.loss, config.optim
-        self.generator = SRResNet(model.scale, model.blocks, model.filters).to(device)
-        self.discriminator = Discriminator(config.images.patch, model.discriminator_filters).to(device)
+        self.device, self.manner = device, manner
+        self.generator = SRResNet(model.scale, model.blocks, model.filters)
+        self.discriminator = Discriminator(config.images.patch, model.discriminator_filters)
+        for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
+            move(network, device, manner.layout)
+            if name in manner.compiled:
+                network.compile_blocks()
         self.g_optimizer = torch.optim.Adam(self.generator.parameters(), lr=optim.lr)
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=optim.lr)
         self.vgg, self.feature_scale = vgg, scale
@@ -32,15 +54,21 @@ class SRGAN:
         Args:
             lr_NChw, hr_NCHW: fp32 in [0, 1].
         """
-        sr_NCHW = self.generator(lr_NChw)
+        lr_NChw, hr_NCHW = (x.contiguous(memory_format=self.manner.layout) for x in (lr_NChw, hr_NCHW))
+        with self.autocast():
+            sr_NCHW = self.generator(lr_NChw)
         return self.step_discriminator(sr_NCHW, hr_NCHW) | self.step_generator(sr_NCHW, hr_NCHW)
+
+    def autocast(self) -> torch.autocast:
+        return self.manner.precision.autocast(self.device)
 
     def step_discriminator(self, sr_NCHW: Tensor, hr_NCHW: Tensor) -> dict[str, float]:
         self.discriminator.requires_grad_(True)
         self.d_optimizer.zero_grad()
-        z_real, z_fake = self.discriminator(hr_NCHW), self.discriminator(sr_NCHW.detach())
-        real = self.adversarial_criterion(z_real, torch.ones_like(z_real))
-        fake = self.adversarial_criterion(z_fake, torch.zeros_like(z_fake))
+        with self.autocast():
+            z_real, z_fake = self.discriminator(hr_NCHW), self.discriminator(sr_NCHW.detach())
+            real = self.adversarial_criterion(z_real, torch.ones_like(z_real))
+            fake = self.adversarial_criterion(z_fake, torch.zeros_like(z_fake))
         (real + fake).backward()
         self.d_optimizer.step()
         return {"bce_real": real.item(), "bce_fake": fake.item()}
@@ -48,24 +76,38 @@ class SRGAN:
     def step_generator(self, sr_NCHW: Tensor, hr_NCHW: Tensor) -> dict[str, float]:
         self.discriminator.requires_grad_(False)
         self.g_optimizer.zero_grad()
-        features_sr, features_hr = self.vgg(sr_NCHW), self.vgg(hr_NCHW)
-        content = self.content_criterion(features_sr * self.feature_scale, features_hr * self.feature_scale)
-        z_fake = self.discriminator(sr_NCHW)
-        adversarial = self.adversarial_criterion(z_fake, torch.ones_like(z_fake))
+        with self.autocast():
+            features_sr, features_hr = self.vgg(sr_NCHW), self.vgg(hr_NCHW)
+            content = self.content_criterion(features_sr * self.feature_scale, features_hr * self.feature_scale)
+            z_fake = self.discriminator(sr_NCHW)
+            adversarial = self.adversarial_criterion(z_fake, torch.ones_like(z_fake))
         (self.content_weight * content + self.adversarial_weight * adversarial).backward()
         self.g_optimizer.step()
         return {"content": content.item(), "adversarial": adversarial.item()}
 
 
 class Baseline:
-    """As many independent SRGANs as a cohort has peers, one after the other: fp32, eager, no sharing.
+    """As many independent SRGANs as a cohort has peers, one after the other, without sharing.
 
     They do not teach each other and keep no average of their generators; the cohort computes the KL divergence and the
     EMA in addition.
     """
 
-    def __init__(self, config: TrainConfig, vgg: VGG19Features, scale: float, device: torch.device) -> None:
-        self.pairs = [SRGAN(config, vgg, scale, device) for _ in range(config.cohort.peers)]
+    def __init__(
+        self,
+        config: TrainConfig,
+        vgg: VGG19Features,
+        scale: float,
+        device: torch.device,
+        manner: Manner | None = None,
+    ) -> None:
+        manner = manner or Manner()
+        if manner.compiled:
+            prepare_compiler()
+        move(vgg, device, manner.layout)
+        if "vgg" in manner.compiled:
+            vgg.features.compile(fullgraph=True, dynamic=False)
+        self.pairs = [SRGAN(config, vgg, scale, device, manner) for _ in range(config.cohort.peers)]
 
     def step(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> list[dict[str, float]]:
         """One step of every SRGAN on the same patches. Returns the losses of each."""

@@ -64,7 +64,7 @@ def report(
 
     def add(values: dict[str, Any]) -> None:
         values = {"recipe": recipe.recipe, **values}
-        name = request.node.name
+        name = values.pop("name", request.node.name)
         benchmark.extra_info.update(values)
         request.config.stash[LINES].append(f"{name}: " + ", ".join(f"{key} {value}" for key, value in values.items()))
         if request.config.getoption("--record"):

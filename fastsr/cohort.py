@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+import torch._dynamo.config as dynamo_config
 import torch._functorch.config as functorch_config
 from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss, reference
 from torch import Tensor
@@ -170,8 +171,15 @@ class Cohort:
 
     def compile(self) -> None:
         """Compiles every network in place. The first step then takes longer."""
-        # Activations of D go backward twice; a compiled block that reuses their memory for gradients would spoil that.
-        functorch_config.donated_buffer = False
+        prepare_compiler()
         self.content.compile_blocks()
         for peer in self.peers:
             peer.compile()
+
+
+def prepare_compiler() -> None:
+    """Settings of torch.compile, for the process, that compiled blocks of ours rely on."""
+    # Activations of D go backward twice; a compiled block that reuses their memory for gradients would spoil that.
+    functorch_config.donated_buffer = False
+    # Blocks of one class share one cache, with an entry for each shape: D alone has 7, and 8 is torch's limit.
+    dynamo_config.recompile_limit = 64

@@ -1,0 +1,132 @@
+"""The rungs between the usual loop and one graph launch a step: each adds one technique to the one before."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from bench.baseline import Baseline, Manner
+from bench.recipes import sample_store
+from fastsr.capture import capture
+from fastsr.cohort import Cohort
+from fastsr.config import CohortConfig, TrainConfig
+from fastsr.losses import FeatureContent, content_loss
+from fastsr.metrics import MetricsRing
+from fastsr.precision import Precision, choose_precision
+from fastsr.sampler import HostPatches, PatchSampler
+from fastsr.step import Step
+
+NETWORKS = ("generator", "discriminator", "vgg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """One way to train. `shared` and what follows it belong to the cohort, what precedes it to the loop as well."""
+
+    name: str
+    tf32: bool = False
+    channels_last: bool = False
+    half: bool = False
+    """bf16, or fp16 with loss scaling, where the device has it."""
+    compiled: tuple[str, ...] = ()
+    shared: bool = False
+    """The cohort's step: one forward pass of each network for all losses, the content network sees HR once."""
+    fused_loss: bool = False
+    device_sampler: bool = False
+    """Patches by the kernel; before, by a thread of the host, one step ahead."""
+    graph: bool = False
+    parallel: bool = False
+    """A stream for each peer."""
+
+
+def rungs() -> list[Rung]:
+    """From the usual loop up. The last but one is what a GPU runs by default without peers in parallel."""
+    ladder = [Rung(name="usual loop, fp32")]
+    techniques: list[tuple[str, dict[str, Any]]] = [
+        ("+ TF32", {"tf32": True}),
+        ("+ channels_last", {"channels_last": True}),
+        ("+ bf16", {"half": True}),
+        ("+ compile", {"compiled": NETWORKS}),
+        ("+ shared work", {"shared": True}),
+        ("+ fused loss", {"fused_loss": True}),
+        ("+ device sampler", {"device_sampler": True}),
+        ("+ graph", {"graph": True}),
+        ("+ parallel peers", {"parallel": True}),
+    ]
+    for name, change in techniques:
+        ladder.append(replace(ladder[-1], name=name, **change))
+    return ladder
+
+
+FIELD = Rung(
+    name="usual trainer: bf16, channels_last, compiled G", tf32=True, channels_last=True, half=True,
+    compiled=("generator",),
+)  # fmt: skip
+
+
+class Contestant:
+    """A rung, built: call it for one step. A context manager, which gives the memory of a graph back."""
+
+    def __init__(self, rung: Rung, config: TrainConfig, device: torch.device) -> None:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = rung.tf32
+        self.rung, self.device, self.config = rung, device, configured(rung, config)
+        self.precision = choose_precision(True, device) if rung.half else Precision()
+        self.patches = self.patch_source()
+        self.seconds_to_prepare = 0.0
+        self.body: Callable[[], Any] = self.cohort_body() if rung.shared else self.loop_body()
+        self.owned: AbstractContextManager[Any] = nullcontext()
+        if rung.graph and device.type == "cuda":
+            assert isinstance(self.body, Step)
+            replay = capture(self.body, [*self.body.cohort.state(), self.body.ring.rows_RPT])
+            self.body, self.owned, self.seconds_to_prepare = replay, closing(replay), replay.seconds
+
+    def patch_source(self) -> PatchSampler | HostPatches:
+        config, on_device = self.config, self.rung.device_sampler
+        store = sample_store(self.device if on_device else torch.device("cpu"))
+        sampler = PatchSampler(
+            store, scale=config.model.scale, patch=config.images.patch, batch=config.images.batch, seed=0,
+            fused=on_device,
+        )  # fmt: skip
+        return sampler if on_device else HostPatches(sampler, self.device)
+
+    def loop_body(self) -> Callable[[], Any]:
+        content = content_loss(self.config.loss.content)
+        assert isinstance(content, FeatureContent)
+        layout = torch.channels_last if self.rung.channels_last else torch.contiguous_format
+        manner = Manner(precision=self.precision, layout=layout, compiled=self.rung.compiled)
+        baseline = Baseline(self.config, content.vgg, content.scale, self.device, manner)
+        counter = torch.zeros((), dtype=torch.int64, device=self.device)
+        return lambda: baseline.step(*self.patches.draw(counter.add_(1)))
+
+    def cohort_body(self) -> Step:
+        cohort = Cohort(self.config, content_loss(self.config.loss.content), self.device, self.precision)
+        if self.rung.compiled:
+            cohort.compile()
+        return Step(cohort, self.patches, MetricsRing(50, len(cohort.peers), self.device))
+
+    def __call__(self) -> None:
+        self.patches.load()
+        self.body()
+
+    def __enter__(self) -> "Contestant":
+        self.owned.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.owned.__exit__(*exception)
+
+
+def configured(rung: Rung, config: TrainConfig) -> TrainConfig:
+    machine = replace(
+        config.machine,
+        channels_last=rung.channels_last,
+        fused=rung.fused_loss,
+        peer_streams=0 if rung.parallel else 1,
+    )
+    return replace(config, machine=machine)
+
+
+def with_peers(config: TrainConfig, peers: int) -> TrainConfig:
+    return replace(config, cohort=CohortConfig(peers=peers, variant="ml" if peers > 1 else "independent"))

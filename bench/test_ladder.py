@@ -1,0 +1,135 @@
+"""What does each technique bring? Steps per second from the usual loop to one graph launch, and from one peer to eight.
+
+On a GPU this is the paper's recipe at x4 and x2; elsewhere a small one, whose ratios mean little.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.flops import teraflop
+from bench.ladder import FIELD, Contestant, Rung, rungs, with_peers
+from bench.machine import host_seconds, kernels_of, matrix_peak
+from bench.recipes import paper_recipe, small_recipe
+from bench.rounds import synchronise
+from fastsr.allocator import keep_freed_memory
+from fastsr.config import ModelConfig, TrainConfig
+
+GPU = torch.cuda.is_available()
+ROUNDS, WARM_UP, LONGEST_BLOCK = (3, 3, 100) if GPU else (1, 1, 1)
+SCALES = (4, 2) if GPU else (4,)
+PEERS = (1, 2, 4, 6, 8) if GPU else (1, 2)
+
+
+def recipe_at(scale: int, is_paper: bool) -> TrainConfig:
+    config = paper_recipe() if is_paper or GPU else small_recipe()
+    return replace(config, model=ModelConfig(**{**vars(config.model), "scale": scale}))
+
+
+def measure(contestant: Contestant, benchmark: BenchmarkFixture) -> dict[str, Any]:
+    """Warms up, then times blocks of steps that the host queues without waiting in between."""
+    for _ in range(WARM_UP):
+        contestant()
+    synchronise()
+    steps = block_size(contestant)
+    seconds: list[float] = []
+
+    def block() -> None:
+        began = time.perf_counter()
+        for _ in range(steps):
+            contestant()
+        synchronise()
+        seconds.append((time.perf_counter() - began) / steps)
+
+    benchmark.pedantic(block, rounds=ROUNDS)
+    step = median(seconds[-ROUNDS:])
+    config = contestant.config
+    return {
+        "steps_per_second": round(1 / step, 3),
+        "images_per_second": round(config.images.batch / step, 2),
+        "milliseconds": round(1e3 * step, 3),
+        "spread": round((max(seconds) - min(seconds)) / step, 3),
+        "host_milliseconds": round(1e3 * host_seconds(contestant), 3),
+        "kernels": kernels_of(contestant),
+        "seconds_to_prepare": round(contestant.seconds_to_prepare, 1),
+    }
+
+
+def block_size(contestant: Contestant) -> int:
+    """Steps that take about half a second, within limits."""
+    began = time.perf_counter()
+    contestant()
+    synchronise()
+    return max(1, min(LONGEST_BLOCK, round(0.5 / (time.perf_counter() - began))))
+
+
+def row_of(rung: Rung, config: TrainConfig, device: torch.device, benchmark: BenchmarkFixture) -> dict[str, Any]:
+    """One row: speed, memory, work, and what share of the chip's matrix multiplication that is."""
+    if GPU:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        keep_freed_memory()
+    with Contestant(rung, config, device) as contestant:
+        row = measure(contestant, benchmark)
+        memory = round(torch.cuda.max_memory_allocated() / 2**30, 3) if GPU else None
+        dtype = contestant.precision.dtype
+    work = work_of(rung, config, device)
+    speed = work * row["steps_per_second"]
+    peak = matrix_peak(device, dtype, rung.tf32)
+    return {
+        "rung": rung.name, "scale": config.model.scale, "peers": config.cohort.peers, **row,
+        "peak_memory_gib": memory, "teraflop": work, "teraflops_per_second": round(speed, 3),
+        "share_of_matrix_peak": round(speed / peak, 3),
+    }  # fmt: skip
+
+
+def work_of(rung: Rung, config: TrainConfig, device: torch.device) -> float:
+    """TFLOP of a step, counted on an eager one: operations of compiled or captured ones cannot be seen."""
+    eager = replace(rung, graph=False, compiled=(), parallel=False)
+    with Contestant(eager, config, device) as contestant:
+        return teraflop(contestant)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("rung", rungs(), ids=lambda rung: rung.name)
+@pytest.mark.parametrize("scale", SCALES, ids=lambda scale: f"x{scale}")
+def test_ladder(
+    benchmark: BenchmarkFixture,
+    report: Callable[[dict[str, Any]], None],
+    device: torch.device,
+    is_paper: bool,
+    rung: Rung,
+    scale: int,
+) -> None:
+    if rung.graph and not GPU:
+        pytest.skip("needs an NVIDIA GPU")
+    report({"name": "ladder", **row_of(rung, recipe_at(scale, is_paper), device, benchmark)})
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("peers", PEERS, ids=lambda peers: f"{peers} peers")
+def test_peers(
+    benchmark: BenchmarkFixture,
+    report: Callable[[dict[str, Any]], None],
+    device: torch.device,
+    is_paper: bool,
+    peers: int,
+) -> None:
+    """The top of the ladder with more and more peers; steps times peers is the throughput."""
+    row = row_of(rungs()[-1], with_peers(recipe_at(4, is_paper), peers), device, benchmark)
+    report({"name": "peers", "peer_steps_per_second": round(peers * row["steps_per_second"], 3), **row})
+
+
+@pytest.mark.timeout(900)
+def test_usual_trainer(
+    benchmark: BenchmarkFixture, report: Callable[[dict[str, Any]], None], device: torch.device, is_paper: bool
+) -> None:
+    """The settings of today's best kept trainers, with patches that cost nothing: theirs come from worker processes."""
+    report({"name": "usual trainer", **row_of(FIELD, recipe_at(4, is_paper), device, benchmark)})
