@@ -135,8 +135,9 @@ def draw_bytes(images: Images, crop: Crop, seed: int, step: Tensor) -> tuple[Ten
 
 
 def to_unit(x_NHWC: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """uint8 `[N, H, W, C]` as `[N, C, H, W]` in [0, 1], channels-last in memory; divided in fp32, then rounded."""
-    return (x_NHWC.float() / 255).to(dtype).permute(0, 3, 1, 2)
+    """uint8 `[N, H, W, C]` as `[N, C, H, W]` in [0, 1], channels-last in memory; scaled in fp32, then rounded."""
+    # Times 1/255, not divided by 255: some devices divide by a constant that way, and all of them multiply alike.
+    return (x_NHWC.float() * (1 / 255)).to(dtype).permute(0, 3, 1, 2)
 
 
 def patch_sampler(
