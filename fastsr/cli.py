@@ -165,7 +165,7 @@ def run_eval(words: list[str]) -> None:
     from fastsr.precision import choose_device
 
     device = choose_device(arguments.device)
-    with out_of_memory("add --device cpu, or leave out the largest images"):
+    with out_of_memory(lambda: "add --device cpu, or leave out the largest images"):
         Console().print(evaluate_models(arguments.models, arguments.data, arguments.border, device))
 
 
@@ -176,7 +176,7 @@ def run_upscale(words: list[str]) -> None:
     from fastsr.upscale import upscale_files
 
     device = choose_device(arguments.device)
-    with out_of_memory("cut the image into smaller ones, or add --device cpu"):
+    with out_of_memory(lambda: "cut the image into smaller ones, or add --device cpu"):
         for path in upscale_files(arguments.model, arguments.images, arguments.out, device):
             Console().print(str(path), soft_wrap=True, highlight=False, markup=False)
 

@@ -118,6 +118,8 @@ class MachineConfig:
     --no-graph is short for --graph off. No effect without a GPU."""
     peer_streams: int = 0
     """Peers that a GPU works on at the same time. 0: all. No effect without a GPU."""
+    checkpoint_activations: bool = False
+    """Spare memory: keep only the inputs of the generator's blocks, and compute the rest again going backward."""
     fused: bool = True
     """Compute losses on logits and draw patches by Triton kernels, on a GPU. Off: the same in plain torch."""
     channels_last: bool = True

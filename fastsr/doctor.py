@@ -17,7 +17,7 @@ from fastsr.config import TrainConfig
 from fastsr.environment import available_memory, package_version, processor_name
 from fastsr.errors import UserError
 from fastsr.images import find_images, read_rgb8
-from fastsr.memory import predict_memory
+from fastsr.memory import BESIDE_TENSORS, out_of_memory_advice, predict_memory
 from fastsr.models.vgg import cached_weights
 from fastsr.pixels import default_cache
 from fastsr.precision import choose_device, choose_precision, kernels
@@ -110,11 +110,11 @@ def run_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, 
     networks = f"{cohort.peers} peers ({cohort.variant}), {model.blocks} blocks of {model.filters} filters"
     patches = f"batch {images.batch} of {images.patch}x{images.patch}"
     yield "recipe", f"{config.recipe}: x{model.scale}, {networks}, {patches}, {config.total_steps:,} steps"
-    prediction = predict_memory(config, choose_precision(config.machine.amp, device))
+    prediction = predict_memory(config, choose_precision(config.machine.amp, device), on_gpu=device.type == "cuda")
     yield "weights, Adam", f"{prediction.resident / GIB:.2f} GB"
     yield "peak of a step", f"{prediction.peak / GIB:.2f} GB of tensors, weights included"
     yield "on top of it", "CUDA itself (about 0.5 GB), scratch space of convolutions, packed images where they fit"
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
-        verdict = "fits" if prediction.peak + GIB < free else "does not fit: lower --batch or --patch, or use --amp"
-        yield "verdict", f"{verdict} ({free / GIB:.1f} GB free on the GPU)"
+        fits = prediction.peak + BESIDE_TENSORS < free
+        yield "verdict", f"{'fits' if fits else out_of_memory_advice(config, device, free)} ({free / GIB:.1f} GB free)"

@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -54,12 +54,28 @@ def available_memory() -> int:
     return 0
 
 
+def memory_of(device: torch.device) -> int:
+    """Bytes that this process can have on the device, those that it has already included."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    return available_memory() + resident_memory()
+
+
+def resident_memory() -> int:
+    """Bytes of the host's memory that this process occupies; 0 where the system does not tell."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
 @contextmanager
-def out_of_memory(advice: str) -> Generator[None, None, None]:
-    """Turns running out of memory, on a GPU or the host, into a UserError with advice."""
+def out_of_memory(advice: Callable[[], str]) -> Generator[None, None, None]:
+    """Turns running out of memory, on a GPU or the host, into a UserError with advice, which is asked for only then."""
     try:
         yield
     except RuntimeError as error:  # torch.OutOfMemoryError is one
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
-        raise UserError(f"out of memory; {advice}") from error
+        raise UserError(f"out of memory: {advice()}") from error

@@ -1,8 +1,11 @@
 """Predicts the memory of a run, without running it: the whole step on tensors that have shapes and no contents."""
 
 import weakref
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -13,10 +16,16 @@ from torch.utils._pytree import tree_iter
 
 from fastsr.cohort import Cohort
 from fastsr.config import TrainConfig
+from fastsr.environment import memory_of
 from fastsr.losses import unloaded_content
 from fastsr.metrics import MetricsRing
-from fastsr.precision import Precision
+from fastsr.precision import Precision, choose_precision
 from fastsr.step import Step
+from fastsr.streams import Branches
+
+GIB = 2**30
+BESIDE_TENSORS = GIB
+"""CUDA's context and the scratch space of its libraries, roughly."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +38,34 @@ class Prediction:
     """The most during one step, `resident` included."""
 
 
-class LiveBytes(TorchDispatchMode):
-    """Counts the storages that operations create and the moment each is freed."""
+class CountedBranches(Branches):
+    """Tells which of the streams that a GPU would have is being filled; the work itself follows in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
+        super().__init__(torch.device("cpu"), 1)
+        self.count, self.current = count, 0
+
+    @contextmanager
+    def branch(self, index: int) -> Generator[None, None, None]:
+        self.current = 1 + index % self.count if self.count > 1 else 0
+        try:
+            yield
+        finally:
+            self.current = 0
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the storages that operations create and the moment each is freed, for each stream by itself.
+
+    torch's allocator gives memory that was freed on one stream to later work on that stream alone, so a step needs the
+    sum of what each stream needs at most.
+    """
+
+    def __init__(self, branches: CountedBranches) -> None:
         super().__init__()
-        self.now = self.peak = 0
+        self.branches = branches
+        self.now: Counter[int] = Counter()
+        self.most: Counter[int] = Counter()
         self.seen: dict[int, Any] = {}
 
     def __torch_dispatch__(
@@ -47,18 +78,18 @@ class LiveBytes(TorchDispatchMode):
         return result
 
     def count(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
+        storage, stream = tensor.untyped_storage(), self.branches.current
         key, size = storage._cdata, storage.nbytes()  # pyright: ignore[reportPrivateUsage]
         if key in self.seen:
             return
 
         def freed(_: Any) -> None:
             self.seen.pop(key, None)
-            self.now -= size
+            self.now[stream] -= size
 
         self.seen[key] = weakref.ref(storage, freed)
-        self.now += size
-        self.peak = max(self.peak, self.now)
+        self.now[stream] += size
+        self.most[stream] = max(self.most[stream], self.now[stream])
 
 
 class FakePatches:
@@ -76,17 +107,60 @@ class FakePatches:
         return lr, hr
 
 
-def predict_memory(config: TrainConfig, precision: Precision) -> Prediction:
-    """Runs the second step of a run on fake CPU tensors (the first creates Adam's states) and counts bytes.
+def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = False) -> Prediction:
+    """Runs a step on fake CPU tensors and counts bytes. Content weights are not needed; pixels are not counted.
 
-    Content weights are not needed. The store of pixels is not counted.
+    Args:
+        on_gpu: where peers are worked on at the same time, as `config.machine.peer_streams` says.
     """
     device = torch.device("cpu")
-    with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as live:
+    branches = CountedBranches((config.machine.peer_streams or config.cohort.peers) if on_gpu else 1)
+    with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes(branches) as live:
         cohort = Cohort(config, unloaded_content(config.loss.content), device, replace(precision, scaled=False))
+        cohort.branches = branches
         step = Step(cohort, FakePatches(config), MetricsRing(1, len(cohort.peers), device))
+        resident = live.now.total()
+        live.most = live.now.copy()
         step()
-        resident = live.now
-        live.peak = live.now
-        step()
-    return Prediction(resident=resident, peak=live.peak)
+    return Prediction(resident=resident, peak=live.most.total())
+
+
+def out_of_memory_advice(config: TrainConfig, device: torch.device, room: int | None = None) -> str:
+    """What a step needs, what the device has (`room`, in bytes), and up to three settings with which it would fit."""
+    room = memory_of(device) if room is None else room
+    need = predicted_need(config, device)
+    text = f"a step needs about {need / GIB:.1f} GB, and {device.type} has {room / GIB:.1f} GB"
+    fitting = (
+        f"{words} ({smaller / GIB:.1f} GB)"
+        for words, changed in smaller_settings(config, device)
+        if (smaller := predicted_need(changed, device)) < min(room, need)
+    )
+    found = list(islice(fitting, 3))
+    remedy = f"with these it would fit: {', or '.join(found)}" if found else "use a smaller model, or another device"
+    return f"{text}; {remedy}"
+
+
+def predicted_need(config: TrainConfig, device: torch.device) -> int:
+    on_gpu = device.type == "cuda"
+    peak = predict_memory(config, choose_precision(config.machine.amp, device), on_gpu).peak
+    return peak + BESIDE_TENSORS * on_gpu
+
+
+def smaller_settings(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, TrainConfig]]:
+    """Options that take less memory, those that cost least first, and the configurations that they make.
+
+    The first few keep what is trained: they can be added when a run is continued.
+    """
+    machine, images, scale = config.machine, config.images, config.model.scale
+    if not machine.checkpoint_activations:
+        yield "--checkpoint-activations", replace(config, machine=replace(machine, checkpoint_activations=True))
+    if device.type == "cuda" and machine.peer_streams != 1 and config.cohort.peers > 1:
+        yield "--peer-streams 1", replace(config, machine=replace(machine, peer_streams=1))
+    if not machine.amp:
+        yield "--amp", replace(config, machine=replace(machine, amp=True))
+    spared = replace(config, machine=replace(machine, checkpoint_activations=True, peer_streams=1, amp=True))
+    yield "--checkpoint-activations --peer-streams 1 --amp", spared
+    for part in (2, 4, 8):
+        batch, patch = max(2, images.batch // part), max(-(-16 // scale) * scale, images.patch // part // scale * scale)
+        yield f"--batch {batch}", replace(config, images=replace(images, batch=batch))
+        yield f"--patch {patch}", replace(config, images=replace(images, patch=patch))

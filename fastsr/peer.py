@@ -27,6 +27,7 @@ class Peer:
             self.generator = SRResNet(model.scale, model.blocks, model.filters)
             self.discriminator = Discriminator(config.images.patch, model.discriminator_filters)
             self.ema = SRResNet(model.scale, model.blocks, model.filters).requires_grad_(False).eval()
+        self.generator.recompute = config.machine.checkpoint_activations
         self.ema.load_state_dict(self.generator.state_dict())
         layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
         for network in self.networks.values():

@@ -18,6 +18,7 @@ from fastsr.evaluate import Pair, load_pairs
 from fastsr.images import find_images
 from fastsr.liveness import check_liveness
 from fastsr.losses import content_loss
+from fastsr.memory import out_of_memory_advice
 from fastsr.metrics import MetricsRing
 from fastsr.pixels import PixelStore, pack_images, place
 from fastsr.precision import choose_device, choose_precision, kernels
@@ -42,14 +43,6 @@ class Training:
     step: int = 0
 
 
-def smaller_settings(config: TrainConfig) -> str:
-    """What to say where memory runs out."""
-    images, scale = config.images, config.model.scale
-    options = [f"--batch {max(2, images.batch // 2)}", f"--patch {max(16, images.patch // 2) // scale * scale}"]
-    options += [] if config.machine.amp else ["--amp"]
-    return f"start a run with one of: {', '.join(options)}. What was saved is intact"
-
-
 def prepare(config: TrainConfig, console: Console) -> Training:
     """Packs images, builds the cohort, checks that every loss is alive, and resumes where asked to.
 
@@ -66,7 +59,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     content = content_loss(config.loss.content, config.loss.vgg)
     store = open_images(config, console)
     validation = open_validation(config)
-    with out_of_memory(smaller_settings(config)):
+    with out_of_memory(lambda: out_of_memory_advice(config, device)):
         cohort = Cohort(config, content, device, precision)
         patches = patch_source(config, store, device)
         ring = MetricsRing(config.output.log_every, len(cohort.peers), device)

@@ -19,9 +19,10 @@ from fastsr.config import TrainConfig
 from fastsr.environment import out_of_memory
 from fastsr.errors import UserError
 from fastsr.evaluate import evaluate, super_resolve
+from fastsr.memory import out_of_memory_advice
 from fastsr.metrics import PRETRAIN_TERMS, TERMS
 from fastsr.pictures import comparison
-from fastsr.prepare import Training, prepare, smaller_settings
+from fastsr.prepare import Training, prepare
 from fastsr.run import Run
 from fastsr.step import PretrainStep, Step
 from fastsr.telemetry import Telemetry, say
@@ -42,7 +43,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
         closing(training.run),
         stop_signals() as stopped,
         Telemetry(training.run, console, start=training.step, total=total) as telemetry,
-        out_of_memory(smaller_settings(config)),
+        out_of_memory(lambda: f"{out_of_memory_advice(config, training.cohort.device)}. What was saved is intact"),
     ):
         for end, body in stages(training):
             if training.step < end:

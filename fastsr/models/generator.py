@@ -1,7 +1,12 @@
 """SRResNet, the generator of SRGAN."""
 
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from fastsr.errors import UserError
 
@@ -53,6 +58,8 @@ class SRResNet(nn.Module):
         if scale not in UPSAMPLING_STAGES:
             raise UserError(f"--scale {scale} is not supported; use one of {', '.join(map(str, UPSAMPLING_STAGES))}")
         self.scale, self.block_count, self.filters = scale, blocks, filters
+        self.recompute = False
+        """Keep only the inputs of blocks during training, and compute the rest again in the backward pass."""
         self.input_conv = nn.Conv2d(3, filters, 9, padding=4)
         self.input_activation = nn.PReLU(filters)
         self.blocks = nn.ModuleList(ResidualBlock(filters) for _ in range(blocks))
@@ -65,14 +72,39 @@ class SRResNet(nn.Module):
         shallow = self.input_activation(self.input_conv(lr_NChw))
         x = shallow
         for block in self.blocks:
-            x = block(x)
+            x = self.run(block, x)
         x = shallow + self.trunk_norm(self.trunk_conv(x))
         for upsampler in self.upsamplers:
-            x = upsampler(x)
+            x = self.run(upsampler, x)
         x = self.output_conv(x)
         return (x.to(torch.promote_types(x.dtype, torch.float32)).tanh() + 1) / 2
+
+    def run(self, block: nn.Module, x: Tensor) -> Tensor:
+        if not (self.recompute and torch.is_grad_enabled()):
+            return block(x)
+        contexts = partial(first_and_second_run, block)
+        return checkpoint(block, x, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
     def compile_blocks(self) -> None:
         """Compiles in place, block by block: 32 equal blocks cost one compilation, and state-dict keys stay clean."""
         for block in (*self.blocks, *self.upsamplers):
             block.compile(fullgraph=True, dynamic=False)
+
+
+def first_and_second_run(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Contexts of a checkpointed block: computing it again must not count its batch again."""
+    return nullcontext(), kept_statistics(block)
+
+
+@contextmanager
+def kept_statistics(block: nn.Module) -> Generator[None, None, None]:
+    """Within, BN normalises by the batch as in training and leaves its running statistics as they are."""
+    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count

@@ -57,6 +57,7 @@ CHANGED = TrainConfig(
         device="cuda:1",
         amp=True,
         compile=True,
+        checkpoint_activations=True,
         graph="auto",
         peer_streams=1,
         fused=False,

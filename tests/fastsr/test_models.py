@@ -56,6 +56,24 @@ def test_state_dict_keys_do_not_look_like_another_architecture() -> None:
         assert not any(key.startswith(prefix) for key in keys)
 
 
+def test_activations_computed_again_change_nothing() -> None:
+    """Gradients are the same bit for bit, and BN counts every batch once."""
+    torch.manual_seed(0)
+    plain, spared = SRResNet(2, 3, 8), SRResNet(2, 3, 8)
+    spared.load_state_dict(plain.state_dict())
+    spared.recompute = True
+    x = torch.rand(2, 3, 12, 12)
+    for _ in range(2):
+        for network in (plain, spared):
+            network.zero_grad()
+            network(x).square().mean().backward()
+    for (name, a), b in zip(plain.named_parameters(), spared.parameters(), strict=True):
+        assert torch.equal(a.grad, b.grad), name  # type: ignore[arg-type]
+    for (name, a), b in zip(plain.named_buffers(), spared.buffers(), strict=True):
+        assert torch.equal(a, b), name
+    assert spared.blocks[0].norm1.momentum == 0.1
+
+
 def test_compiled_blocks_keep_their_keys() -> None:
     generator, discriminator = SRResNet(2, blocks=1, filters=4), Discriminator(16, filters=2)
     before = [list(n.state_dict()) for n in (generator, discriminator)]

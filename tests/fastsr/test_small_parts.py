@@ -16,10 +16,11 @@ from fastsr.bicubic import downscale, upscale
 from fastsr.cohort import Cohort
 from fastsr.config import TrainConfig
 from fastsr.doctor import examine
+from fastsr.environment import out_of_memory
 from fastsr.errors import UserError
 from fastsr.evaluate import PROTOCOL, evaluate, evaluate_models, load_pairs, super_resolve
 from fastsr.losses import IMAGENET_SCALE, RANDOM_SCALE, FeatureContent, PixelContent, content_loss
-from fastsr.memory import predict_memory
+from fastsr.memory import out_of_memory_advice, predict_memory
 from fastsr.metrics import TERMS, MetricsRing
 from fastsr.models import SRResNet, VGG19Features
 from fastsr.precision import Precision, choose_device, choose_precision
@@ -124,6 +125,47 @@ def test_predicted_peak_grows_with_the_batch_and_shrinks_with_bf16(tiny_config: 
     assert 1.7 < (large.peak - large.resident) / (small.peak - small.resident) < 2.1
     mixed = predict_memory(replace(config, images=replace(config.images, batch=8)), Precision(dtype=torch.bfloat16))
     assert mixed.peak < large.peak
+
+
+def test_streams_keep_their_memory_to_themselves(tiny_config: TrainConfig) -> None:
+    """Peers beside each other on a GPU need more at once than one after the other, and weigh the same."""
+    config = replace(tiny_config, images=replace(tiny_config.images, patch=64))
+    after, beside = (predict_memory(config, Precision(), on_gpu) for on_gpu in (False, True))
+    one_stream = replace(config, machine=replace(config.machine, peer_streams=1))
+    assert after.resident == beside.resident
+    assert after.peak < beside.peak
+    assert predict_memory(one_stream, Precision(), on_gpu=True) == after
+
+
+def test_activations_that_are_computed_again_spare_memory(tiny_config: TrainConfig) -> None:
+    config = replace(tiny_config, model=replace(tiny_config.model, filters=16, blocks=8))
+    spared = replace(config, machine=replace(config.machine, checkpoint_activations=True))
+    less, more = predict_memory(spared, Precision()), predict_memory(config, Precision())
+    assert less.peak - less.resident < 0.6 * (more.peak - more.resident)
+
+
+def test_out_of_memory_names_settings_that_fit(tiny_config: TrainConfig) -> None:
+    """Each is predicted again, and only those that fit are named."""
+    config = replace(tiny_config, model=replace(tiny_config.model, filters=16, blocks=8))
+    config = replace(config, images=replace(config.images, batch=8))
+    need = predict_memory(config, Precision()).peak
+    roomy = out_of_memory_advice(config, CPU, room=round(0.9 * need))
+    assert "with these it would fit: --checkpoint-activations (0.0 GB), or " in roomy
+    assert roomy.count(" GB)") == 3
+    spared = replace(config, machine=replace(config.machine, checkpoint_activations=True))
+    tight = out_of_memory_advice(config, CPU, room=predict_memory(spared, Precision()).peak - 1)
+    assert "fit: --checkpoint-activations (" not in tight
+    assert "use a smaller model" in out_of_memory_advice(config, CPU, room=1000)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("can't allocate memory")]
+)
+def test_out_of_memory_is_one_clear_line(error: RuntimeError) -> None:
+    with pytest.raises(UserError, match=r"^out of memory: use less$"), out_of_memory(lambda: "use less"):
+        raise error
+    with pytest.raises(RuntimeError, match=r"another"), out_of_memory(lambda: "use less"):
+        raise RuntimeError("another")
 
 
 def write_images(folder: Path, count: int = 2, side: int = 41) -> Path:
