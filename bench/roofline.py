@@ -1,0 +1,216 @@
+"""Predicts steps/s of the paper's recipe on GPUs from counted FLOPs and bytes: `python -m bench.roofline --scale 4`.
+
+Nothing is computed and no GPU is needed: one step runs on tensors without contents. Rows of the ladder measured on a
+GPU turn the bounds into expectations.
+"""
+
+import argparse
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.recipes import paper_recipe
+from bench.record import RESULTS
+from bench.rows import Row, grouped, ladder_rows, sessions
+from bench.traffic import Operation, fuse, step_operations
+from fastsr.config import SCALES, TrainConfig
+from fastsr.errors import UserError
+
+SHARE_OF_PEAK = 0.4
+"""What the design aims at."""
+WIDTH = 120
+"""Characters, also where the output is no terminal."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU: dense bf16 matrix operations accumulated in fp32, and memory, both per second."""
+
+    name: str
+    teraflops: float
+    gigabytes: float
+
+
+# GeForce: tensor cores x boost clock x 128 FLOP, which is half their rate with fp16 accumulation and a quarter of the
+# advertised "sparse" one (NVIDIA's whitepapers on Ampere GA102, Ada and RTX Blackwell; memory: NVIDIA's product pages).
+# H200: the data sheet says 989 and 4.8 TB/s; its clock falls under load, large bf16 products reach about 790.
+CARDS = (
+    Card("RTX 3060", 25.5, 360),  # 112 x 1.78 GHz; the 12 GB model
+    Card("RTX 4070", 58.3, 504),  # 184 x 2.48 GHz
+    Card("RTX 4090", 165.2, 1008),  # 512 x 2.52 GHz
+    Card("RTX 5090", 209.5, 1792),  # 680 x 2.41 GHz
+    Card("H200", 790.0, 4800),
+)
+
+
+class Seconds(NamedTuple):
+    """Least duration of one step's operations, one after the other."""
+
+    matrix: float
+    elementwise: float
+
+    @property
+    def rate(self) -> float:
+        """Steps per second."""
+        return 1 / (self.matrix + self.elementwise)
+
+
+def bound(operations: list[Operation], card: Card) -> Seconds:
+    """Each operation takes as long as its FLOPs or its bytes do, whichever is longer."""
+    seconds = {True: 0.0, False: 0.0}
+    for operation in operations:
+        by_flop, by_bytes = operation.flop / (card.teraflops * 1e12), operation.bytes / (card.gigabytes * 1e9)
+        seconds[operation.is_matrix] += max(by_flop, by_bytes)
+    return Seconds(matrix=seconds[True], elementwise=seconds[False])
+
+
+class Count(NamedTuple):
+    """One step's operations: as they are, and with element-wise runs fused."""
+
+    eager: list[Operation]
+    fused: list[Operation]
+
+    @property
+    def teraflop(self) -> float:
+        return sum(operation.flop for operation in self.eager) / 1e12
+
+
+@lru_cache
+def count(scale: int, peers: int, batch: int) -> Count:
+    eager = step_operations(recipe(scale, peers, batch))
+    return Count(eager, fuse(eager))
+
+
+def recipe(scale: int, peers: int, batch: int) -> TrainConfig:
+    """The paper's recipe with these settings. Raises UserError where one of them cannot be used."""
+    paper = paper_recipe()
+    return replace(
+        paper,
+        model=replace(paper.model, scale=scale),
+        cohort=replace(paper.cohort, peers=peers),
+        images=replace(paper.images, batch=batch),
+    ).check()
+
+
+class Measured(NamedTuple):
+    """What a card reached: the rung of its newest session that came nearest its bound."""
+
+    row: Row
+    efficiency: float
+    """Steps/s over the fused bound for the same setting."""
+
+
+def measured(rows: list[Row]) -> dict[str, Measured]:
+    """By card. Rows of other recipes and other GPUs are left out."""
+    by_gpu = grouped([row for row in rows if row["recipe"] == "paper" and row["gpu"]], "gpu")
+    names = {gpu: gpu.removeprefix("NVIDIA ").removeprefix("GeForce ") for (gpu,) in by_gpu}
+    return {
+        card.name: calibrate(by_gpu[(gpu,)], card) for gpu, name in names.items() for card in CARDS if card.name == name
+    }
+
+
+def calibrate(rows: list[Row], card: Card) -> Measured:
+    """The best of one card's newest session, each row against the bound of its own setting."""
+    candidates = [
+        Measured(row, row["steps_per_second"] / bound(count(*setting(row)).fused, card).rate)
+        for row in sessions(rows)[-1]
+    ]
+    return max(candidates, key=lambda candidate: candidate.efficiency)
+
+
+def setting(row: Row) -> tuple[int, int, int]:
+    return row["scale"], row["peers"], row.get("batch", paper_recipe().images.batch)
+
+
+def expected_efficiency(card: Card, known: dict[str, Measured]) -> float | None:
+    """A card's own, else the median of the others', else None."""
+    if card.name in known:
+        return known[card.name].efficiency
+    return median(each.efficiency for each in known.values()) if known else None
+
+
+def table(step: Count, known: dict[str, Measured], title: str) -> Table:
+    table = Table(title=title)
+    table.add_column("GPU", no_wrap=True)
+    columns = ("matrix\nTFLOP/s", "memory\nGB/s", "matrix\nms", "other ms\neager", "other ms\nfused")
+    rates = ("bound eager", "bound fused", f"at {SHARE_OF_PEAK:.0%} peak", *(["expected"] if known else []))
+    for heading in (*columns, *(f"steps/s\n{rate}" for rate in rates)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for card in CARDS:
+        table.add_row(*cells(step, card, expected_efficiency(card, known)))
+    return table
+
+
+def cells(step: Count, card: Card, efficiency: float | None) -> list[str]:
+    eager, fused = bound(step.eager, card), bound(step.fused, card)
+    milliseconds = [f"{1e3 * t:.2f}" for t in (eager.matrix, eager.elementwise, fused.elementwise)]
+    rates = [eager.rate, fused.rate, SHARE_OF_PEAK * card.teraflops / step.teraflop]
+    rates += [efficiency * fused.rate] if efficiency is not None else []
+    return [card.name, f"{card.teraflops:g}", f"{card.gigabytes:g}", *milliseconds, *(f"{rate:.1f}" for rate in rates)]
+
+
+def counted(step: Count) -> str:
+    def gigabytes(operations: list[Operation], is_matrix: bool) -> str:
+        return f"{sum(operation.bytes for operation in operations if operation.is_matrix == is_matrix) / 1e9:.2f} GB"
+
+    return (
+        f"Counted in one step: {step.teraflop:.3f} TFLOP; {gigabytes(step.eager, True)} moved by matrix operations, "
+        f"{gigabytes(step.eager, False)} by all others ({gigabytes(step.fused, False)} fused); "
+        f"{len(step.eager)} operations ({len(step.fused)} fused)."
+    )
+
+
+def assumptions(step: Count) -> list[str]:
+    return [
+        "A matrix operation takes the longer of FLOPs / peak and bytes / bandwidth; any other, bytes / bandwidth.",
+        "Peak: dense bf16 accumulated in fp32 by specification; the H200's 989 TFLOP/s are cut to the 790 it sustains.",
+        "Bytes: every tensor read or written once per operation. Caches are left out, although a residual block's",
+        "  activations (1.2 MB at x4, batch 16) fit into most; so are second passes for statistics, and workspaces.",
+        "eager: every operation pays for its own. fused: each run of others between two matrix operations reads and",
+        "  writes once; nothing is fused into a matrix operation.",
+        "Operations follow one another: no overlap between peers. Optimisers, averages and casts of weights included.",
+        f"Launches are free. At 2 us each, {len(step.eager)} (fused {len(step.fused)}) would add "
+        f"{2e-3 * len(step.eager):.1f} ms (fused {2e-3 * len(step.fused):.1f} ms) to a step.",
+        "Autocast is the CPU's, and a GPU's may cast a little differently. Patches are drawn for nothing.",
+        f"at {SHARE_OF_PEAK:.0%} peak: if a card reaches {SHARE_OF_PEAK:.0%} of its matrix peak, over the whole step.",
+    ]
+
+
+def calibration(known: dict[str, Measured]) -> list[str]:
+    if not known:
+        return [
+            "Nothing was measured on a GPU of this table yet: efficiency 1.0, so bounds are upper bounds, caches aside."
+        ]
+    lines = [
+        f"Measured on {name}: {each.row['steps_per_second']:.1f} steps/s (x{each.row['scale']}, {each.row['peers']} "
+        f"peers, {each.row['rung']}, {each.row['date'][:10]}), {each.efficiency:.0%} of the fused bound."
+        for name, each in known.items()
+    ]
+    return [*lines, "expected: that share of the fused bound; for other cards the median share."]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=int, choices=SCALES, default=4)
+    parser.add_argument("--peers", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of measured rows")
+    options = parser.parse_args(arguments)
+    try:
+        step, known = count(options.scale, options.peers, options.batch), measured(ladder_rows(options.results))
+    except (UserError, ValueError) as error:
+        parser.error(str(error))
+    console = Console(width=WIDTH, soft_wrap=True)
+    title = f"Steps/s of the paper's recipe at x{options.scale}, {options.peers} peers, batch {options.batch}"
+    console.print(table(step, known, title))
+    for line in (counted(step), *calibration(known), "Assumptions:", *(f"  {line}" for line in assumptions(step))):
+        console.print(line, highlight=False, markup=False)
+
+
+if __name__ == "__main__":
+    main()
