@@ -19,7 +19,7 @@ from bench.machine import host_seconds, kernels_of, matrix_peak
 from bench.recipes import paper_recipe, small_recipe
 from bench.rounds import synchronise
 from fastsr.allocator import keep_freed_memory
-from fastsr.config import ModelConfig, TrainConfig
+from fastsr.config import TrainConfig
 
 GPU = torch.cuda.is_available()
 ROUNDS, WARM_UP, LONGEST_BLOCK = (3, 3, 100) if GPU else (1, 1, 1)
@@ -29,7 +29,7 @@ PEERS = (1, 2, 4, 6, 8) if GPU else (1, 2)
 
 def recipe_at(scale: int, is_paper: bool) -> TrainConfig:
     config = paper_recipe() if is_paper or GPU else small_recipe()
-    return replace(config, model=ModelConfig(**{**vars(config.model), "scale": scale}))
+    return replace(config, model=replace(config.model, scale=scale))
 
 
 def measure(contestant: Contestant, benchmark: BenchmarkFixture) -> dict[str, Any]:

@@ -1,0 +1,133 @@
+"""Does mixed precision cost quality? The same training in fp32, bf16 and fp16: `python -m bench.precision`.
+
+Same weights, same patches, same order. Prints and records the PSNR of the averaged generators along the way.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bench.recipes import paper_recipe, small_recipe
+from bench.record import append_row, circumstances
+from fastsr.allocator import keep_freed_memory
+from fastsr.capture import capture
+from fastsr.cohort import Cohort
+from fastsr.config import LossConfig, TrainConfig
+from fastsr.evaluate import Pair, evaluate, load_pairs
+from fastsr.images import find_images, read_rgb8
+from fastsr.losses import content_loss
+from fastsr.metrics import MetricsRing
+from fastsr.pixels import PixelStore, place
+from fastsr.precision import Precision, choose_device
+from fastsr.sampler import PatchSampler
+from fastsr.samples import TRAIN, VAL, sample_photos
+from fastsr.step import PretrainStep, Step
+
+PRECISIONS = {
+    "fp32": Precision(),
+    "bf16": Precision(dtype=torch.bfloat16),
+    "fp16": Precision(dtype=torch.float16, scaled=True),
+}
+LARGEST_LOSS_DB = 0.05
+POINTS = 5
+
+
+@dataclass(frozen=True)
+class Curve:
+    """PSNR (dB, mean over peers and images) by step, and how long training took."""
+
+    psnr: dict[int, float]
+    seconds: float
+
+    @property
+    def last(self) -> float:
+        return self.psnr[max(self.psnr)]
+
+
+def train(
+    config: TrainConfig, precision: Precision, images: list[Path], pairs: list[Pair], device: torch.device
+) -> Curve:
+    """Half of the steps as pre-training, half adversarial."""
+    store = place(PixelStore.from_images([read_rgb8(path) for path in images]), device)
+    cohort = Cohort(config, content_loss(config.loss.content), device, precision)
+    sampler = PatchSampler(
+        store, scale=config.model.scale, patch=config.images.patch, batch=config.images.batch, seed=0, device=device
+    )
+    parts = (cohort, sampler, MetricsRing(50, len(cohort.peers), device))
+    psnr: dict[int, float] = {}
+    began = time.perf_counter()
+    for body, steps in ((PretrainStep(*parts), config.optim.pretrain_steps), (Step(*parts), config.optim.steps)):
+        with launched(body, device) as step:
+            for done in range(1, steps + 1):
+                step()
+                if done % max(1, steps // POINTS) == 0:
+                    psnr[int(cohort.step_count)] = psnr_of(cohort, pairs, config)
+    return Curve(psnr, time.perf_counter() - began)
+
+
+@contextmanager
+def launched(body: Step | PretrainStep, device: torch.device) -> Iterator[Callable[[], None]]:
+    if device.type != "cuda":
+        yield body
+        return
+    with closing(capture(body, [*body.cohort.state(), body.ring.rows_RPT])) as replay:
+        yield replay
+
+
+def psnr_of(cohort: Cohort, pairs: list[Pair], config: TrainConfig) -> float:
+    generators = {f"peer {k}": peer.ema for k, peer in enumerate(cohort.peers)}
+    scores = evaluate(generators, pairs, config.model.scale, config.images.border)
+    return mean(scores[name].psnr for name in generators)
+
+
+def table(curves: dict[str, Curve]) -> Table:
+    table = Table(title="PSNR in dB of the averaged generators")
+    table.add_column("step", justify="right")
+    for name in curves:
+        table.add_column(name, justify="right")
+    for step in next(iter(curves.values())).psnr:
+        table.add_row(str(step), *(f"{curve.psnr[step]:.3f}" for curve in curves.values()))
+    table.add_row("less fp32", *(f"{curve.last - curves['fp32'].last:+.3f}" for curve in curves.values()))
+    table.add_row("seconds", *(f"{curve.seconds:.0f}" for curve in curves.values()))
+    return table
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--data", type=Path, nargs="+", help="folders of training images; default: sample photos")
+    parser.add_argument("--val", type=Path, nargs="+", help="folders of test images; default: sample photos")
+    parser.add_argument("--small", action="store_true", help="a small recipe, for CPUs")
+    parser.add_argument("--record", action="store_true", help="append the result to bench/results")
+    options = parser.parse_args(arguments)
+    device = choose_device("auto")
+    if device.type == "cpu":
+        keep_freed_memory()
+    base = small_recipe() if options.small else paper_recipe()
+    half = max(1, options.steps // 2)
+    config = replace(base, loss=LossConfig(content="pixel"), optim=replace(base.optim, steps=half, pretrain_steps=half))
+    pairs = list(load_pairs(options.val or sample_photos(VAL), config.model.scale, config.images.border))
+    images = find_images(options.data or sample_photos(TRAIN))
+    about, curves = circumstances(), {}
+    for name, precision in PRECISIONS.items():
+        if device.type == "cpu" and precision.scaled:
+            continue  # fp16 is for GPUs without bf16
+        curves[name] = train(config, precision, images, pairs, device)
+        values = {"recipe": config.recipe, "precision": name, "steps": 2 * half, "psnr": curves[name].psnr}
+        if options.record:
+            append_row("precision", {**values, "seconds": round(curves[name].seconds, 1)}, about)
+    Console(width=100).print(table(curves))
+    return int(any(curve.last < curves["fp32"].last - LARGEST_LOSS_DB for curve in curves.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
