@@ -34,6 +34,7 @@ POINTERS = {
     torch.int32: "*i32",
     torch.int64: "*i64",
 }
+FP32, BF16, FP16 = torch.float32, torch.bfloat16, torch.float16
 ALIGNED = [["tt.divisibility", 16]]
 
 
@@ -96,54 +97,75 @@ def disassemble(option: str, cubin: Path) -> str:
     return subprocess.run([tool, option, cubin], capture_output=True, text=True, check=True).stdout
 
 
-def loss_launch(peers: int, logits: int, dtype: torch.dtype, transposed: bool = False) -> Launch:
-    """The launch of the cohort loss for logits `[peers, logits]`, or for the transposed view of such."""
-    shape = (logits, peers) if transposed else (peers, logits)
-    z_PE = torch.empty(shape, dtype=dtype, device="meta")
-    z_PE = z_PE.t() if transposed else z_PE
+def loss_launch(
+    peers: int, real: int, dtype: torch.dtype, fake: int | None = None, strides: tuple[int, int] | None = None
+) -> Launch:
+    """The launch of the cohort loss for so many logits of each peer, contiguous or with these strides."""
+
+    def logits(count: int) -> torch.Tensor:
+        return torch.empty_strided((peers, count), strides or (count, 1), dtype=dtype, device="meta")
+
     mixing_PP, ones_P = torch.empty((peers, peers), device="meta"), torch.empty(peers, device="meta")
-    return loss_kernel.plan(z_PE, z_PE, mixing_PP, ones_P, ones_P)[0]
+    return loss_kernel.plan(logits(real), logits(fake or real), mixing_PP, ones_P, ones_P)[0]
 
 
-def sampler_launch(scale: int, border: Border, dtype: torch.dtype, images: int = 800, seed: int = 0) -> Launch:
-    """The launch of the patch sampler for the paper's patches: 16 of 96 pixels."""
-
-    def table(dtype: torch.dtype, *shape: int) -> torch.Tensor:
-        return torch.empty(shape, dtype=dtype, device="meta")
-
-    packed = Images(table(torch.uint8, 3 * images), *(table(torch.int64, images) for _ in range(4)))
-    crop = Crop(scale=scale, patch=96, batch=16, border=border, augment=True)
-    return sampler_kernel.plan(packed, crop, seed, table(torch.int64), dtype)[0]
+def sampler_launch(crop: Crop, dtype: torch.dtype, images: int, seed: int) -> Launch:
+    """The launch of the patch sampler for so many images."""
+    table_I = torch.empty(images, dtype=torch.int64, device="meta")
+    packed = Images(torch.empty(3 * images, dtype=torch.uint8, device="meta"), table_I, table_I, table_I, table_I)
+    step = torch.empty((), dtype=torch.int64, device="meta")
+    return sampler_kernel.plan(packed, crop, seed, step, dtype)[0]
 
 
-def configurations() -> Iterator[tuple[str, Launch]]:
-    """Launches that occur in training, with names: what the table shows and the tests compile."""
-    fp32, bf16, fp16 = torch.float32, torch.bfloat16, torch.float16
-    for peers, logits, dtype in ((1, 1, fp32), (2, 16, fp32), (6, 16, bf16), (16, 16, fp16), (3, 1000, fp32),
-                                 (2, 147456, bf16), (8, 147456, bf16), (16, 147456, fp32)):  # fmt: skip
-        yield f"cohort_loss {peers}x{logits} {name_of(dtype)}", loss_launch(peers, logits, dtype)
-    yield "cohort_loss 3x37 float16, transposed", loss_launch(3, 37, fp16, transposed=True)
-    crops: list[tuple[int, Border, torch.dtype]] = [
-        (2, "replicate", fp32), (3, "replicate", fp16), (4, "replicate", fp32), (4, "mirror", bf16), (8, "mirror", fp32)
-    ]  # fmt: skip
-    for scale, border, dtype in crops:
-        yield f"patch_sampler x{scale} {border} {name_of(dtype)}", sampler_launch(scale, border, dtype)
-    yield "patch_sampler x4 of one image, seed 2^40", sampler_launch(4, "replicate", fp32, images=1, seed=2**40)
+def loss_configurations() -> dict[str, Launch]:
+    """Launches of the cohort loss by name: P peers, E logits of each."""
+    return {
+        "P1 E1 fp32": loss_launch(1, 1, FP32),
+        "P1 E147456 bf16": loss_launch(1, 147456, BF16),
+        "P2 E16 fp32": loss_launch(2, 16, FP32),
+        "P2 E16 bf16": loss_launch(2, 16, BF16),
+        "P6 E16 fp32": loss_launch(6, 16, FP32),
+        "P16 E16 fp16": loss_launch(16, 16, FP16),
+        "P2 E147456 fp32": loss_launch(2, 147456, FP32),
+        "P3 E1000 fp16": loss_launch(3, 1000, FP16),
+        "P3 E37x41 bf16 transposed": loss_launch(3, 37 * 41, BF16, strides=(1, 3)),
+        "P6 E147456 bf16": loss_launch(6, 147456, BF16),
+        "P8 E147456 fp32": loss_launch(8, 147456, FP32),
+        "P8 E1 and E1000 fp16": loss_launch(8, 1, FP16, fake=1000),
+        "P16 E147456 bf16": loss_launch(16, 147456, BF16),
+        "P2 E1000 fp16 2^31 apart": loss_launch(2, 1000, FP16, strides=(2**31 + 16, 2**31 + 3)),
+    }
 
 
-def name_of(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def sampler_configurations() -> dict[str, Launch]:
+    """Launches of the patch sampler by name."""
+
+    def crop(scale: int, border: Border, batch: int, patch: int, augment: bool = True) -> Crop:
+        return Crop(scale, patch, batch, border, augment)
+
+    return {
+        "x2 fp32 one image": sampler_launch(crop(2, "replicate", 1, 96), FP32, 1, seed=1),
+        "x2 bf16 mirrored": sampler_launch(crop(2, "mirror", 16, 192), BF16, 800, seed=2**40),
+        "x3 fp16": sampler_launch(crop(3, "replicate", 1, 192), FP16, 800, seed=0),
+        "x3 bf16 mirrored": sampler_launch(crop(3, "mirror", 16, 96), BF16, 1, seed=1),
+        "x4 fp32": sampler_launch(crop(4, "replicate", 16, 96), FP32, 800, seed=0),
+        "x4 bf16": sampler_launch(crop(4, "replicate", 16, 96), BF16, 800, seed=0),
+        "x4 fp32 mirrored": sampler_launch(crop(4, "mirror", 1, 192), FP32, 1, seed=2**40),
+        "x8 fp32 upright": sampler_launch(crop(8, "replicate", 16, 192, augment=False), FP32, 800, seed=2**40),
+        "x8 fp16 mirrored": sampler_launch(crop(8, "mirror", 1, 96), FP16, 800, seed=1),
+    }
 
 
 def table() -> Iterator[str]:
     """The lines of the table that the module prints."""
     yield f"triton {triton.__version__}"
-    yield f"{'launch':44} {'capability':>10} {'registers':>9} {'stack':>5} {'shared':>6} {'code':>6}"
-    for name, launch in configurations():
-        for capability in CAPABILITIES:
-            r = resources(launch, capability)
-            row = f"{r.registers:9} {r.stack:5} {r.shared:6} {r.code:6}"
-            yield f"{name:44} {capability / 10:10} {row}"
+    yield f"{'launch':42} {'capability':>10} {'registers':>9} {'stack':>5} {'shared':>6} {'code':>6}"
+    for operator, configurations in (("loss", loss_configurations()), ("sampler", sampler_configurations())):
+        for name, launch in configurations.items():
+            for capability in CAPABILITIES:
+                r = resources(launch, capability)
+                row = f"{r.registers:9} {r.stack:5} {r.shared:6} {r.code:6}"
+                yield f"{f'{operator} {name}':42} {capability / 10:10} {row}"
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def cohort_loss(
     Source: eqs. 1 to 3 of the design; the closed form is derived in README.md.
     """
     check_shapes(z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P)
-    real, fake = at_least_fp32(z_real_PE.detach()), at_least_fp32(z_fake_PE.detach())
+    real, fake = (at_least_fp32(z_PE.detach()).contiguous() for z_PE in (z_real_PE, z_fake_PE))
     mixing, temperature, weight = (x.to(real.dtype) for x in (mixing_PP, temperature_P, kl_weight_P))
     kl_real, grad_kl_real = peer_kl(real, mixing, temperature)
     kl_fake, grad_kl_fake = peer_kl(fake, mixing, temperature)

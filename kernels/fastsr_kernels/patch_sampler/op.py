@@ -41,6 +41,8 @@ def check(images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtyp
     """Raises ValueError, naming the argument, for what does not fit."""
     if crop.scale < 2 or crop.scale > 8 or crop.patch < crop.scale or crop.patch % crop.scale or crop.batch < 1:
         raise ValueError(f"a patch must be a multiple of the scale (2 to 8), in batches of at least 1, got {crop}")
+    if crop.border not in ("replicate", "mirror"):
+        raise ValueError(f"border must be replicate or mirror, got {crop.border}")
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must be from 0 to 2^63 - 1, got {seed}")
     if dtype not in FLOATS:
