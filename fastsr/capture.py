@@ -48,7 +48,8 @@ def capture(body: Callable[[], None], state: Sequence[Tensor], warm_up_steps: in
         state: every tensor that it changes and later reads. Warm-up changes them too, and they are put back: a run of
             replays equals a run of calls.
     Raises:
-        CaptureError: naming what cannot be captured, with `state` as it was.
+        CaptureError: naming what cannot be captured, with `state` as it was. Whatever else the unfinished call left
+            behind, such as gradients, is of no use.
     """
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
@@ -60,6 +61,8 @@ def capture(body: Callable[[], None], state: Sequence[Tensor], warm_up_steps: in
         # Other threads, such as the one that draws patches on the host, may go on allocating.
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             body()
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         torch.cuda.synchronize()
         raise CaptureError(f"the step cannot be captured as a CUDA graph: {culprit(error)}") from error

@@ -63,6 +63,13 @@ class Peer:
                 assert scaler._growth_tracker is not None  # pyright: ignore[reportPrivateUsage]
                 yield from (scaler._scale, scaler._growth_tracker)  # pyright: ignore[reportPrivateUsage]
 
+    def forget_unfinished_step(self) -> None:
+        """Drops gradients, and what the scalers noted of them."""
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        for scaler in self.scalers.values():
+            scaler._per_optimizer_states.clear()  # pyright: ignore[reportPrivateUsage]
+
     def update_generator(self, step: Tensor) -> None:
         """One optimiser step on the gradients at hand, then the average follows. `step` counts from 0."""
         self.g_scaler.step(self.g_optimizer)

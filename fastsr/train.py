@@ -89,6 +89,8 @@ def launched(
         if machine.graph == "on":
             raise UserError(f"{error}. To train without, use --graph auto or --no-graph") from error
         say(console, f"{error}. Training goes on without (--graph auto)")
+        for peer in training.cohort.peers:
+            peer.forget_unfinished_step()
         yield body
         return
     say(console, f"step captured as one CUDA graph; with compiling that took {replay.seconds:.0f} s")

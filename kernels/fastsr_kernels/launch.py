@@ -1,7 +1,10 @@
 """A kernel with everything it is launched with: what the launchers run is what is compiled ahead of time."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
+
+import torch
 
 
 @dataclass(frozen=True)
@@ -16,5 +19,9 @@ class Launch:
     options: dict[str, int]
     """Of the compiler: num_warps, maxnreg."""
 
+    device: torch.device
+
     def run(self) -> None:
-        self.kernel[self.programs](**self.arguments, **self.options)
+        """Launches on the current stream of the device, which need not be the current device."""
+        with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
+            self.kernel[self.programs](**self.arguments, **self.options)

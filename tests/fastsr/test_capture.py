@@ -109,6 +109,30 @@ def test_a_step_that_learns_otherwise_is_not_equal(tiny_config: TrainConfig, sto
         torch.testing.assert_close(faulty.ring.rows_RPT, eager.ring.rows_RPT, rtol=2e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_step_that_was_not_finished_can_be_forgotten(
+    tiny_config: TrainConfig, store: PixelStore, precision: str
+) -> None:
+    """As after a failed capture: its gradients and the scaler's notes must not reach the next step."""
+    plain, interrupted = (make_step(tiny_config, store, Step, precision=precision) for _ in range(2))
+    before = copies(interrupted)
+
+    def fail(step: Tensor) -> None:
+        raise RuntimeError("planted")
+
+    peer = interrupted.cohort.peers[0]
+    peer.update_generator, whole = fail, peer.update_generator  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="planted"), unchanged(state_of(interrupted)):
+        interrupted()
+    peer.update_generator = whole  # type: ignore[method-assign]
+    for each in interrupted.cohort.peers:
+        each.forget_unfinished_step()
+    assert_equal(copies(interrupted), before)
+    plain()
+    interrupted()
+    assert_equal(copies(interrupted), copies(plain))
+
+
 def test_state_is_put_back_when_warming_up_fails() -> None:
     x = torch.ones(3)
 

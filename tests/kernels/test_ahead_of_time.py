@@ -67,7 +67,7 @@ def test_supported_capabilities() -> None:
 def test_a_spill_is_seen() -> None:
     """With 24 registers a thread the compiler must put values in memory: that a stack of 0 bytes means something."""
     launch = PATCHES["x4 bf16"]
-    squeezed = Launch(launch.kernel, launch.programs, launch.arguments, launch.options | {"maxnreg": 24})
+    squeezed = Launch(launch.kernel, launch.programs, launch.arguments, launch.options | {"maxnreg": 24}, launch.device)
     assert ahead_of_time.resources(squeezed, 80).stack > 0
 
 

@@ -228,7 +228,7 @@ def plan(
         "B": width,
     }
     options = {"num_warps": warps, "maxnreg": REGISTERS, "enable_fp_fusion": True}
-    return Launch(cohort_loss_kernel, (programs,), arguments, options), loss
+    return Launch(cohort_loss_kernel, (programs,), arguments, options, z_real_PE.device), loss
 
 
 def cohort_loss(

@@ -172,7 +172,7 @@ def plan(
         HR_TILE=hr_tile,
     )
     options = {"num_warps": WARPS, "maxnreg": REGISTERS, "enable_fp_fusion": True}
-    return Launch(patch_sampler_kernel, (crop.batch, programs), arguments, options), (lr, hr)
+    return Launch(patch_sampler_kernel, (crop.batch, programs), arguments, options, step.device), (lr, hr)
 
 
 def patch_sampler(images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
