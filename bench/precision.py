@@ -22,6 +22,7 @@ from fastsr.allocator import keep_freed_memory
 from fastsr.capture import capture
 from fastsr.cohort import Cohort
 from fastsr.config import LossConfig, TrainConfig
+from fastsr.errors import UserError
 from fastsr.evaluate import Pair, evaluate, load_pairs
 from fastsr.images import find_images, read_rgb8
 from fastsr.losses import content_loss
@@ -115,8 +116,11 @@ def main(arguments: list[str] | None = None) -> int:
     base = small_recipe() if options.small else paper_recipe()
     half = max(1, options.steps // 2)
     config = replace(base, loss=LossConfig(content="pixel"), optim=replace(base.optim, steps=half, pretrain_steps=half))
-    pairs = list(load_pairs(options.val or sample_photos(VAL), config.model.scale, config.images.border))
-    images = find_images(options.data or sample_photos(TRAIN))
+    try:
+        pairs = list(load_pairs(options.val or sample_photos(VAL), config.model.scale, config.images.border))
+        images = find_images(options.data or sample_photos(TRAIN))
+    except UserError as error:
+        parser.error(str(error))
     about, curves = circumstances(), {}
     for name, precision in PRECISIONS.items():
         if device.type == "cpu" and precision.scaled:
