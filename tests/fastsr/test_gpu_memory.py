@@ -67,12 +67,14 @@ def test_the_papers_recipe_fits(scale: int, peers: int, gigabytes: float) -> Non
     assert bool(step.ring.rows_RPT[0].isfinite().all())
 
 
-@pytest.mark.parametrize("streams", [1, 2], ids=["one stream", "two streams"])
 @pytest.mark.parametrize("amp", [False, True], ids=["fp32", "amp"])
-def test_the_peak_is_what_was_predicted(amp: bool, streams: int) -> None:
-    """Within 15 %: tensors of an eager step, weights included."""
+def test_the_peak_is_what_was_predicted(amp: bool) -> None:
+    """Within 15 %: tensors of an eager step, weights included, one peer after the other.
+
+    With more streams the prediction is of memory that torch reserves, which no counter of allocated bytes shows.
+    """
     config = recipe(4, 2)
-    config = replace(config, machine=replace(config.machine, peer_streams=streams))
+    config = replace(config, machine=replace(config.machine, peer_streams=1))
     precision = choose_precision(amp, torch.device("cuda"))
     before = torch.cuda.memory_allocated()
     step = make_step(config, precision)
