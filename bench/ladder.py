@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from bench.baseline import Baseline, Manner
+from bench.field import BasicSR
 from bench.recipes import sample_store
 from fastsr.capture import capture
 from fastsr.cohort import Cohort
@@ -39,6 +40,8 @@ class Rung:
     graph: bool = False
     parallel: bool = False
     """A stream for each peer."""
+    basicsr: bool = False
+    """BasicSR's loop instead of ours."""
 
 
 def rungs() -> list[Rung]:
@@ -64,6 +67,9 @@ FIELD = Rung(
     name="usual trainer: bf16, channels_last, compiled G", tf32=True, channels_last=True, half=True,
     compiled=("generator",),
 )  # fmt: skip
+
+
+BASICSR = Rung(name="BasicSR SRGANModel, fp32", basicsr=True)
 
 
 class Contestant:
@@ -92,12 +98,15 @@ class Contestant:
         return sampler if on_device else HostPatches(sampler, self.device)
 
     def loop_body(self) -> Callable[[], Any]:
+        counter = torch.zeros((), dtype=torch.int64, device=self.device)
+        if self.rung.basicsr:
+            theirs = BasicSR(self.config, self.device)
+            return lambda: theirs.step(*self.patches.draw(counter.add_(1)))
         content = content_loss(self.config.loss.content)
         assert isinstance(content, FeatureContent)
         layout = torch.channels_last if self.rung.channels_last else torch.contiguous_format
         manner = Manner(precision=self.precision, layout=layout, compiled=self.rung.compiled)
         baseline = Baseline(self.config, content.vgg, content.scale, self.device, manner)
-        counter = torch.zeros((), dtype=torch.int64, device=self.device)
         return lambda: baseline.step(*self.patches.draw(counter.add_(1)))
 
     def cohort_body(self) -> Step:

@@ -13,8 +13,9 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.field import has_basicsr
 from bench.flops import teraflop
-from bench.ladder import FIELD, Contestant, Rung, rungs, with_peers
+from bench.ladder import BASICSR, FIELD, Contestant, Rung, rungs, with_peers
 from bench.machine import host_seconds, kernels_of, matrix_peak
 from bench.recipes import paper_recipe, small_recipe
 from bench.rounds import synchronise
@@ -128,8 +129,18 @@ def test_peers(
 
 
 @pytest.mark.timeout(900)
-def test_usual_trainer(
-    benchmark: BenchmarkFixture, report: Callable[[dict[str, Any]], None], device: torch.device, is_paper: bool
+@pytest.mark.parametrize("rung", [FIELD, BASICSR], ids=lambda rung: rung.name)
+def test_field(
+    benchmark: BenchmarkFixture,
+    report: Callable[[dict[str, Any]], None],
+    device: torch.device,
+    is_paper: bool,
+    rung: Rung,
 ) -> None:
-    """The settings of today's best kept trainers, with patches that cost nothing: theirs come from worker processes."""
-    report({"name": "usual trainer", **row_of(FIELD, recipe_at(4, is_paper), device, benchmark)})
+    """The settings of today's best kept trainers, and BasicSR itself, with patches that cost nothing.
+
+    Theirs come from worker processes.
+    """
+    if rung.basicsr and not has_basicsr():
+        pytest.skip("BasicSR is not installed")
+    report({"name": "field", **row_of(rung, recipe_at(4, is_paper), device, benchmark)})
