@@ -68,7 +68,8 @@ class Peer:
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         for scaler in self.scalers.values():
-            scaler._per_optimizer_states.clear()  # pyright: ignore[reportPrivateUsage]
+            if scaler.is_enabled():
+                scaler._per_optimizer_states.clear()  # pyright: ignore[reportPrivateUsage]
 
     def update_generator(self, step: Tensor) -> None:
         """One optimiser step on the gradients at hand, then the average follows. `step` counts from 0."""
