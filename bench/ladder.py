@@ -16,6 +16,7 @@ from fastsr.config import CohortConfig, TrainConfig
 from fastsr.losses import FeatureContent, content_loss
 from fastsr.metrics import MetricsRing
 from fastsr.precision import Precision, choose_precision
+from fastsr.prepare import set_up
 from fastsr.sampler import HostPatches, PatchSampler
 from fastsr.step import Step
 
@@ -28,6 +29,7 @@ class Rung:
 
     name: str
     tf32: bool = False
+    """In matrix products too; in convolutions it is torch's default."""
     channels_last: bool = False
     half: bool = False
     """bf16, or fp16 with loss scaling, where the device has it."""
@@ -76,7 +78,8 @@ class Contestant:
     """A rung, built: call it for one step. A context manager, which gives the memory of a graph back."""
 
     def __init__(self, rung: Rung, config: TrainConfig, device: torch.device) -> None:
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = rung.tf32
+        set_up(device)
+        torch.backends.cuda.matmul.allow_tf32 = rung.tf32
         self.rung, self.device, self.config = rung, device, configured(rung, config)
         self.precision = choose_precision(True, device) if rung.half else Precision()
         self.patches = self.patch_source()
@@ -85,7 +88,7 @@ class Contestant:
         self.owned: AbstractContextManager[Any] = nullcontext()
         if rung.graph and device.type == "cuda":
             assert isinstance(self.body, Step)
-            replay = capture(self.body, [*self.body.cohort.state(), self.body.ring.rows_RPT])
+            replay = capture(self.body, self.body.state())
             self.body, self.owned, self.seconds_to_prepare = replay, closing(replay), replay.seconds
 
     def patch_source(self) -> PatchSampler | HostPatches:
@@ -98,16 +101,16 @@ class Contestant:
         return sampler if on_device else HostPatches(sampler, self.device)
 
     def loop_body(self) -> Callable[[], Any]:
-        counter = torch.zeros((), dtype=torch.int64, device=self.device)
+        patches, counter = self.patches, torch.zeros((), dtype=torch.int64, device=self.device)
         if self.rung.basicsr:
             theirs = BasicSR(self.config, self.device)
-            return lambda: theirs.step(*self.patches.draw(counter.add_(1)))
+            return lambda: theirs.step(*patches.draw(counter.add_(1)))
         content = content_loss(self.config.loss.content)
         assert isinstance(content, FeatureContent)
         layout = torch.channels_last if self.rung.channels_last else torch.contiguous_format
         manner = Manner(precision=self.precision, layout=layout, compiled=self.rung.compiled)
         baseline = Baseline(self.config, content.vgg, content.scale, self.device, manner)
-        return lambda: baseline.step(*self.patches.draw(counter.add_(1)))
+        return lambda: baseline.step(*patches.draw(counter.add_(1)))
 
     def cohort_body(self) -> Step:
         cohort = Cohort(self.config, content_loss(self.config.loss.content), self.device, self.precision)

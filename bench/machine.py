@@ -45,4 +45,7 @@ def kernels_of(body: Callable[[], Any]) -> int | None:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         body()
         synchronise()
-    return sum(event.device_type == torch.autograd.DeviceType.CUDA for event in profile.events())
+    return sum(
+        event.device_type == torch.autograd.DeviceType.CUDA and not event.is_user_annotation
+        for event in profile.events()
+    )

@@ -20,7 +20,6 @@ from rich.table import Table
 
 from bench.recipes import paper_recipe
 from bench.record import append_row, circumstances
-from fastsr.allocator import keep_freed_memory
 from fastsr.capture import capture
 from fastsr.cohort import Cohort
 from fastsr.config import LossConfig, ModelConfig, TrainConfig
@@ -31,6 +30,7 @@ from fastsr.losses import content_loss
 from fastsr.metrics import MetricsRing
 from fastsr.pixels import PixelStore, place
 from fastsr.precision import Precision, choose_device
+from fastsr.prepare import set_up
 from fastsr.sampler import PatchSampler
 from fastsr.samples import TRAIN, VAL, sample_photos
 from fastsr.step import PretrainStep, Step
@@ -83,7 +83,7 @@ def launched(body: Step | PretrainStep, device: torch.device) -> Iterator[Callab
     if device.type != "cuda":
         yield body
         return
-    with closing(capture(body, [*body.cohort.state(), body.ring.rows_RPT])) as replay:
+    with closing(capture(body, body.state())) as replay:
         yield replay
 
 
@@ -131,8 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--record", action="store_true", help="append the result to bench/results")
     options = parser.parse_args(arguments)
     device = choose_device("auto")
-    if device.type == "cpu":
-        keep_freed_memory()
+    set_up(device)
     config = recipe(options.steps, options.small)
     try:
         pairs = list(load_pairs(options.val or sample_photos(VAL), config.model.scale, config.images.border))

@@ -3,6 +3,7 @@
 On a GPU this is the paper's recipe at x4 and x2; elsewhere a small one, whose ratios mean little.
 """
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +20,6 @@ from bench.ladder import BASICSR, FIELD, Contestant, Rung, rungs, with_peers
 from bench.machine import host_seconds, kernels_of, matrix_peak
 from bench.recipes import paper_recipe, small_recipe
 from bench.rounds import synchronise
-from fastsr.allocator import keep_freed_memory
 from fastsr.config import TrainConfig
 
 GPU = torch.cuda.is_available()
@@ -72,11 +72,10 @@ def block_size(contestant: Contestant) -> int:
 
 def row_of(rung: Rung, config: TrainConfig, device: torch.device, benchmark: BenchmarkFixture) -> dict[str, Any]:
     """One row: speed, memory, work, and what share of the chip's matrix multiplication that is."""
+    gc.collect()
     if GPU:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    else:
-        keep_freed_memory()
     with Contestant(rung, config, device) as contestant:
         row = measure(contestant, benchmark)
         memory = round(torch.cuda.max_memory_allocated() / 2**30, 3) if GPU else None
@@ -85,7 +84,8 @@ def row_of(rung: Rung, config: TrainConfig, device: torch.device, benchmark: Ben
     speed = work * row["steps_per_second"]
     peak = matrix_peak(device, dtype, rung.tf32)
     return {
-        "rung": rung.name, "scale": config.model.scale, "peers": config.cohort.peers, **row,
+        "recipe": config.recipe, "rung": rung.name, "scale": config.model.scale, "peers": config.cohort.peers,
+        "batch": config.images.batch, **row,
         "peak_memory_gib": memory, "teraflop": work, "teraflops_per_second": round(speed, 3),
         "share_of_matrix_peak": round(speed / peak, 3),
     }  # fmt: skip

@@ -10,8 +10,9 @@ import gc
 import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,22 +52,37 @@ def capture(body: Callable[[], None], state: Sequence[Tensor], warm_up_steps: in
         CaptureError: naming what cannot be captured, with `state` as it was. Whatever else the unfinished call left
             behind, such as gradients, is of no use.
     """
-    stream = torch.cuda.Stream()
+    stream, before = torch.cuda.Stream(), torch.cuda.current_stream()
+    stream.wait_stream(before)
     with torch.cuda.stream(stream):
         seconds = warm_up(body, state, warm_up_steps)
     torch.cuda.synchronize()
     began = time.perf_counter()
-    graph = torch.cuda.CUDAGraph()
+    graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
     try:
         # Other threads, such as the one that draws patches on the host, may go on allocating.
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
             body()
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as error:
-        torch.cuda.synchronize()
+        abandon(graph, pool, before)
+        if isinstance(first_error(error), torch.OutOfMemoryError):
+            raise first_error(error) from None
         raise CaptureError(f"the step cannot be captured as a CUDA graph: {culprit(error)}") from error
     return Replay(graph, seconds + time.perf_counter() - began)
+
+
+ABANDONED: list[torch.cuda.CUDAGraph] = []
+"""Graphs whose capture failed. torch 2.11's allocator goes on asking them which memory is theirs."""
+
+
+def abandon(graph: torch.cuda.CUDAGraph, pool: Any, before: torch.cuda.Stream) -> None:
+    """Does what a failed capture leaves undone before torch 2.13: the stream and the allocator stay in capture."""
+    ABANDONED.append(graph)
+    torch.cuda.set_stream(before)
+    for undo in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
+        with suppress(RuntimeError, AttributeError):  # done already, or gone
+            getattr(torch._C, undo)(before.device_index, pool)  # pyright: ignore[reportPrivateUsage]
+    torch.cuda.synchronize()
 
 
 def warm_up(body: Callable[[], None], state: Sequence[Tensor], steps: int) -> float:
@@ -93,10 +109,16 @@ def unchanged(state: Sequence[Tensor]) -> Generator[None, None, None]:
 
 def culprit(error: BaseException) -> str:
     """The first error of a chain, and the last line outside torch that led to it: the operation to look at."""
-    while error.__context__ is not None:  # ending a failed capture fails too
-        error = error.__context__
+    error = first_error(error)
     frames = traceback.extract_tb(error.__traceback__)
     torch_folder = str(Path(torch.__file__).parent)
     own = [frame for frame in frames if not frame.filename.startswith(torch_folder)]
     at = f" at {own[-1].filename}:{own[-1].lineno}, `{own[-1].line}`" if own else ""
     return f"{str(error).splitlines()[0] if str(error) else type(error).__name__}{at}"
+
+
+def first_error(error: BaseException) -> BaseException:
+    """What went wrong first: ending a failed capture fails too."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error

@@ -71,6 +71,7 @@ class Cohort:
         self.layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
         move(content, device, self.layout)
         self.pixel = PixelContent()
+        self.loss_operator = cohort_loss if config.machine.fused else reference.cohort_loss
         self.branches = Branches(device, config.machine.peer_streams or config.cohort.peers)
         self.mixing_PP = torch.tensor(mixing_matrix(config.cohort), dtype=torch.float32, device=device)
         self.temperature_P = torch.tensor(temperatures(config.cohort), dtype=torch.float32, device=device)
@@ -135,8 +136,7 @@ class Cohort:
     def losses(self, forward: Forward) -> CohortLoss:
         """Every loss on logits, with gradients: eqs. 1 to 3 for all peers."""
         z_real_PE, z_fake_PE = torch.stack(forward.z_real).detach(), torch.stack(forward.z_fake).detach()
-        loss = cohort_loss if self.config.machine.fused else reference.cohort_loss
-        return loss(z_real_PE, z_fake_PE, self.mixing_PP, self.temperature_P, self.kl_weight_P)
+        return self.loss_operator(z_real_PE, z_fake_PE, self.mixing_PP, self.temperature_P, self.kl_weight_P)
 
     def seeds(self, loss: CohortLoss, content_gradient: list[Tensor]) -> Seeds:
         """Weighs the generators' gradients; the discriminators' are weighted by the operator."""

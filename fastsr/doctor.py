@@ -17,12 +17,10 @@ from fastsr.config import TrainConfig
 from fastsr.environment import available_memory, package_version, processor_name
 from fastsr.errors import UserError
 from fastsr.images import find_images, read_rgb8
-from fastsr.memory import BESIDE_TENSORS, out_of_memory_advice, predict_memory
+from fastsr.memory import BESIDE_TENSORS, GIB, out_of_memory_advice, predict_memory
 from fastsr.models.vgg import cached_weights
 from fastsr.pixels import default_cache
 from fastsr.precision import choose_device, choose_precision, kernels
-
-GIB = 2**30
 
 
 def examine(config: TrainConfig, console: Console) -> None:
@@ -56,7 +54,7 @@ def machine_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[s
     yield "mixed precision", choose_precision(True, device).note
     yield "kernels", f"{kernels(device)} (--no-fused: torch)" if device.type == "cuda" else kernels(device)
     yield "triton", package_version("triton") or "not installed; --compile on a GPU needs it (Linux)"
-    yield "compiler", compiler() or "no C++ compiler found; --compile on the CPU needs g++ or clang++"
+    yield "compiler", compiler() or "none found; --compile on the CPU needs g++ or clang++, Triton on a GPU gcc"
     vgg = config.loss.vgg or cached_weights()
     yield "VGG19 weights", str(vgg) if vgg.is_file() else f"not at {vgg}; fetched when first needed"
     yield (

@@ -10,7 +10,6 @@ from dataclasses import replace
 from itertools import chain
 
 import torch
-from fastsr_kernels.cohort_loss import cohort_loss
 from torch import Tensor, nn
 
 from fastsr.cohort import Cohort, Seeds
@@ -60,7 +59,7 @@ def backward_one(cohort: Cohort, term: str, lr_NChw: Tensor, hr_NCHW: Tensor) ->
         parameter.grad = None
     forward, content_gradient = cohort.forward(lr_NChw, hr_NCHW)
     loss = cohort.losses(forward)
-    plain = cohort_loss(
+    plain = cohort.loss_operator(
         torch.stack(forward.z_real), torch.stack(forward.z_fake),
         cohort.mixing_PP, cohort.temperature_P, torch.zeros_like(cohort.kl_weight_P),
     )  # fmt: skip

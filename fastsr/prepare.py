@@ -21,7 +21,7 @@ from fastsr.losses import content_loss
 from fastsr.memory import out_of_memory_advice
 from fastsr.metrics import MetricsRing
 from fastsr.pixels import PixelStore, pack_images, place
-from fastsr.precision import choose_device, choose_precision, kernels
+from fastsr.precision import check_triton, choose_device, choose_precision, kernels
 from fastsr.run import Run, fresh_folder
 from fastsr.sampler import HostPatches, PatchSampler, PatchSource
 from fastsr.samples import TRAIN, VAL, sample_photos
@@ -41,6 +41,8 @@ class Training:
     data: str
     """Fingerprint of the training images."""
     step: int = 0
+    capturable: bool = True
+    """Whether a step may be captured as a CUDA graph; no longer once that has failed."""
 
 
 def prepare(config: TrainConfig, console: Console) -> Training:
@@ -55,6 +57,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     if precision.note:
         say(console, precision.note)
     if config.machine.fused and kernels(device) == "triton":
+        check_triton(device)
         say(console, "losses on logits and patches: Triton kernels")
     content = content_loss(config.loss.content, config.loss.vgg)
     store = open_images(config, console)

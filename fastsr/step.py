@@ -1,6 +1,7 @@
 """The body of training: one call is one step of every peer. It takes and returns nothing, nor waits for the host."""
 
 import torch
+from torch import Tensor
 
 from fastsr.cohort import Cohort
 from fastsr.metrics import MetricsRing
@@ -13,6 +14,10 @@ class PretrainStep:
 
     def __init__(self, cohort: Cohort, patches: PatchSource, ring: MetricsRing) -> None:
         self.cohort, self.patches, self.ring = cohort, patches, ring
+
+    def state(self) -> list[Tensor]:
+        """Every tensor that a call changes and a later one reads."""
+        return [*self.cohort.state(), self.ring.rows_RPT]
 
     def __call__(self) -> None:
         cohort = self.cohort
@@ -33,6 +38,10 @@ class Step:
 
     def __init__(self, cohort: Cohort, patches: PatchSource, ring: MetricsRing) -> None:
         self.cohort, self.patches, self.ring = cohort, patches, ring
+
+    def state(self) -> list[Tensor]:
+        """Every tensor that a call changes and a later one reads."""
+        return [*self.cohort.state(), self.ring.rows_RPT]
 
     def __call__(self) -> None:
         cohort = self.cohort

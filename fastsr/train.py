@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from fastsr.bicubic import upscale
-from fastsr.capture import CaptureError, capture, warm_up
+from fastsr.capture import CaptureError, Replay, capture, warm_up
 from fastsr.checkpoint import assert_finite
 from fastsr.config import TrainConfig
 from fastsr.environment import out_of_memory
@@ -43,7 +43,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
         closing(training.run),
         stop_signals() as stopped,
         Telemetry(training.run, console, start=training.step, total=total) as telemetry,
-        out_of_memory(lambda: f"{out_of_memory_advice(config, training.cohort.device)}. What was saved is intact"),
+        out_of_memory(lambda: advise(training, console)),
     ):
         for end, body in stages(training):
             if training.step < end:
@@ -65,7 +65,12 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     return training.run
 
 
-def stages(training: Training) -> Iterator[tuple[int, Callable[[], None]]]:
+def advise(training: Training, console: Console) -> str:
+    say(console, "out of memory; looking for settings that would fit, which takes up to a minute")
+    return f"{out_of_memory_advice(training.config, training.cohort.device)}. What was saved is intact"
+
+
+def stages(training: Training) -> Iterator[tuple[int, PretrainStep | Step]]:
     """Last step and body of each stage."""
     parts = (training.cohort, training.patches, training.ring)
     yield training.config.optim.pretrain_steps, PretrainStep(*parts)
@@ -74,28 +79,39 @@ def stages(training: Training) -> Iterator[tuple[int, Callable[[], None]]]:
 
 @contextmanager
 def launched(
-    body: Callable[[], None], training: Training, console: Console
+    body: PretrainStep | Step, training: Training, console: Console
 ) -> Generator[Callable[[], None], None, None]:
     """The step as it is best called: one CUDA graph on a GPU, itself elsewhere, compiled before the clock starts."""
-    machine, state = training.config.machine, [*training.cohort.state(), training.ring.rows_RPT]
-    if training.cohort.device.type != "cuda" or machine.graph == "off":
-        if machine.compile:
-            say(console, f"compiled in {warm_up(body, state, steps=1):.0f} s")
-        yield body
-        return
-    try:
-        replay = capture(body, state)
-    except CaptureError as error:
-        if machine.graph == "on":
-            raise UserError(f"{error}. To train without, use --graph auto or --no-graph") from error
-        say(console, f"{error}. Training goes on without (--graph auto)")
-        for peer in training.cohort.peers:
-            peer.forget_unfinished_step()
+    replay = captured(body, training, console)
+    if replay is None:
+        if training.config.machine.compile:
+            say(console, f"compiled in {warm_up(body, body.state(), steps=1):.0f} s")
         yield body
         return
     say(console, f"step captured as one CUDA graph; with compiling that took {replay.seconds:.0f} s")
     with closing(replay):
         yield replay
+
+
+def captured(body: PretrainStep | Step, training: Training, console: Console) -> Replay | None:
+    """The step as a CUDA graph; None where there is no GPU, or none is wanted, or with --graph auto where it fails.
+
+    Raises UserError where it fails otherwise.
+    """
+    graph = training.config.machine.graph
+    if training.cohort.device.type != "cuda" or graph == "off" or not training.capturable:
+        return None
+    try:
+        return capture(body, body.state())
+    except CaptureError as error:
+        if graph == "on":
+            raise UserError(f"{error}. To train without, use --graph auto or --no-graph") from error
+        say(console, f"{error}. Training goes on without (--graph auto)")
+    # Out here the error is gone, and with it the activations of the step that failed.
+    training.capturable = False
+    for peer in training.cohort.peers:
+        peer.forget_unfinished_step()
+    return None
 
 
 def stage_of(training: Training) -> tuple[str, int, int]:

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests. Everything is tiny, made here, and needs neither network nor data."""
 
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU"))
+
+
+@pytest.fixture
+def exact_gpu() -> Generator[None, None, None]:
+    """cuDNN sums in one order and without TF32, so that two ways to the same result can be compared closely."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = True, False, False, False
+    yield
+    cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
 @pytest.fixture

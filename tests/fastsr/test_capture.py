@@ -1,12 +1,15 @@
 """A captured step equals an eager one. What of that a CPU can show, it shows here; the rest is marked gpu."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from fastsr.capture import CaptureError, capture, culprit, unchanged, warm_up
+from fastsr.capture import capture, culprit, unchanged, warm_up
 from fastsr.cohort import Cohort
 from fastsr.config import TrainConfig
 from fastsr.losses import PixelContent
@@ -28,12 +31,8 @@ def make_step(
     return stage(cohort, sampler, MetricsRing(4, 2, device))
 
 
-def state_of(step: Step) -> list[Tensor]:
-    return [*step.cohort.state(), step.ring.rows_RPT]
-
-
 def copies(step: Step) -> list[Tensor]:
-    return [tensor.detach().clone() for tensor in state_of(step)]
+    return [tensor.detach().clone() for tensor in step.state()]
 
 
 def assert_equal(left: list[Tensor], right: list[Tensor]) -> None:
@@ -50,7 +49,7 @@ def test_warm_up_leaves_no_trace(
     """Three steps after a warm-up are three steps without one, bit for bit."""
     plain, warm = (make_step(tiny_config, store, stage, precision=precision) for _ in range(2))
     before = copies(warm)
-    warm_up(warm, state_of(warm), 2)
+    warm_up(warm, warm.state(), 2)
     assert_equal(copies(warm), before)
     for _ in range(3):
         plain()
@@ -66,7 +65,7 @@ def test_state_is_all_that_a_step_changes(tiny_config: TrainConfig, store: Pixel
     for _ in range(3):
         ahead()
     with torch.no_grad():
-        for home, value in zip(state_of(other), copies(ahead), strict=True):
+        for home, value in zip(other.state(), copies(ahead), strict=True):
             home.copy_(value)
     ahead()
     other()
@@ -76,10 +75,10 @@ def test_state_is_all_that_a_step_changes(tiny_config: TrainConfig, store: Pixel
 def test_a_step_keeps_its_state_in_place(tiny_config: TrainConfig, store: PixelStore) -> None:
     """From the first step on: nothing is created late, which a graph would create anew with every replay."""
     step = make_step(tiny_config, store, Step, precision="scaled")
-    before = [tensor.data_ptr() for tensor in state_of(step)]
+    before = [tensor.data_ptr() for tensor in step.state()]
     step()
     step()
-    assert [tensor.data_ptr() for tensor in state_of(step)] == before
+    assert [tensor.data_ptr() for tensor in step.state()] == before
 
 
 @pytest.mark.parametrize("stage", [PretrainStep, Step])
@@ -88,7 +87,7 @@ def test_a_compiled_step_equals_an_eager_one(tiny_config: TrainConfig, store: Pi
     config = replace(tiny_config, optim=replace(tiny_config.optim, lr=1e-5))
     eager, compiled = (make_step(config, store, stage) for _ in range(2))
     compiled.cohort.compile()
-    warm_up(compiled, state_of(compiled), 1)
+    warm_up(compiled, compiled.state(), 1)
     for _ in range(3):
         eager()
         compiled()
@@ -122,7 +121,7 @@ def test_a_step_that_was_not_finished_can_be_forgotten(
 
     peer = interrupted.cohort.peers[0]
     peer.update_generator, whole = fail, peer.update_generator  # type: ignore[method-assign]
-    with pytest.raises(RuntimeError, match="planted"), unchanged(state_of(interrupted)):
+    with pytest.raises(RuntimeError, match="planted"), unchanged(interrupted.state()):
         interrupted()
     peer.update_generator = whole  # type: ignore[method-assign]
     for each in interrupted.cohort.peers:
@@ -168,6 +167,7 @@ def test_the_culprit_is_named_by_line() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("exact_gpu")
 @pytest.mark.parametrize("streams", [1, 2])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "scaled"])
 @pytest.mark.parametrize("stage", [PretrainStep, Step])
@@ -176,7 +176,7 @@ def test_replays_equal_eager_steps(
 ) -> None:
     config = replace(tiny_config, machine=replace(tiny_config.machine, peer_streams=streams))
     eager, captured = (make_step(config, store, stage, torch.device("cuda"), precision) for _ in range(2))
-    replay = capture(captured, state_of(captured))
+    replay = capture(captured, captured.state())
     assert_equal(copies(captured), copies(eager))
     for _ in range(5):
         eager()
@@ -188,14 +188,15 @@ def test_replays_equal_eager_steps(
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("exact_gpu")
 def test_replays_go_on_from_a_state_put_in_place(tiny_config: TrainConfig, store: PixelStore) -> None:
     """What a resume does: no new capture."""
     ahead, other = (make_step(tiny_config, store, Step, torch.device("cuda")) for _ in range(2))
-    replay_ahead, replay_other = capture(ahead, state_of(ahead)), capture(other, state_of(other))
+    replay_ahead, replay_other = capture(ahead, ahead.state()), capture(other, other.state())
     for _ in range(3):
         replay_ahead()
     with torch.no_grad():
-        for home, value in zip(state_of(other), copies(ahead), strict=True):
+        for home, value in zip(other.state(), copies(ahead), strict=True):
             home.copy_(value)
     replay_ahead()
     replay_other()
@@ -206,7 +207,7 @@ def test_replays_go_on_from_a_state_put_in_place(tiny_config: TrainConfig, store
 @pytest.mark.gpu
 def test_a_replay_never_waits_for_the_device(tiny_config: TrainConfig, store: PixelStore) -> None:
     step = make_step(tiny_config, store, Step, torch.device("cuda"))
-    replay = capture(step, state_of(step))
+    replay = capture(step, step.state())
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(5):
@@ -216,16 +217,37 @@ def test_a_replay_never_waits_for_the_device(tiny_config: TrainConfig, store: Pi
         torch.cuda.set_sync_debug_mode("default")
 
 
+FAILING = """
+import torch
+from fastsr.capture import CaptureError, capture
+
+x = torch.ones(3, device="cuda")
+
+def body():
+    x.add_(1)
+    x.mul_(float(x.sum()))  # the line to be named
+
+def sound():
+    x.add_(1)
+
+try:
+    capture(body, [x])
+except CaptureError as error:
+    print(error)
+assert x.tolist() == [1, 1, 1]
+x.add_(1)  # the device goes on working
+torch.cuda.empty_cache()
+replay = capture(sound, [x])  # and captures what can be captured
+replay()
+assert x.tolist() == [3, 3, 3]
+"""
+
+
 @pytest.mark.gpu
-def test_what_cannot_be_captured_is_named() -> None:
-    x = torch.ones(3, device="cuda")
-
-    def body() -> None:
-        x.add_(1)
-        x.mul_(float(x.sum()))  # the line to be named
-
-    with pytest.raises(CaptureError, match=r"x\.mul_\(float\(x\.sum\(\)\)\)"):
-        capture(body, [x])
-    assert x.tolist() == [1, 1, 1]
-    x.add_(1)  # the device goes on working
-    assert x.tolist() == [2, 2, 2]
+def test_what_cannot_be_captured_is_named(tmp_path: Path) -> None:
+    """In a process of its own: before torch 2.13 a failed capture spoils later ones, unless cleaned up after."""
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "x.mul_(float(x.sum()))" in done.stdout

@@ -3,19 +3,23 @@
 import os
 import subprocess
 import sys
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import random_image
+from fastsr_kernels.backend import backend
 
 from fastsr.cohort import Cohort
 from fastsr.config import CohortConfig, TrainConfig
+from fastsr.errors import UserError
+from fastsr.liveness import check_liveness
 from fastsr.losses import PixelContent
 from fastsr.metrics import MetricsRing
 from fastsr.pixels import PixelStore
-from fastsr.precision import Precision
+from fastsr.precision import Precision, kernels
 from fastsr.sampler import PatchSampler
 from fastsr.step import Step
 
@@ -63,7 +67,7 @@ def test_interpreted_kernels_train_as_torch_does(tiny_config: TrainConfig) -> No
 def test_kernels_train_as_torch_does() -> None:
     """In a process of its own: whether kernels are interpreted is decided when they are imported."""
     pytest.importorskip("triton")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "interpreted", __file__]
     here = Path(__file__).parents[2]
     env = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run(command, cwd=here, env=env, capture_output=True, text=True, check=False)
@@ -71,6 +75,33 @@ def test_kernels_train_as_torch_does() -> None:
     assert "1 passed" in done.stdout
 
 
+@pytest.fixture
+def unknown_backend(monkeypatch: pytest.MonkeyPatch) -> Generator[None, None, None]:
+    monkeypatch.setenv("FASTSR_KERNELS", "jax")
+    backend.cache_clear()
+    yield
+    backend.cache_clear()
+
+
+@pytest.mark.usefixtures("unknown_backend")
+def test_kernels_that_do_not_exist_are_one_clear_line() -> None:
+    with pytest.raises(UserError, match="FASTSR_KERNELS=jax is not known; use triton or torch"):
+        kernels(torch.device("cpu"))
+
+
+@pytest.mark.usefixtures("unknown_backend")
+def test_without_kernels_nothing_asks_for_them(tiny_config: TrainConfig) -> None:
+    """--no-fused is the way out where Triton does not run: the check of the losses included."""
+    config = replace(tiny_config, machine=replace(tiny_config.machine, fused=False))
+    cohort = Cohort(config, PixelContent(), torch.device("cpu"), Precision())
+    store = PixelStore.from_images([random_image(40, 57)])
+    sampler = PatchSampler(store, scale=2, patch=16, batch=2, seed=5, fused=False)
+    check_liveness(cohort, *sampler.draw(cohort.step_count))
+    Step(cohort, sampler, MetricsRing(1, 2, torch.device("cpu")))()
+    assert int(cohort.step_count) == 1
+
+
 @pytest.mark.gpu
+@pytest.mark.usefixtures("exact_gpu")
 def test_kernels_train_as_torch_does_on_a_gpu(tiny_config: TrainConfig) -> None:
     assert_same_training(tiny_config, torch.device("cuda"))
