@@ -40,8 +40,8 @@ class Rung:
     device_sampler: bool = False
     """Patches by the kernel; before, by a thread of the host, one step ahead."""
     graph: bool = False
-    parallel: bool = False
-    """A stream for each peer."""
+    streams: int = 1
+    """Peers that are worked on at the same time; 0: all."""
     basicsr: bool = False
     """BasicSR's loop instead of ours."""
 
@@ -58,7 +58,7 @@ def rungs() -> list[Rung]:
         ("+ fused loss", {"fused_loss": True}),
         ("+ device sampler", {"device_sampler": True}),
         ("+ graph", {"graph": True}),
-        ("+ parallel peers", {"parallel": True}),
+        ("+ parallel peers", {"streams": 0}),
     ]
     for name, change in techniques:
         ladder.append(replace(ladder[-1], name=name, **change))
@@ -135,7 +135,7 @@ def configured(rung: Rung, config: TrainConfig) -> TrainConfig:
         config.machine,
         channels_last=rung.channels_last,
         fused=rung.fused_loss,
-        peer_streams=0 if rung.parallel else 1,
+        peer_streams=rung.streams,
     )
     return replace(config, machine=machine)
 

@@ -26,6 +26,7 @@ GPU = torch.cuda.is_available()
 ROUNDS, WARM_UP, LONGEST_BLOCK = (3, 3, 100) if GPU else (1, 1, 1)
 SCALES = (4, 2) if GPU else (4,)
 PEERS = (1, 2, 4, 6, 8) if GPU else (1, 2)
+STREAMS = (1, 2, 4)
 
 
 def recipe_at(scale: int, is_paper: bool) -> TrainConfig:
@@ -93,7 +94,7 @@ def row_of(rung: Rung, config: TrainConfig, device: torch.device, benchmark: Ben
 
 def work_of(rung: Rung, config: TrainConfig, device: torch.device) -> float:
     """TFLOP of a step, counted on an eager one: operations of compiled or captured ones cannot be seen."""
-    eager = replace(rung, graph=False, compiled=(), parallel=False)
+    eager = replace(rung, graph=False, compiled=(), streams=1)
     with Contestant(eager, config, device) as contestant:
         return teraflop(contestant)
 
@@ -126,6 +127,23 @@ def test_peers(
     """The top of the ladder with more and more peers; steps times peers is the throughput."""
     row = row_of(rungs()[-1], with_peers(recipe_at(4, is_paper), peers), device, benchmark)
     report({"name": "peers", "peer_steps_per_second": round(peers * row["steps_per_second"], 3), **row})
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("streams", STREAMS, ids=lambda streams: f"{streams} streams")
+def test_streams(
+    benchmark: BenchmarkFixture,
+    report: Callable[[dict[str, Any]], None],
+    device: torch.device,
+    is_paper: bool,
+    streams: int,
+) -> None:
+    """Four peers, so many of them at a time."""
+    if not GPU:
+        pytest.skip("needs an NVIDIA GPU")
+    rung = replace(rungs()[-1], streams=streams)
+    row = row_of(rung, with_peers(recipe_at(4, is_paper), 4), device, benchmark)
+    report({"name": "streams", "streams": streams, **row})
 
 
 @pytest.mark.timeout(900)

@@ -1,6 +1,7 @@
 """The command line: `fastsr train`, `eval`, `upscale` and `doctor`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from rich.console import Console
 from fastsr import __version__
 from fastsr.config import TrainConfig
 from fastsr.errors import UserError
+from fastsr.files import default_cache
 from fastsr.recipes import demo, paper
 from fastsr.toml import from_toml
 
@@ -102,6 +104,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_train(words: list[str]) -> None:
     config = train_config(words)
+    if config.machine.compile:
+        # torch's own place is in /tmp, which no reboot outlives. It settles on one when it is imported.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((config.images.cache or default_cache()) / "inductor"))
     from fastsr.train import train  # imports torch: not for --help
 
     train(config)

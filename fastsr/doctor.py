@@ -16,10 +16,10 @@ from rich.text import Text
 from fastsr.config import TrainConfig
 from fastsr.environment import available_memory, package_version, processor_name
 from fastsr.errors import UserError
+from fastsr.files import default_cache
 from fastsr.images import find_images, read_rgb8
 from fastsr.memory import BESIDE_TENSORS, GIB, out_of_memory_advice, predict_memory
 from fastsr.models.vgg import cached_weights
-from fastsr.pixels import default_cache
 from fastsr.precision import choose_device, choose_precision, kernels
 
 

@@ -1,4 +1,4 @@
-"""Waiting until the disk has what was written."""
+"""Where files are kept, and waiting until the disk has them."""
 
 import os
 from pathlib import Path
@@ -13,3 +13,8 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def default_cache() -> Path:
+    """Where packs of pixels and compiled networks are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastsr"

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from fastsr.environment import available_memory
 from fastsr.errors import UserError
-from fastsr.files import sync
+from fastsr.files import default_cache, sync
 from fastsr.images import read_rgb8
 
 FORMAT = 2  # counted up whenever the decoding rule or the layout of a pack changes
@@ -94,10 +94,6 @@ def store_of(pixels: Tensor, sizes: list[tuple[int, ...]], names: tuple[str, ...
     height_I, width_I = torch.tensor(sizes, dtype=torch.int64).reshape(-1, 2).unbind(1)
     area_I = height_I * width_I
     return PixelStore(pixels=pixels, start_I=area_I.cumsum(0) - area_I, height_I=height_I, width_I=width_I, names=names)
-
-
-def default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastsr"
 
 
 def pack_images(
