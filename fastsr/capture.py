@@ -118,7 +118,7 @@ def culprit(error: BaseException) -> str:
 
 
 def first_error(error: BaseException) -> BaseException:
-    """What went wrong first: ending a failed capture fails too."""
-    while error.__context__ is not None:
+    """What went wrong first: ending a failed capture fails too, and errors of CUDA are RuntimeErrors."""
+    while isinstance(error.__context__, RuntimeError):
         error = error.__context__
     return error

@@ -46,7 +46,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
         out_of_memory(lambda: advise(training, console)),
     ):
         for end, body in stages(training):
-            if training.step < end:
+            if training.step < end and not stopped():
                 with launched(body, training, console) as step:
                     telemetry.restart_clock()
                     while training.step < end and not stopped():
