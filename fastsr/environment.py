@@ -47,11 +47,7 @@ def processor_name() -> str:
 
 def available_memory() -> int:
     """Bytes that the host can give to a process, page cache included; 0 where the system does not tell."""
-    with suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return 0
+    return proc_bytes("/proc/meminfo", "MemAvailable")
 
 
 def memory_of(device: torch.device) -> int:
@@ -63,9 +59,14 @@ def memory_of(device: torch.device) -> int:
 
 def resident_memory() -> int:
     """Bytes of the host's memory that this process occupies; 0 where the system does not tell."""
+    return proc_bytes("/proc/self/status", "VmRSS")
+
+
+def proc_bytes(file: str, field: str) -> int:
+    """A line such as `MemAvailable: 123 kB` of a file of Linux, in bytes; 0 where there is none."""
     with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+        for line in Path(file).read_text().splitlines():
+            if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024
     return 0
 
