@@ -22,7 +22,7 @@ from fastsr.toml import from_toml
 HELP = """usage: fastsr COMMAND [options]     (fastsr COMMAND --help lists the options)
 
   train     train a cohort of SRGANs; without --data, a demonstration
-  eval      PSNR and SSIM of trained models beside bicubic
+  eval      PSNR, SSIM, NIQE, PI of trained models beside bicubic
   upscale   enlarge images with a trained model
   doctor    what this machine can do, whether images are fit, what a run needs
 """
@@ -51,14 +51,31 @@ class DoctorArguments(TrainArguments):
 
 @dataclass(frozen=True, kw_only=True)
 class EvalArguments:
-    """PSNR and SSIM of trained models beside bicubic, on whole images."""
+    """Score trained models beside bicubic on test sets: a table for each set, CSV, JSON, and pictures."""
 
     models: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Runs, checkpoints, or generators (.safetensors). Of a run: all peers of its latest checkpoint, EMA weights."""
-    data: tuple[Path, ...]
-    """Folders of high-resolution test images; each becomes a column."""
+    """Runs, checkpoints, or generators (.safetensors). Of a run: all peers of its latest checkpoint."""
+    sets: tuple[str, ...]
+    """Test sets: names below --data-root, such as Set5 Set14, or folders of images."""
+    data_root: Path | None = None
+    """Folder of test sets. Default: where `fastsr data fetch` puts them, ~/.cache/fastsr/data."""
+    out: Path | None = None
+    """Folder for the results; an earlier evaluation there is replaced. Default: evaluation/ in the run if there is
+    just one, else evaluation/ here."""
+    weights: Literal["both", "ema", "raw"] = "both"
+    """Averaged generators (ema), those as trained (raw), or both. No effect on single files."""
+    metrics: tuple[Literal["psnr", "ssim", "niqe", "pi", "lpips", "dists"], ...] = ()
+    """What to measure. Default: psnr, ssim, and niqe and pi where pyiqa is installed and their weights are at hand."""
+    metric_weights: Path | None = None
+    """Folder with pyiqa's weight files, such as niqe_modelparameters.mat. Default: pyiqa downloads them."""
+    lr: Literal["bicubic", "given"] = "bicubic"
+    """Low-resolution images: made from the originals by MATLAB's bicubic, or those that came with the test set."""
     border: Literal["replicate", "mirror"] = "replicate"
     """Border rule of the bicubic that makes low-resolution images: older or newer MATLAB releases."""
+    pictures: int = 2
+    """Images of each set whose pictures, by every model, are kept, for `fastsr report`."""
+    amp: bool = False
+    """Mixed precision, on a GPU. Changes PSNR by some 0.01 dB."""
     device: str = "auto"
     """auto, cpu, cuda, or cuda:N."""
 
@@ -164,14 +181,33 @@ def resumed(out: Path | None, defaults: TrainConfig, file: Path | None, has_data
 
 
 def run_eval(words: list[str]) -> None:
-    arguments = tyro.cli(EvalArguments, prog="fastsr eval", args=words, config=TYRO)
+    given = tyro.cli(EvalArguments, prog="fastsr eval", args=words, config=TYRO)
     from fastsr.environment import out_of_memory
-    from fastsr.evaluate import evaluate_models
     from fastsr.precision import choose_device
+    from fastsr.scores import Request, evaluate_models
 
-    device = choose_device(arguments.device)
+    request = Request(
+        models=given.models,
+        sets=given.sets,
+        data_root=given.data_root or default_cache() / "data",
+        out=given.out or evaluation_folder(given.models),
+        weights=("ema", "raw") if given.weights == "both" else (given.weights,),
+        metrics=given.metrics,
+        metric_weights=given.metric_weights,
+        lr=given.lr,
+        border=given.border,
+        pictures=given.pictures,
+        amp=given.amp,
+    )
+    device = choose_device(given.device)
     with out_of_memory(lambda: "add --device cpu, or leave out the largest images"):
-        Console().print(evaluate_models(arguments.models, arguments.data, arguments.border, device))
+        evaluate_models(request, device, Console())
+
+
+def evaluation_folder(models: tuple[Path, ...]) -> Path:
+    """Where results go by default: into the run, if it is just one."""
+    is_run = len(models) == 1 and (models[0] / "config.toml").is_file()
+    return (models[0] if is_run else Path()) / "evaluation"
 
 
 def run_upscale(words: list[str]) -> None:

@@ -84,6 +84,8 @@ class Cohort:
         self.lr_milestones = torch.tensor(config.optim.lr_milestones, dtype=torch.int64, device=device)
         self.step_count = torch.zeros((), dtype=torch.int64, device=device)
         """Steps done, pre-training included; also the counter that patches are drawn by."""
+        self.logits_2PE = torch.zeros(2, len(self.peers), config.images.batch, device=device)
+        """What each D last thought of real and of generated images, for whoever looks: no step reads it."""
 
     def arrange(self, patches: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Patches in the memory layout of the networks, which the convolutions' results take from them."""

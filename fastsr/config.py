@@ -270,3 +270,12 @@ def temperatures(cohort: CohortConfig) -> list[float]:
     if cohort.variant == "ml" and not cohort.mixing_matrix and any(value != 1 for value in values):
         raise UserError(f"--temperature {values[0]} softens; --variant ml has none. Use --variant ml-star")
     return list(values) * (cohort.peers if len(values) == 1 else 1)
+
+
+def variants(cohort: CohortConfig) -> list[str]:
+    """What each peer of a checked configuration is called in tables: Independent, ML or ML*."""
+    taught = [any(row) for row in mixing_matrix(cohort)]
+    return [
+        "Independent" if not teachers else "ML" if t == 1 else "ML*"
+        for teachers, t in zip(taught, temperatures(cohort), strict=True)
+    ]

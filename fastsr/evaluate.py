@@ -1,25 +1,18 @@
-"""PSNR and SSIM of generators beside bicubic, on whole images."""
+"""Test images, and generators run on them whole: the part of evaluation that training's validation shares."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 
 from fastsr.bicubic import Border, downscale, upscale
 from fastsr.errors import UserError
 from fastsr.images import find_images, is_grey, read_rgb8
 from fastsr.models import SRResNet
+from fastsr.precision import Precision
 from fastsr.quality import SSIM_WINDOW, psnr_y, ssim_y
-from fastsr.weights import find_generators, load_generator
-
-PROTOCOL = (
-    "PSNR (dB) and SSIM on BT.601 luma of 8-bit images (grey originals: on grey), {scale} pixels cut from each side; "
-    "low resolution by MATLAB's bicubic, border {border}"
-)
 
 
 @dataclass(frozen=True)
@@ -31,6 +24,8 @@ class Pair:
     hr: Tensor
     grey: bool = False
     """Whether the file stores grey samples."""
+    cropped: bool = False
+    """Whether the file is larger: no multiple of the scale, or more than its given low resolution covers."""
 
 
 @dataclass(frozen=True)
@@ -55,24 +50,40 @@ def load_pairs(sources: tuple[Path, ...], scale: int, border: Border = "replicat
         raise UserError(f"{len(bad)} test images cannot be used; mend or remove them:\n  " + "\n  ".join(bad))
 
 
-def load_pair(path: Path, scale: int, border: Border) -> Pair:
-    """One test image. Raises UserError with the reason, without the path."""
+def load_pair(path: Path, scale: int, border: Border = "replicate", lr_path: Path | None = None) -> Pair:
+    """One test image, with a given low resolution or our own. Raises UserError with the reason, without the path."""
     hr = torch.from_numpy(read_rgb8(path))
-    height, width = (side // scale * scale for side in hr.shape[:2])
+    lr = torch.from_numpy(read_rgb8(lr_path)) if lr_path else None
+    height, width = cropped_size(hr, lr, scale)
+    cropped = hr.shape[:2] != (height, width)
+    hr = hr[:height, :width].contiguous()
+    return Pair(path.name, downscale(hr, scale, border) if lr is None else lr, hr, is_grey(path), cropped)
+
+
+def cropped_size(hr: Tensor, lr: Tensor | None, scale: int) -> tuple[int, int]:
+    """What is compared of an image: a multiple of the scale, or just what a given low resolution covers.
+
+    Raises UserError where that is too small, or the sizes do not belong together.
+    """
+    size = (hr.shape[0], hr.shape[1]) if lr is None else (lr.shape[0] * scale, lr.shape[1] * scale)
+    left = [full - part for full, part in zip(hr.shape[:2], size, strict=True)]
+    if lr is not None and not all(0 <= pixels < scale for pixels in left):
+        given, of = f"{lr.shape[1]}x{lr.shape[0]}", f"{hr.shape[1]}x{hr.shape[0]}"
+        raise UserError(f"is {of}, and its low resolution is {given}, which at x{scale} is {size[1]}x{size[0]}")
+    height, width = (side // scale * scale for side in size)
     if min(height, width) < 2 * scale + SSIM_WINDOW:
         raise UserError(f"is {hr.shape[1]}x{hr.shape[0]}, too small to compare at x{scale}")
-    hr = hr[:height, :width].contiguous()
-    return Pair(path.name, downscale(hr, scale, border), hr, is_grey(path))
+    return height, width
 
 
 @torch.no_grad()
-def super_resolve(generator: SRResNet, lr_hwC: Tensor) -> Tensor:
+def super_resolve(generator: SRResNet, lr_hwC: Tensor, precision: Precision | None = None) -> Tensor:
     """uint8 `[h, w, 3]` to uint8 `[scale*h, scale*w, 3]`, rounded; runs where the generator is, returns to the CPU."""
     device = next(generator.parameters()).device
     x = lr_hwC.to(device).permute(2, 0, 1)[None].float() / 255
-    with torch.backends.cudnn.flags(
-        enabled=True, benchmark=False
-    ):  # every image has another size: searching would not pay
+    # Every image has another size: for cuDNN to search for the best algorithm would not pay.
+    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
+    with exact, (precision or Precision()).autocast(device):
         sr = generator(x.contiguous(memory_format=torch.channels_last))[0]
     return (sr * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu()
 
@@ -94,46 +105,3 @@ def evaluate(
 
 def mean_score(scores: list[Score]) -> Score:
     return Score(sum(s.psnr for s in scores) / len(scores), sum(s.ssim for s in scores) / len(scores))
-
-
-def score_table(results: Mapping[str, Mapping[str, Score]], title: str, caption: str) -> Table:
-    """Rows are methods, columns test sets; each cell PSNR and SSIM."""
-    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
-    table.add_column("")
-    for name in results:
-        table.add_column(Text(name), justify="right")
-    methods = list(next(iter(results.values())))
-    for method in methods:
-        cells = [f"{results[name][method].psnr:.2f} / {results[name][method].ssim:.4f}" for name in results]
-        table.add_row(Text(method), *cells)
-    return table
-
-
-def short_names(paths: tuple[Path, ...]) -> list[str]:
-    """The last part of each path, or all of it where two would be alike."""
-    names = [path.name or str(path) for path in paths]
-    return names if len(set(names)) == len(names) else [str(path) for path in paths]
-
-
-def evaluate_models(models: tuple[Path, ...], sets: tuple[Path, ...], border: Border, device: torch.device) -> Table:
-    """One table for all generators meant by `models` on all folders in `sets`.
-
-    Raises UserError where models differ in scale, or a model or an image cannot be used.
-    """
-    if not models:
-        raise UserError("no model is given; name a run, a checkpoint, or a generator's .safetensors file")
-    if not sets:
-        raise UserError("--data names no folder; give at least one")
-    generators: dict[str, SRResNet] = {}
-    for model, shown in zip(models, short_names(models), strict=True):
-        for name, file in find_generators(model).items():
-            generators[f"{shown} {name}" if len(models) > 1 else name] = load_generator(file, device)
-    scales = {generator.scale for generator in generators.values()}
-    if len(scales) > 1:
-        raise UserError(f"the models have scales {sorted(scales)}; evaluate one scale at a time")
-    (scale,) = scales
-    results = {
-        name: evaluate(generators, load_pairs((path,), scale, border), scale, border)
-        for path, name in zip(sets, short_names(sets), strict=True)
-    }
-    return score_table(results, f"x{scale}: PSNR (dB) / SSIM", PROTOCOL.format(scale=scale, border=border))

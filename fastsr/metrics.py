@@ -3,8 +3,11 @@
 Axes: P peers, T terms, R rows of the ring.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 TERMS = ("content", "adversarial", "bce_real", "bce_fake", "kl_real", "kl_fake", "d_prob_real", "d_prob_fake")
 PRETRAIN_TERMS = ("pixel",)
@@ -19,6 +22,29 @@ MEANINGS = {
     "d_prob_real": "probability that D gives real images of being real, mean over the batch; 0.5: cannot tell",
     "d_prob_fake": "probability that D gives generated images of being real, mean over the batch; 0.5: cannot tell",
 }
+
+
+CALIBRATION_BINS = 10
+
+
+def opinions(logits_2PE: Tensor) -> dict[str, Any]:
+    """How discriminators differ, and how far their probabilities can be trusted, on the images of one step.
+
+    Args:
+        logits_2PE: of real images, and of those of each peer's own generator, on the host.
+    Returns:
+        `disagreement`, nats: in row k, column j the mean KL(Bern(sigma(z_j)) || Bern(sigma(z_k))), for all pairs,
+        whether they teach each other or not; `calibration`: how many real and generated images got a probability of being real
+        from each tenth of 0 to 1, by peer.
+    """
+    z_PE = logits_2PE.double().transpose(0, 1).flatten(1)
+    z_j, z_k = z_PE[None], z_PE[:, None]
+    kl_PP = (z_j.sigmoid() * (logsigmoid(z_j) - logsigmoid(z_k))).mean(2)
+    kl_PP += ((-z_j).sigmoid() * (logsigmoid(-z_j) - logsigmoid(-z_k))).mean(2)
+    bins_2PE = (logits_2PE.double().sigmoid() * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
+    real, generated = torch.nn.functional.one_hot(bins_2PE, CALIBRATION_BINS).sum(2).tolist()
+    disagreement = [[float(f"{value:.6g}") for value in row] for row in kl_PP.tolist()]
+    return {"disagreement": disagreement, "calibration": {"real": real, "generated": generated}}
 
 
 class MetricsRing:

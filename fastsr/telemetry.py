@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from fastsr.errors import UserError
 from fastsr.evaluate import Score
-from fastsr.metrics import MEANINGS, PRETRAIN_TERMS, TERMS
+from fastsr.metrics import MEANINGS, PRETRAIN_TERMS, TERMS, opinions
 from fastsr.pictures import as_tensor
 from fastsr.run import Run
 
@@ -64,14 +64,18 @@ class Telemetry:
         """Time since the last report, spent on compiling, does not count as training."""
         self.last_time = time.perf_counter()
 
-    def train_row(self, step: int, stage: str, lr: float, rows_RPT: Tensor) -> None:
-        """Reports the mean of the rows since the last report, fp32 `[R, P, T]` on the host."""
+    def train_row(self, step: int, stage: str, lr: float, rows_RPT: Tensor, logits_2PE: Tensor) -> None:
+        """Reports the mean of the rows since the last report, fp32 `[R, P, T]`, and the last step's logits.
+
+        Both are on the host. Logits mean nothing in pre-training.
+        """
         names = PRETRAIN_TERMS if stage == "pretraining" else TERMS
         peers: list[dict[str, float]] = [
             dict(zip(names, values, strict=False)) for values in rows_RPT.double().mean(0).tolist()
         ]
         rate = self.rate(step)
         row = {"kind": "train", "step": step, "stage": stage, "lr": lr, "peers": peers}
+        row |= opinions(logits_2PE) if stage == "training" else {}
         self.run.append_metrics({**row, "wall": {"steps_per_second": rate, "time": time.time()}})
         with written(self.run.folder):
             for k, peer in enumerate(peers):

@@ -127,7 +127,8 @@ def after_step(training: Training, telemetry: Telemetry) -> None:
     step, output = training.step, training.config.output
     stage, _, end = stage_of(training)
     if step % output.log_every == 0 or step == end:
-        telemetry.train_row(step, stage, float(training.cohort.lr), finite_rows(training))
+        rows_RPT, logits_2PE = finite_rows(training), training.cohort.logits_2PE.cpu()
+        telemetry.train_row(step, stage, float(training.cohort.lr), rows_RPT, logits_2PE)
     if training.validation and (step % output.val_every == 0 or step == training.config.total_steps):
         validate(training, telemetry)
     if step % output.save_every == 0:

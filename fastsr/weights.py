@@ -12,6 +12,8 @@ from fastsr.files import sync
 from fastsr.models import SRResNet
 
 ARCHITECTURE = "fastsr.SRResNet"
+NAMES = {"ema": "ema", "raw": "generator"}
+"""What a checkpoint calls a generator's averaged and trained weights."""
 
 
 def save_tensors(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
@@ -74,17 +76,23 @@ def load_generator(file: Path, device: torch.device | None = None) -> SRResNet:
     return generator.to(device=device or torch.device("cpu"), memory_format=torch.channels_last)  # pyright: ignore
 
 
-def find_generators(model: Path) -> dict[str, Path]:
-    """The generators meant by a path: one file, or all peers (EMA weights) of a checkpoint or of a run's latest one.
+def find_generators(model: Path, weights: str = "ema") -> dict[str, Path]:
+    """The generators meant by a path: one file, or all peers of a checkpoint or of a run's latest one.
 
-    Returns names for people, such as "peer 0", and files. Raises UserError where there is none.
+    Args:
+        weights: of a run or checkpoint, "ema" (averaged) or "raw" (as trained).
+        names for people, such as "peer 0", and files.
+    Raises:
+        UserError: there is none.
     """
     if model.is_file():
         return {model.stem: model}
     if not model.is_dir():
         raise UserError(f"{model} does not exist; give a run, a checkpoint, or a generator's .safetensors file")
     checkpoints = list_checkpoints(model)
-    files = sorted((checkpoints[-1] if checkpoints else model).glob("peer-*-ema.safetensors"), key=peer_index)
+    files = sorted(
+        (checkpoints[-1] if checkpoints else model).glob(f"peer-*-{NAMES[weights]}.safetensors"), key=peer_index
+    )
     if not files:
         raise UserError(f"{model} holds no checkpoint; give a run, a checkpoint, or a generator's .safetensors file")
     return {f"peer {peer_index(file)}": file for file in files}

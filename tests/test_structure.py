@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module may import from its own line and from lines above it.
 LAYERS = (
     ("allocator", "bicubic", "capture", "errors", "files", "metrics", "models", "samples", "streams", "__init__"),
-    ("config", "images", "quality", "environment"),
-    ("recipes", "toml", "pixels", "precision"),
+    ("config", "images", "quality", "environment", "datasets"),
+    ("recipes", "toml", "pixels", "precision", "perceptual", "testsets", "fetch"),
     ("sampler", "losses", "weights"),
     ("peer",),
     ("cohort",),
@@ -22,9 +22,11 @@ LAYERS = (
     ("memory",),
     ("run",),
     ("evaluate", "pictures"),
-    ("upscale", "telemetry", "report", "doctor"),
+    ("scoreboard", "upscale", "telemetry", "report", "doctor"),
+    ("scores",),
     ("prepare",),
     ("train",),
+    ("reproduce",),
     ("cli",),
     ("__main__",),
 )

@@ -18,7 +18,7 @@ from fastsr.config import TrainConfig
 from fastsr.doctor import examine
 from fastsr.environment import out_of_memory
 from fastsr.errors import UserError
-from fastsr.evaluate import PROTOCOL, evaluate, evaluate_models, load_pairs, super_resolve
+from fastsr.evaluate import evaluate, load_pairs, super_resolve
 from fastsr.losses import IMAGENET_SCALE, RANDOM_SCALE, FeatureContent, PixelContent, content_loss
 from fastsr.memory import out_of_memory_advice, predict_memory
 from fastsr.metrics import TERMS, MetricsRing
@@ -121,7 +121,7 @@ def test_predicted_peak_grows_with_the_batch_and_shrinks_with_bf16(tiny_config: 
     small, large = (
         predict_memory(replace(config, images=replace(config.images, batch=n)), Precision()) for n in (4, 8)
     )
-    assert small.resident == large.resident
+    assert large.resident - small.resident == 2 * 2 * (8 - 4) * 4  # logits of the last step: real and fake, two peers
     assert 1.7 < (large.peak - large.resident) / (small.peak - small.resident) < 2.1
     mixed = predict_memory(replace(config, images=replace(config.images, batch=8)), Precision(dtype=torch.bfloat16))
     assert mixed.peak < large.peak
@@ -202,17 +202,6 @@ def test_inference_uses_cudnn_without_searching(tmp_path: Path) -> None:
     with cudnn.flags(enabled=True, benchmark=True):
         super_resolve(generator, torch.zeros(8, 8, 3, dtype=torch.uint8))
     assert seen == [(True, False)]
-
-
-def test_evaluation_table_has_methods_sets_and_the_protocol(tmp_path: Path) -> None:
-    sets = (write_images(tmp_path / "SetA"), write_images(tmp_path / "SetB", 1))
-    save_generator(SRResNet(2, blocks=1, filters=4), tmp_path / "mine.safetensors")
-    with (tmp_path / "screen").open("w") as file:
-        console = Console(record=True, width=150, file=file)
-        console.print(evaluate_models((tmp_path / "mine.safetensors",), sets, "replicate", CPU))
-    text = console.export_text()
-    for part in ("SetA", "SetB", "bicubic", "mine", "x2", *PROTOCOL.format(scale=2, border="replicate").split()):
-        assert part in text
 
 
 def test_test_images_that_cannot_be_used_are_all_listed(tmp_path: Path) -> None:
