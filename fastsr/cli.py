@@ -1,18 +1,28 @@
-"""The command line: `fastsr train`, `eval`, `upscale` and `doctor`."""
+"""The command line: from words to what is run."""
 
 import argparse
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TypeVar
 
 import tyro
 from rich.console import Console
 
 from fastsr import __version__
+from fastsr.arguments import (
+    DoctorArguments,
+    EvalArguments,
+    FetchArguments,
+    ListArguments,
+    ReportArguments,
+    ReproduceArguments,
+    TrainArguments,
+    UpscaleArguments,
+)  # fmt: skip
 from fastsr.config import TrainConfig
 from fastsr.errors import UserError
 from fastsr.files import default_cache
@@ -24,81 +34,28 @@ HELP = """usage: fastsr COMMAND [options]     (fastsr COMMAND --help lists the o
   train     train a cohort of SRGANs; without --data, a demonstration
   eval      PSNR, SSIM, NIQE, PI of trained models beside bicubic
   upscale   enlarge images with a trained model
+  report    one page with the curves, pictures and tables of runs
+  data      fetch and list the data sets of the field
+  reproduce repeat the paper's experiment, with its numbers beside ours
   doctor    what this machine can do, whether images are fit, what a run needs
 """
+REPRODUCE_DECIDES = {
+    "--scale": "use --scales",
+    "--seed": "use --seeds",
+    "--peers": "it trains an Independent, an ML and an ML* pair",
+    "--variant": "it trains an Independent, an ML and an ML* pair",
+    "--mixing": "it trains an Independent, an ML and an ML* pair",
+    "--resume": "it goes on by itself where the folder in --out was left",
+}
 TYRO = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainArguments:
-    """Train a cohort of SRGANs that see the same patches and may teach each other.
-
-    Without --data it trains on sample photos, as a demonstration. Defaults below are those of the recipe in force."""
-
-    config: Path | None = None
-    """TOML file with settings, in sections as in a run's config.toml; options given here go before it."""
-    recipe: Literal["paper", "demo"] | None = None
-    """Where defaults come from. Default: paper with --data, demo without."""
-    train: TrainConfig = field(default_factory=paper)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DoctorArguments(TrainArguments):
-    """What this machine can do, whether the images in --data are fit for training, and what a run would need.
-
-    Takes the options of train, and trains nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalArguments:
-    """Score trained models beside bicubic on test sets: a table for each set, CSV, JSON, and pictures."""
-
-    models: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Runs, checkpoints, or generators (.safetensors). Of a run: all peers of its latest checkpoint."""
-    sets: tuple[str, ...]
-    """Test sets: names below --data-root, such as Set5 Set14, or folders of images."""
-    data_root: Path | None = None
-    """Folder of test sets. Default: where `fastsr data fetch` puts them, ~/.cache/fastsr/data."""
-    out: Path | None = None
-    """Folder for the results; an earlier evaluation there is replaced. Default: evaluation/ in the run if there is
-    just one, else evaluation/ here."""
-    weights: Literal["both", "ema", "raw"] = "both"
-    """Averaged generators (ema), those as trained (raw), or both. No effect on single files."""
-    metrics: tuple[Literal["psnr", "ssim", "niqe", "pi", "lpips", "dists"], ...] = ()
-    """What to measure. Default: psnr, ssim, and niqe and pi where pyiqa is installed and their weights are at hand."""
-    metric_weights: Path | None = None
-    """Folder with pyiqa's weight files, such as niqe_modelparameters.mat. Default: pyiqa downloads them."""
-    lr: Literal["bicubic", "given"] = "bicubic"
-    """Low-resolution images: made from the originals by MATLAB's bicubic, or those that came with the test set."""
-    border: Literal["replicate", "mirror"] = "replicate"
-    """Border rule of the bicubic that makes low-resolution images: older or newer MATLAB releases."""
-    pictures: int = 2
-    """Images of each set whose pictures, by every model, are kept, for `fastsr report`."""
-    amp: bool = False
-    """Mixed precision, on a GPU. Changes PSNR by some 0.01 dB."""
-    device: str = "auto"
-    """auto, cpu, cuda, or cuda:N."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class UpscaleArguments:
-    """Enlarge images with a trained model. Writes PNG files named like the images, and overwrites nothing."""
-
-    model: Annotated[Path, tyro.conf.Positional]
-    """A run or checkpoint (its peer 0 is used), or a generator (.safetensors)."""
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Image files, or folders of them."""
-    out: Path = Path("upscaled")
-    """Folder to write to."""
-    device: str = "auto"
-    """auto, cpu, cuda, or cuda:N."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns the exit status: 0, 2 for what the user can mend, 130 when stopped."""
     words = sys.argv[1:] if arguments is None else arguments
     commands: dict[str, Callable[[list[str]], None]] = {
-        "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor,
+        "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor, "reproduce": run_reproduce,
+        "report": run_report, "data": run_data,
     }  # fmt: skip
     if not words or words[0] in ("-h", "--help"):
         sys.stdout.write(HELP)
@@ -121,20 +78,31 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_train(words: list[str]) -> None:
     config = train_config(words)
-    if config.machine.compile:
-        # torch's own place is in /tmp, which no reboot outlives. It settles on one when it is imported.
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((config.images.cache or default_cache()) / "inductor"))
+    cache_compiled_networks(config)
     from fastsr.train import train  # imports torch: not for --help
 
     train(config)
 
 
-def train_config(words: list[str], command: type[TrainArguments] = TrainArguments) -> TrainConfig:
-    """The configuration that words on the command line mean.
+def cache_compiled_networks(config: TrainConfig) -> None:
+    """Keeps what --compile makes. Torch's own place is in /tmp, which no reboot outlives; it settles on import."""
+    if config.machine.compile:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((config.images.cache or default_cache()) / "inductor"))
 
-    From weakest to strongest: the recipe, the run being resumed or the --config file, options.
+
+def train_config(words: list[str], command: type[TrainArguments] = TrainArguments) -> TrainConfig:
+    """The configuration that words on the command line mean."""
+    return train_arguments(words, command).train
+
+
+Arguments = TypeVar("Arguments", bound=TrainArguments)
+
+
+def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
+    """What words on the command line mean. From weakest to strongest: the recipe, the run being resumed or the
+    --config file, options.
     """
-    name = "doctor" if command is DoctorArguments else "train"
+    name = command.__name__.removesuffix("Arguments").lower()
     first = argparse.ArgumentParser(prog=f"fastsr {name}", add_help=False, allow_abbrev=False)
     first.add_argument("--config", type=Path)
     first.add_argument("--recipe", choices=("paper", "demo"))
@@ -153,11 +121,12 @@ def train_config(words: list[str], command: type[TrainArguments] = TrainArgument
     output = replace(defaults.output, out=early.out or defaults.output.out, resume=early.resume is not None)
     # The options read above are shown in the help, so they are known here too; what they mean is in `defaults` already.
     defaults = command(train=replace(defaults, output=output))
-    config = tyro.cli(command, prog=f"fastsr {name}", args=rest, default=defaults, config=TYRO).train
+    parsed = tyro.cli(command, prog=f"fastsr {name}", args=rest, default=defaults, config=TYRO)
+    config = parsed.train
     for option, folders in (("--data", config.images.data), ("--val", config.images.val)):
         if option in given and not folders:
             raise UserError(f"{option} names no folder; give at least one, or leave it out")
-    return config
+    return parsed
 
 
 def recipe_config(recipe: str | None, file: Path | None, has_data: bool) -> TrainConfig:
@@ -210,6 +179,37 @@ def evaluation_folder(models: tuple[Path, ...]) -> Path:
     return (models[0] if is_run else Path()) / "evaluation"
 
 
+def run_reproduce(words: list[str]) -> None:
+    given = {word.split("=")[0] for word in words}
+    for option, instead in REPRODUCE_DECIDES.items():
+        if option in given:
+            raise UserError(f"fastsr reproduce decides about {option}; {instead}")
+    recipe = () if "--recipe" in given else ("--recipe", "paper")
+    arguments = train_arguments([*words, *recipe], ReproduceArguments)
+    config, data_root = arguments.train, arguments.data_root or default_cache() / "data"
+    cache_compiled_networks(config)
+    from fastsr.paper import ML_STAR_TEMPERATURE, three_pairs
+    from fastsr.reproduce import Plan, reproduce
+
+    data = config.images.data or (data_root / "DIV2K" / "DIV2K_train_HR",)
+    if not config.images.data and not data[0].is_dir():
+        raise UserError(f"--data names no training images, and {data[0]} does not exist: fastsr data fetch div2k")
+    if len(config.cohort.temperature) > 1:
+        raise UserError("--temperature is that of the ML* pair here; give one number")
+    temperature = config.cohort.temperature[0] if config.cohort.temperature else ML_STAR_TEMPERATURE
+    cohort = replace(three_pairs(temperature), kl_weight=config.cohort.kl_weight)
+    plan = Plan(
+        config=replace(config, cohort=cohort, images=replace(config.images, data=data)),
+        scales=arguments.scales,
+        seeds=arguments.seeds,
+        sets=arguments.sets,
+        data_root=data_root,
+        metric_weights=arguments.metric_weights,
+        out=config.output.out or Path("reproduction"),
+    )
+    reproduce(plan, Console())
+
+
 def run_upscale(words: list[str]) -> None:
     arguments = tyro.cli(UpscaleArguments, prog="fastsr upscale", args=words, config=TYRO)
     from fastsr.environment import out_of_memory
@@ -220,6 +220,53 @@ def run_upscale(words: list[str]) -> None:
     with out_of_memory(lambda: "cut the image into smaller ones, or add --device cpu"):
         for path in upscale_files(arguments.model, arguments.images, arguments.out, device):
             Console().print(str(path), soft_wrap=True, highlight=False, markup=False)
+
+
+def run_report(words: list[str]) -> None:
+    arguments = tyro.cli(ReportArguments, prog="fastsr report", args=words, config=TYRO)
+    from fastsr.report import write_report
+
+    runs = arguments.runs
+    page = write_report(runs, arguments.out or (runs[0] if len(runs) == 1 else Path()) / "report.html")
+    Console().print(str(page), soft_wrap=True, highlight=False, markup=False)
+
+
+def run_data(words: list[str]) -> None:
+    if not words or words[0] not in ("fetch", "list"):
+        raise UserError("fastsr data takes a word more: fetch NAMES, or list")
+    if words[0] == "list":
+        from fastsr.datasets import listing
+
+        root = tyro.cli(ListArguments, prog="fastsr data list", args=words[1:], config=TYRO).root
+        Console().print(listing(root or default_cache() / "data"))
+        return
+    arguments = tyro.cli(FetchArguments, prog="fastsr data fetch", args=words[1:], config=TYRO)
+    fetch_and_pack(arguments)
+
+
+def fetch_and_pack(arguments: FetchArguments) -> None:
+    """Downloads data sets, and packs those that are trained on."""
+    if not arguments.names:
+        raise UserError("fastsr data fetch names no data set; give some of div2k set5 set14 bsd100 urban100")
+    from fastsr.datasets import DATASETS
+    from fastsr.fetch import fetch
+
+    console, root = Console(), arguments.root or default_cache() / "data"
+
+    def tell(text: str) -> None:
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    for folder in fetch(arguments.names, root, tell, console=console):
+        tell(str(folder))
+    for name in arguments.names:
+        if DATASETS[name].use == "train":
+            from fastsr.config import ImagesConfig
+            from fastsr.prepare import open_images  # imports torch
+
+            train_folder = DATASETS[name].folders(root)[0]
+            images = ImagesConfig(data=(train_folder,), cache=arguments.cache)
+            store = open_images(replace(paper(), images=images), console)
+            tell(f"packed {len(store)} images. Train: fastsr train --data {train_folder} --amp --compile")
 
 
 def run_doctor(words: list[str]) -> None:

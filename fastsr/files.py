@@ -15,6 +15,14 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def write_text(file: Path, text: str) -> None:
+    """Writes a file whole, under a temporary name until the disk has it. Raises OSError."""
+    temporary = file.with_name(f".{file.name}")
+    temporary.write_text(text, encoding="utf-8")
+    sync(temporary)
+    temporary.replace(file)
+
+
 def default_cache() -> Path:
     """Where packs of pixels and compiled networks are kept."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastsr"

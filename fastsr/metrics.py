@@ -34,8 +34,8 @@ def opinions(logits_2PE: Tensor) -> dict[str, Any]:
         logits_2PE: of real images, and of those of each peer's own generator, on the host.
     Returns:
         `disagreement`, nats: in row k, column j the mean KL(Bern(sigma(z_j)) || Bern(sigma(z_k))), for all pairs,
-        whether they teach each other or not; `calibration`: how many real and generated images got a probability of being real
-        from each tenth of 0 to 1, by peer.
+        whether they teach each other or not; `calibration`: how many real and generated images got a probability of
+        being real from each tenth of 0 to 1, by peer.
     """
     z_PE = logits_2PE.double().transpose(0, 1).flatten(1)
     z_j, z_k = z_PE[None], z_PE[:, None]

@@ -12,7 +12,7 @@ from fastsr.cohort import Cohort
 from fastsr.config import TrainConfig
 from fastsr.environment import environment
 from fastsr.errors import UserError
-from fastsr.files import sync
+from fastsr.files import sync, write_text
 from fastsr.metrics import MetricsRing
 from fastsr.toml import from_toml, to_toml
 from fastsr.weights import list_checkpoints, load_tensors, save_tensors
@@ -86,10 +86,7 @@ class Run:
         self.write_text("environment.json", json.dumps(environment(), indent=2) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
-        temporary = self.folder / f".{name}"
-        temporary.write_text(text, encoding="utf-8")
-        sync(temporary)
-        temporary.replace(self.folder / name)
+        write_text(self.folder / name, text)
 
     def latest(self) -> Path | None:
         checkpoints = list_checkpoints(self.folder)

@@ -1,0 +1,81 @@
+"""The tables of a reproduction in words: Markdown, and what differs from the paper."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fastsr.comparison import verdict
+from fastsr.config import TrainConfig
+from fastsr.paper import VARIANTS
+from fastsr.recipes import paper
+
+DIGITS = {"psnr": 3, "ssim": 4}
+TITLES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "niqe": "NIQE", "pi": "PI"}
+
+
+def markdown(facts: dict[str, Any]) -> Iterator[str]:
+    """tables.json as Markdown, line by line."""
+    yield "# Reproduction"
+    yield ""
+    yield "Each cell: both peers, their mean, and the paper's number. Differences: variant minus Independent, mean over"
+    yield "images, with the 95 % confidence interval of a paired t-test."
+    for one in facts["tables"]:
+        direction = "higher" if one["higher_is_better"] else "lower"
+        yield f"\n## x{one['scale']}, {TITLES.get(one['metric'], one['metric'])}, {direction} is better\n"
+        yield f"| set | bicubic | {' | '.join(VARIANTS)} | {' | '.join(f'{v} - Independent' for v in VARIANTS[1:])} |"
+        yield "|---" * (2 + len(VARIANTS) + len(VARIANTS) - 1) + "|"
+        yield from (markdown_row(row, DIGITS.get(one["metric"], 3)) for row in one["rows"])
+        yield ""
+        yield from (f"* {verdict(one, variant)}" for variant in VARIANTS[1:])
+    yield "\n## What differs from the paper\n"
+    yield from (f"* {note}" for note in facts["notes"] or ["Nothing that the paper states."])
+
+
+def markdown_row(row: dict[str, Any], digits: int) -> str:
+    cells = [row["set"], number(row["bicubic"], digits)]
+    for variant in VARIANTS:
+        values = row["variants"][variant]
+        peers = " / ".join(number(value, digits) for value in values["peers"]) or "none"
+        printed = f", paper {values['paper']:.3f}" if values["paper"] is not None else ""
+        cells.append(f"{peers}; **{number(values['mean'], digits)}**{printed}")
+    cells += [interval(row["differences"][variant], digits) for variant in VARIANTS[1:]]
+    return "| " + " | ".join(cells) + " |"
+
+
+def number(value: float | None, digits: int) -> str:
+    return "n/a" if value is None else f"{value:.{digits}f}"
+
+
+def interval(difference: dict[str, Any] | None, digits: int) -> str:
+    if difference is None:
+        return "n/a"
+    text = f"{difference['mean']:+.{digits}f}"
+    low, high = difference["low"], difference["high"]
+    return text if low is None else f"{text} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def deviations(config: TrainConfig, missing: Sequence[str] = ()) -> list[str]:
+    """What a reproduction does otherwise than the paper states, or leaves out.
+
+    Args:
+        missing: metrics that could not be measured.
+    """
+    original, notes = paper(), list[str]()
+    if not any("div2k" in str(path).lower() for path in config.images.data):
+        folders = ", ".join(path.name for path in config.images.data)
+        notes.append(f"trained on {folders or 'sample photos'}, not on DIV2K")
+    settings = (
+        ("adversarial steps", config.optim.steps, original.optim.steps),
+        ("steps of pre-training", config.optim.pretrain_steps, original.optim.pretrain_steps),
+        ("residual blocks", config.model.blocks, original.model.blocks),
+        ("filters", config.model.filters, original.model.filters),
+        ("filters of the discriminator", config.model.discriminator_filters, original.model.discriminator_filters),
+        ("patches a step", config.images.batch, original.images.batch),
+        ("pixels of a patch's side", config.images.patch, original.images.patch),
+        ("learning rate", config.optim.lr, original.optim.lr),
+        ("content loss", config.loss.content, original.loss.content),
+    )
+    notes += [f"{name}: {ours}, not {theirs}" for name, ours, theirs in settings if ours != theirs]
+    if config.optim.lr_milestones:
+        steps = ", ".join(map(str, config.optim.lr_milestones))
+        notes.append(f"the learning rate is multiplied by {config.optim.lr_gamma} at steps {steps}")
+    return notes + [f"{TITLES[name]} could not be measured" for name in missing]
