@@ -44,6 +44,7 @@ REPRODUCE_DECIDES = {
     "--seed": "use --seeds",
     "--peers": "it trains an Independent, an ML and an ML* pair",
     "--variant": "it trains an Independent, an ML and an ML* pair",
+    "--starts": "its three pairs begin alike",
     "--mixing": "it trains an Independent, an ML and an ML* pair",
     "--resume": "it goes on by itself where the folder in --out was left",
 }

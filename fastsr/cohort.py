@@ -12,7 +12,7 @@ import torch._functorch.config as functorch_config
 from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss, reference
 from torch import Tensor
 
-from fastsr.config import TrainConfig, mixing_matrix, temperatures
+from fastsr.config import TrainConfig, initial_weights, mixing_matrix, temperatures
 from fastsr.losses import FeatureContent, PixelContent
 from fastsr.peer import Peer, move
 from fastsr.precision import Precision
@@ -66,7 +66,7 @@ class Cohort:
 
         self.config, self.device, self.precision = config, device, precision
         self.lr = scalar(config.optim.lr)
-        self.peers = [Peer(config, k, device, precision, self.lr) for k in range(config.cohort.peers)]
+        self.peers = [Peer(config, start, device, precision, self.lr) for start in initial_weights(config.cohort)]
         self.content = content
         self.layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
         move(content, device, self.layout)

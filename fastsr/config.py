@@ -67,6 +67,9 @@ class CohortConfig:
     neighbour in pairs. A matrix of your own goes into a TOML file as mixing_matrix."""
     mixing_matrix: Annotated[tuple[tuple[float, ...], ...], tyro.conf.Suppress] = ()
     """M[k][j]: the weight of peer j's teaching in the loss of peer k; diagonal 0. Overrides `mixing`; TOML only."""
+    starts: tuple[int, ...] = ()
+    """Which initial weights each peer has, one number each: peers with equal numbers begin alike, and differ only by
+    their teachers. Default: all differ."""
     kl_weight: float = 1.0
     """Weight lambda of the KL divergence in each discriminator's loss."""
 
@@ -203,6 +206,7 @@ class TrainConfig:
         require(0 <= self.machine.seed < 2**63, "seed", self.machine.seed, "use 0 or more, below 2^63")
         mixing_matrix(cohort)
         temperatures(cohort)
+        initial_weights(cohort)
         return self
 
     def with_absolute_paths(self) -> "TrainConfig":
@@ -256,6 +260,16 @@ def checked_matrix(matrix: tuple[tuple[float, ...], ...], peers: int) -> list[li
         if row[k] != 0:
             raise UserError(f"mixing_matrix[{k}][{k}] is {row[k]}; no peer teaches itself, so the diagonal is 0")
     return [list(row) for row in matrix]
+
+
+def initial_weights(cohort: CohortConfig) -> list[int]:
+    """Which initial weights each peer has, as numbers below 1000. Raises UserError."""
+    starts = cohort.starts or tuple(range(cohort.peers))
+    if len(starts) != cohort.peers:
+        raise UserError(f"--starts has {len(starts)} numbers; give one for each of {cohort.peers} peers, or none")
+    for start in starts:
+        require(0 <= start < 1000, "starts", start, "use numbers from 0 to 999")
+    return list(starts)
 
 
 def temperatures(cohort: CohortConfig) -> list[float]:

@@ -43,7 +43,12 @@ def published(scale: int, metric: str, test_set: str, variant: str) -> float | N
 
 
 def three_pairs(temperature: float = ML_STAR_TEMPERATURE) -> CohortConfig:
-    """Six peers on identical patches: two that learn alone, two by ML, two by ML* with that temperature."""
+    """Six peers on identical patches: two that learn alone, two by ML, two by ML* with that temperature.
+
+    The three pairs begin with the same two initial weights: they differ by who teaches whom, and by nothing else.
+    """
     teacher = {2: 3, 3: 2, 4: 5, 5: 4}
     matrix = tuple(tuple(float(teacher.get(k) == j) for j in range(6)) for k in range(6))
-    return CohortConfig(peers=6, mixing_matrix=matrix, temperature=(1, 1, 1, 1, temperature, temperature))
+    return CohortConfig(
+        peers=6, mixing_matrix=matrix, temperature=(1, 1, 1, 1, temperature, temperature), starts=(0, 1) * 3
+    )

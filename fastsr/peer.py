@@ -16,14 +16,14 @@ class Peer:
     """A generator, a discriminator, one optimiser and one loss scaler each, and the EMA of the generator.
 
     Args:
-        index: which peer of the cohort; it enters the seed of the initial weights.
+        start: which initial weights; it enters their seed.
         lr: fp32 scalar on the device, shared by all optimisers and changed in place by the step.
     """
 
-    def __init__(self, config: TrainConfig, index: int, device: torch.device, precision: Precision, lr: Tensor) -> None:
+    def __init__(self, config: TrainConfig, start: int, device: torch.device, precision: Precision, lr: Tensor) -> None:
         model = config.model
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed((config.machine.seed * 1000 + index) % 2**63)
+            torch.manual_seed((config.machine.seed * 1000 + start) % 2**63)
             self.generator = SRResNet(model.scale, model.blocks, model.filters)
             self.discriminator = Discriminator(config.images.patch, model.discriminator_filters)
             self.ema = SRResNet(model.scale, model.blocks, model.filters).requires_grad_(False).eval()

@@ -28,7 +28,7 @@ from fastsr.precision import choose_device, choose_precision
 from fastsr.report import write_report
 from fastsr.run import Run
 from fastsr.scoreboard import Protocol, check_images
-from fastsr.scores import DEFAULT_METRICS, JSON_NAME, TITLES, Request, evaluate_models, open_metrics
+from fastsr.scores import DEFAULT_METRICS, JSON_NAME, TITLES, Request, evaluate_models, open_metrics, open_sets
 from fastsr.tables import deviations, markdown
 from fastsr.telemetry import say
 from fastsr.testsets import find_set
@@ -80,6 +80,8 @@ def reproduce(plan: Plan, console: Console) -> Path:
 
     Returns the page. Raises UserError for everything that the user can mend, before training where that is possible.
     """
+    if not plan.scales or not plan.seeds:
+        raise UserError("--scales and --seeds need at least one number each")
     plan = with_validation(plan)
     for config in plan.runs():
         config.check()
@@ -110,17 +112,13 @@ def check_sets(plan: Plan, device: torch.device, console: Console) -> tuple[str,
     Raises UserError.
     """
     find_images(plan.config.images.data)
-    metrics: tuple[str, ...] = ()
-    for config in plan.runs():
-        scale = config.model.scale
-        perceptual, missing = open_metrics(plan.request(config), scale, device)
-        metrics = ("psnr", "ssim", *perceptual.names)
-        check_images(
-            (find_set(word, plan.data_root, scale) for word in plan.sets), Protocol(scale=scale, metrics=metrics)
-        )
-        if config.model.scale == plan.scales[0] and config.machine.seed == plan.seeds[0]:
-            for name, reason in missing.items():
-                say(console, f"{TITLES[name]} will be left out: {reason}")
+    request = plan.request(next(plan.runs()))
+    perceptual, missing = open_metrics(request, plan.scales[0], device)
+    for name, reason in missing.items():
+        say(console, f"{TITLES[name]} will be left out: {reason}")
+    metrics = ("psnr", "ssim", *perceptual.names)
+    for scale in plan.scales:
+        check_images(open_sets(request, scale), Protocol(scale=scale, metrics=metrics))
     return metrics
 
 
@@ -177,7 +175,7 @@ def evaluate_run(
     """Evaluates a trained run, unless that has been done with the same sets and metrics."""
     done = read_evaluation(folder_of(config))
     request = plan.request(config)
-    sets = [find_set(word, plan.data_root, config.model.scale).name for word in plan.sets]
+    sets = [images.name for images in open_sets(request, config.model.scale)]
     if done and (done["step"], list(done["sets"]), done["metrics"]) == (config.total_steps, sets, list(metrics)):
         say(console, f"{folder_of(config).name} is evaluated")
         return

@@ -95,7 +95,7 @@ def open_sets(request: Request, scale: int) -> list[ImageSet]:
     sets = [find_set(word, request.data_root, scale, request.lr == "given") for word in request.sets]
     for images in sets:
         if len([other for other in sets if other.name == images.name]) > 1:
-            raise UserError(f"--sets has two sets called {images.name}; evaluate them one at a time")
+            raise UserError(f"--sets names two sets called {images.name}; evaluate one at a time")
     return sets
 
 

@@ -21,6 +21,7 @@ from fastsr.config import (
     OutputConfig,
     TrainConfig,
     Variant,
+    initial_weights,
     mixing_matrix,
     temperatures,
 )
@@ -290,6 +291,24 @@ def test_temperatures(cohort: CohortConfig, expected: list[float]) -> None:
 def test_ml_has_no_softening() -> None:
     with pytest.raises(UserError, match=r"--temperature 2\.0 softens; --variant ml has none\. Use --variant ml-star"):
         changed("cohort.temperature", (2.0,)).check()
+
+
+@pytest.mark.parametrize(
+    ("starts", "message"),
+    [
+        ((0,), r"--starts has 1 numbers; give one for each of 2 peers, or none"),
+        ((0, -1), r"--starts -1 cannot be used; use numbers from 0 to 999"),
+        ((0, 1000), r"--starts 1000 cannot be used"),
+    ],
+)
+def test_initial_weights_that_cannot_be_meant(starts: tuple[int, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        changed("cohort.starts", starts).check()
+
+
+def test_initial_weights_differ_unless_asked_to_be_alike() -> None:
+    assert initial_weights(CohortConfig(peers=3)) == [0, 1, 2]
+    assert initial_weights(CohortConfig(peers=3, starts=(4, 0, 4))) == [4, 0, 4]
 
 
 def test_the_paper_recipe_has_the_papers_numbers() -> None:
