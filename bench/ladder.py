@@ -40,6 +40,8 @@ class Rung:
     device_sampler: bool = False
     """Patches by the kernel; before, by a thread of the host, one step ahead."""
     graph: bool = False
+    autotune: bool = False
+    """Templates of convolutions timed beside cuDNN's, the fastest kept."""
     streams: int = 1
     """Peers that are worked on at the same time; 0: all."""
     basicsr: bool = False
@@ -63,6 +65,11 @@ def rungs() -> list[Rung]:
     for name, change in techniques:
         ladder.append(replace(ladder[-1], name=name, **change))
     return ladder
+
+
+def autotuned() -> Rung:
+    """The last rung with autotuned convolutions. Apart, as compiling takes minutes."""
+    return replace(rungs()[-1], name="+ autotune", autotune=True)
 
 
 FIELD = Rung(
@@ -114,6 +121,8 @@ class Contestant:
 
     def cohort_body(self) -> Step:
         cohort = Cohort(self.config, content_loss(self.config.loss.content), self.device, self.precision)
+        if self.rung.autotune:
+            torch.compiler.reset()  # else equal blocks would be taken from the rungs before
         if self.rung.compiled:
             cohort.compile()
         return Step(cohort, self.patches, MetricsRing(50, len(cohort.peers), self.device))
@@ -135,6 +144,7 @@ def configured(rung: Rung, config: TrainConfig) -> TrainConfig:
         config.machine,
         channels_last=rung.channels_last,
         fused=rung.fused_loss,
+        autotune=rung.autotune,
         peer_streams=rung.streams,
     )
     return replace(config, machine=machine)

@@ -16,7 +16,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.field import has_basicsr
 from bench.flops import teraflop
-from bench.ladder import BASICSR, FIELD, Contestant, Rung, rungs, with_peers
+from bench.ladder import BASICSR, FIELD, Contestant, Rung, autotuned, rungs, with_peers
 from bench.machine import host_seconds, kernels_of, matrix_peak
 from bench.recipes import paper_recipe, small_recipe
 from bench.rounds import synchronise
@@ -162,3 +162,13 @@ def test_field(
     if rung.basicsr and not has_basicsr():
         pytest.skip("BasicSR is not installed")
     report({"name": "field", **row_of(rung, recipe_at(4, is_paper), device, benchmark)})
+
+
+@pytest.mark.timeout(900)
+def test_autotune(
+    benchmark: BenchmarkFixture, report: Callable[[dict[str, Any]], None], device: torch.device, is_paper: bool
+) -> None:
+    """The top of the ladder with the fastest template for each convolution. Last, as blocks compiled later share it."""
+    if not GPU:
+        pytest.skip("needs an NVIDIA GPU")
+    report({"name": "autotune", **row_of(autotuned(), recipe_at(4, is_paper), device, benchmark)})

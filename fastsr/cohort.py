@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 import torch._dynamo.config as dynamo_config
 import torch._functorch.config as functorch_config
+import torch._inductor.config as inductor_config
 from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss, reference
 from torch import Tensor
 
@@ -173,15 +174,16 @@ class Cohort:
 
     def compile(self) -> None:
         """Compiles every network in place. The first step then takes longer."""
-        prepare_compiler()
+        prepare_compiler(self.config.machine.autotune)
         self.content.compile_blocks()
         for peer in self.peers:
             peer.compile()
 
 
-def prepare_compiler() -> None:
-    """Settings of torch.compile, for the process, that compiled blocks of ours rely on."""
+def prepare_compiler(autotune: bool = False) -> None:
+    """Settings of torch.compile, for the process: some that compiled blocks of ours rely on, and `--autotune`."""
     # Activations of D go backward twice; a compiled block that reuses their memory for gradients would spoil that.
     functorch_config.donated_buffer = False
     # Blocks of one class share one cache, with an entry for each shape: D alone has 7, and 8 is torch's limit.
     dynamo_config.recompile_limit = 64
+    inductor_config.max_autotune = autotune

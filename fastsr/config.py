@@ -116,6 +116,9 @@ class MachineConfig:
     """Mixed precision: bf16, or fp16 with loss scaling on GPUs without it. On a CPU without bf16 units: fp32."""
     compile: bool = False
     """Compile the networks with torch.compile, block by block."""
+    autotune: bool = False
+    """Time every template that torch.compile has for each convolution, beside cuDNN, and keep the fastest: compiling
+    takes minutes longer. No effect without --compile, and next to none on a CPU."""
     graph: Literal["on", "auto", "off"] = "on"
     """Record a training step once and launch it as one CUDA graph. Where that fails, on stops and auto goes on without.
     --no-graph is short for --graph off. No effect without a GPU."""

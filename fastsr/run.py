@@ -27,7 +27,7 @@ CHANGEABLE = {
     "images": {"cache", "data", "val", "skip_bad"},
     "loss": {"vgg"},
     "optim": {"steps"},
-    "machine": {"device", "compile", "fused", "graph", "peer_streams", "checkpoint_activations"},
+    "machine": {"device", "compile", "autotune", "fused", "graph", "peer_streams", "checkpoint_activations"},
     "output": {"out", "resume", "save_every", "val_every", "keep"},
 }
 """Settings that may differ when a run is continued: the patches, losses and updates stay what they were.
