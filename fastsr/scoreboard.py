@@ -46,7 +46,8 @@ class Model:
     """Independent, ML or ML*, where a run tells."""
 
     def facts(self) -> dict[str, Any]:
-        return {"file": str(self.file), "weights": self.weights, "variant": self.variant}
+        known = {} if self.variant is None else {"variant": self.variant}
+        return {"file": str(self.file), "weights": self.weights, **known}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,7 +176,10 @@ def verdict(table: Table) -> list[str]:
     if isfinite(table.noise):
         unit = f" {table.unit}" if table.unit else ""
         noise = metric_text(table.metric, table.noise)
-        sentences.append(f"Peers of one variant differ by {noise}{unit} among themselves (standard deviation).")
+        sentences.append(
+            f"Peers that differ in their initial weights alone have a standard deviation of {noise}{unit}: differences "
+            "between variants that are not well above it may come from that, whatever the interval over images says."
+        )
     return sentences
 
 

@@ -180,7 +180,7 @@ def test_reproduction_tables_equal_their_file(reproduction: Path) -> None:
         "On Set5 the 95 % interval holds zero: no difference is shown.",
         "On Urban100 no interval can be given.",
         "ML* fell short of Independent on Set14.",
-        "Peers of one variant differ by 0.04 dB among themselves (standard deviation).",
+        "Peers that differ in their initial weights alone have a standard deviation of 0.04 dB",
         "what differs from the paper: 6 blocks instead of 32",
         "800 images",
     ):
