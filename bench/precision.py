@@ -128,6 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, nargs="+", help="folders of training images; default: sample photos")
     parser.add_argument("--val", type=Path, nargs="+", help="folders of test images; default: sample photos")
     parser.add_argument("--small", action="store_true", help="a small recipe, for CPUs")
+    parser.add_argument("--only", choices=PRECISIONS, nargs="+", help="default: all, but fp16 on a CPU, which is slow")
     parser.add_argument("--record", action="store_true", help="append the result to bench/results")
     options = parser.parse_args(arguments)
     device = choose_device("auto")
@@ -139,9 +140,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         parser.error(str(error))
     about, curves = circumstances(), {}
-    for name, precision in PRECISIONS.items():
-        if device.type == "cpu" and precision.scaled:
-            continue  # fp16 is for GPUs without bf16
+    chosen = options.only or [name for name, p in PRECISIONS.items() if device.type != "cpu" or not p.scaled]
+    for name in dict.fromkeys(("fp32", *chosen)):
+        precision = PRECISIONS[name]
         layout = replace(config.machine, channels_last=name != OTHER_ROUNDING)
         curves[name] = train(replace(config, machine=layout), precision, images, pairs, device)
         values = {"recipe": config.recipe, "precision": name, "steps": config.total_steps, "psnr": curves[name].psnr}
