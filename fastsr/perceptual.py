@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ FILES = {
     "dists": "DISTS_weights-f5e65c96.pth",
 }
 """Names of pyiqa's weight files."""
+TRUNKS = {"lpips": "alexnet-owt-7be5be79.pth", "dists": "vgg16-397923af.pth"}
+"""Networks of torchvision's below some metrics, which torch looks for in its own cache."""
 PARTS = {"niqe": ("niqe",), "pi": ("niqe", "nrqm"), "lpips": ("lpips",), "dists": ("dists",)}
 """What is measured for each metric."""
 PROTOCOLS = {
@@ -88,10 +91,16 @@ def open_metric(part: str, scale: int, device: torch.device, weights: Path | Non
 
             return create_metric(part, device=device, **options)
     except Exception as error:  # other people's code reading other people's files: whatever the bytes provoke
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if options.get("pretrained_model_path"):
-            raise UserError(f"{file} cannot be read as weights of {part} ({reason}); replace or remove it") from error
-        raise UserError(
-            f"the weights of {part} cannot be fetched ({reason}); put {FILES[part]} into a folder and give "
-            "--metric-weights FOLDER"
-        ) from error
+        raise UserError(explained(error, part, file if options.get("pretrained_model_path") else None)) from error
+
+
+def explained(error: Exception, part: str, file: Path | None) -> str:
+    """What is wrong with the weights of a metric, read from `file` or fetched, and what to do."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if file and not isinstance(error, URLError):
+        return f"{file} cannot be read as weights of {part} ({reason}); replace or remove it"
+    remedy = f"put {FILES[part]} into a folder and give --metric-weights FOLDER"
+    if part in TRUNKS:
+        cache = Path(torch.hub.get_dir()) / "checkpoints"
+        remedy = f"put {TRUNKS[part]} from torchvision into {cache}, and {remedy.removeprefix('put ')}"
+    return f"the weights of {part} cannot be fetched ({reason}); {remedy}"

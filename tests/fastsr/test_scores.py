@@ -320,6 +320,26 @@ def test_damaged_weights_are_named(weights: Path, name: str) -> None:
 
 
 @pytest.mark.usefixtures("offline")
+def test_lpips_by_networks_of_random_weights(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyiqa's and torchvision's real code, on files of their formats."""
+    from torchvision.models import alexnet
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(UserError, match=r"cannot be fetched .*put alexnet-owt-7be5be79\.pth from torchvision into "):
+        Perceptual(["lpips"], 2, CPU, weights)
+    trunk = tmp_path / "hub/checkpoints/alexnet-owt-7be5be79.pth"
+    trunk.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(alexnet().state_dict(), trunk)
+    linear = {f"lin{k}.model.1.weight": torch.rand(1, c, 1, 1) for k, c in enumerate((64, 192, 384, 256, 256))}
+    torch.save(linear, weights / "LPIPS_v0.1_alex-df73285e.pth")
+    metric = Perceptual(["lpips"], 2, CPU, weights)
+    trunk.unlink()  # 244 MB
+    image = torch.from_numpy(random_image(64, 64))
+    assert metric.measure(image, image)["lpips"] == pytest.approx(0, abs=1e-6)
+    assert (metric.measure(255 - image, image)["lpips"] or 0) > 0.1
+
+
+@pytest.mark.usefixtures("offline")
 def test_grey_originals_are_measured_on_their_grey(weights: Path) -> None:
     image = torch.from_numpy(random_image(200, 210)[..., :1].repeat(3, axis=2))
     metric = Perceptual(["niqe"], 2, CPU, weights)
