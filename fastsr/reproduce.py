@@ -18,6 +18,7 @@ from rich.table import Table
 
 from fastsr.comparison import table, verdict
 from fastsr.config import TrainConfig
+from fastsr.environment import out_of_memory
 from fastsr.errors import UserError
 from fastsr.estimate import duration, seconds_per_step
 from fastsr.files import write_text
@@ -88,10 +89,18 @@ def reproduce(plan: Plan, console: Console) -> Path:
     device = choose_device(plan.config.machine.device)
     metrics = check_sets(plan, device, console)
     print_plan(plan, device, console)
-    for config in plan.runs():
-        train_run(config, console)
-        evaluate_run(plan, config, metrics, device, console)
-        write_tables(plan, console)
+    tables: list[dict[str, Any]] = []
+    try:
+        for config in plan.runs():
+            train_run(config, console)
+            evaluate_run(plan, config, metrics, device, console)
+            tables = write_tables(plan)
+    except KeyboardInterrupt:
+        say(console, f"everything goes on with: {shlex.join(['fastsr', *sys.argv[1:]])}")
+        raise
+    for one in tables:
+        for variant in VARIANTS[1:]:
+            say(console, verdict(one, variant))
     page = write_report((plan.out,), plan.out / "report.html")
     say(console, f"tables: {plan.out / 'tables.md'}; page: {page}")
     return page
@@ -162,45 +171,42 @@ def train_run(config: TrainConfig, console: Console) -> None:
         say(console, f"{folder.name} is trained")
         return
     say(console, f"training {folder.name}")
-    try:
-        train(config, console)
-    except KeyboardInterrupt:
-        say(console, f"or go on with everything: {shlex.join(['fastsr', *sys.argv[1:]])}")
-        raise
+    train(config, console)
 
 
 def evaluate_run(
     plan: Plan, config: TrainConfig, metrics: Sequence[str], device: torch.device, console: Console
 ) -> None:
-    """Evaluates a trained run, unless that has been done with the same sets and metrics."""
-    done = read_evaluation(folder_of(config))
+    """Evaluates a trained run, unless that has been done on the same sets, by the same metrics or more."""
+    done = read_evaluation(config)
     request = plan.request(config)
     sets = [images.name for images in open_sets(request, config.model.scale)]
-    if done and (done["step"], list(done["sets"]), done["metrics"]) == (config.total_steps, sets, list(metrics)):
+    if done and list(done["sets"]) == sets and set(metrics) <= set(done["metrics"]):
         say(console, f"{folder_of(config).name} is evaluated")
         return
-    evaluate_models(request, device, console)
+    with out_of_memory(lambda: "what is trained is kept; run again with --device cpu to evaluate it"):
+        evaluate_models(request, device, console)
 
 
-def read_evaluation(folder: Path) -> dict[str, Any] | None:
-    """What was measured of a run; None where there is nothing. Raises UserError where the file is damaged."""
-    file = folder / "evaluation" / JSON_NAME
+def read_evaluation(config: TrainConfig) -> dict[str, Any] | None:
+    """What was measured of a finished run; None where there is nothing. Raises UserError where the file is damaged."""
+    file = folder_of(config) / "evaluation" / JSON_NAME
     if not file.is_file():
         return None
     try:
         evaluation = json.loads(file.read_text(encoding="utf-8"))
-        return evaluation if evaluation["format"] == FORMAT else None
+        return evaluation if (evaluation["format"], evaluation["step"]) == (FORMAT, config.total_steps) else None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is damaged ({error}); delete its folder to evaluate again") from None
 
 
-def write_tables(plan: Plan, console: Console) -> None:
-    """tables.json and tables.md of all that is evaluated so far."""
+def write_tables(plan: Plan) -> list[dict[str, Any]]:
+    """Writes tables.json and tables.md of all that is evaluated so far. Returns the tables."""
     tables: list[dict[str, Any]] = []
     names: list[str] = []
     for scale in plan.scales:
         runs = [config for config in plan.runs() if config.model.scale == scale]
-        found = {folder_of(config).name: read_evaluation(folder_of(config)) for config in runs}
+        found = {folder_of(config).name: read_evaluation(config) for config in runs}
         evaluations = [evaluation for evaluation in found.values() if evaluation]
         names += [name for name, evaluation in found.items() if evaluation]
         shared = [m for m in DEFAULT_METRICS if evaluations and all(m in e["metrics"] for e in evaluations)]
@@ -213,9 +219,7 @@ def write_tables(plan: Plan, console: Console) -> None:
         write_text(plan.out / "tables.md", "\n".join(markdown(facts)) + "\n")
     except OSError as error:
         raise UserError(f"{plan.out} cannot be written ({error.strerror}); free space, then run again") from error
-    for one in tables:
-        for variant in VARIANTS[1:]:
-            say(console, verdict(one, variant))
+    return tables
 
 
 def describe(plan: Plan) -> dict[str, Any]:
