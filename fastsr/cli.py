@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,6 +39,11 @@ HELP = """usage: fastsr COMMAND [options]     (fastsr COMMAND --help lists the o
   data      fetch and list the data sets of the field
   reproduce repeat the paper's experiment, with its numbers beside ours
   doctor    what this machine can do, whether images are fit, what a run needs
+"""
+DATA_HELP = """usage: fastsr data COMMAND [options]     (fastsr data COMMAND --help lists the options)
+
+  fetch     download data sets: div2k set5 set14 bsd100 urban100
+  list      which there are, and which of them are here
 """
 REPRODUCE_DECIDES = {
     "--scale": "use --scales",
@@ -233,6 +239,9 @@ def run_report(words: list[str]) -> None:
 
 
 def run_data(words: list[str]) -> None:
+    if words and words[0] in ("-h", "--help"):
+        sys.stdout.write(DATA_HELP)
+        return
     if not words or words[0] not in ("fetch", "list"):
         raise UserError("fastsr data takes a word more: fetch NAMES, or list")
     if words[0] == "list":
@@ -241,7 +250,10 @@ def run_data(words: list[str]) -> None:
         root = tyro.cli(ListArguments, prog="fastsr data list", args=words[1:], config=TYRO).root
         Console().print(listing(root or default_cache() / "data"))
         return
-    arguments = tyro.cli(FetchArguments, prog="fastsr data fetch", args=words[1:], config=TYRO)
+    from fastsr.datasets import DATASETS
+
+    known = [word.lower() if word.lower() in DATASETS else word for word in words[1:]]
+    arguments = tyro.cli(FetchArguments, prog="fastsr data fetch", args=known, config=TYRO)
     fetch_and_pack(arguments)
 
 
@@ -267,11 +279,12 @@ def fetch_and_pack(arguments: FetchArguments) -> None:
             train_folder = DATASETS[name].folders(root)[0]
             images = ImagesConfig(data=(train_folder,), cache=arguments.cache)
             store = open_images(replace(paper(), images=images), console)
-            tell(f"packed {len(store)} images. Train: fastsr train --data {train_folder} --amp --compile")
+            command = f"fastsr train --data {shlex.quote(str(train_folder))} --amp --compile"
+            tell(f"packed {len(store)} images. Train: {command}")
 
 
 def run_doctor(words: list[str]) -> None:
+    config = train_config(words, DoctorArguments)
     from fastsr.doctor import examine
 
-    config = train_config(words, DoctorArguments)
     examine(config, Console())

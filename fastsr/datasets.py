@@ -162,10 +162,10 @@ def choose(names: Iterable[str], catalogue: Mapping[str, Dataset]) -> list[Datas
 
 def listing(root: Path, catalogue: Mapping[str, Dataset] = DATASETS) -> Table:
     """Every data set: its name, what it is for, images, size of the download, and where it is, if it is."""
-    table = Table("name", "for", title=f"data sets below {root}", title_justify="left", box=None, padding=(0, 2))
+    table = Table("name", "for", box=None, padding=(0, 2, 0, 0))
     table.add_column("images", justify="right")
     table.add_column("download", justify="right", no_wrap=True)
-    table.add_column("where", overflow="fold")
+    table.add_column(Text(f"below {root}", overflow="fold"), overflow="fold")
     owners = Counter(archive for dataset in catalogue.values() for archive in dataset.archives)
     for dataset in catalogue.values():
         total = sum(archive.size or 0 for archive in dataset.archives)

@@ -139,10 +139,11 @@ def open_models(paths: tuple[Path, ...], weights: Iterable[str], device: torch.d
 
 
 def variants_of(path: Path, count: int) -> list[str | None]:
-    """What the peers of a run are called; None where that is not known."""
-    if not (path / "config.toml").is_file():
+    """What the peers of a run or of its checkpoint are called; None where that is not known."""
+    run = next((folder for folder in (path, path.parent.parent) if (folder / "config.toml").is_file()), None)
+    if run is None:
         return [None] * count
-    names = variants(from_toml(path / "config.toml", TrainConfig()).cohort)
+    names = variants(from_toml(run / "config.toml", TrainConfig()).cohort)
     return [*names] if len(names) == count else [None] * count
 
 

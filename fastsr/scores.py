@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from PIL import Image
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 from rich.text import Text
@@ -60,6 +61,8 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
 
     Raises UserError for a model, set or image that cannot be used, before anything is scored or written.
     """
+    if request.pictures < 0:
+        raise UserError(f"--pictures {request.pictures} cannot be used; use 0 or more")
     models = open_models(request.models, request.weights, device)
     scale = next(iter(models.values())).generator.scale
     sets = open_sets(request, scale)
@@ -120,7 +123,7 @@ def score_set(
     board: Scoreboard, examiner: Examiner, images: ImageSet, folder: Path, pictures: int, console: Console
 ) -> None:
     """Adds the scores of one set to the board, and writes pictures of its first images."""
-    shown = track(images.images, images.name, console=console, disable=not console.is_terminal, transient=True)
+    shown = track(images.images, escape(images.name), console=console, disable=not console.is_terminal, transient=True)
     for index, files in enumerate(shown):
         methods, scores = examiner.examine(files)
         board.images += [{"set": images.name, "image": files.name, "model": m, **v} for m, v in scores.items()]
@@ -201,7 +204,10 @@ def write_csv(file: Path, columns: list[str], rows: list[dict[str, Any]]) -> Non
 def score_table(board: Scoreboard, name: str) -> Table:
     """One set: rows are models, columns metrics, the best model of each column in bold."""
     means, count = board.means()[name], board.sets[name]["images"]
-    table = Table(title=f"{name}, x{board.protocol.scale}, {count} images", title_justify="left")
+    table = Table(
+        title=Text(f"{name}, x{board.protocol.scale}, {count} {'image' if count == 1 else 'images'}"),
+        title_justify="left",
+    )
     table.add_column("")
     for metric in board.protocol.metrics:
         table.add_column(f"{TITLES[metric]} {'↑' if metric in HIGHER_IS_BETTER else '↓'}", justify="right")

@@ -10,11 +10,21 @@ import pytest
 
 from fastsr import __version__
 from fastsr.config import TrainConfig
-from tests.fastsr.command_line import TINY, Fastsr, Outcome, assert_one_line, data, elsewhere, fastsr, one_thread
+from tests.fastsr.command_line import (
+    TINY,
+    Fastsr,
+    Outcome,
+    assert_one_line,
+    data,
+    elsewhere,
+    fastsr,
+    one_thread,
+    run_without_torch,
+)
 
 __all__ = ["data", "elsewhere", "fastsr", "one_thread"]
 
-COMMANDS = ("train", "eval", "upscale", "doctor")
+COMMANDS = ("train", "eval", "upscale", "report", "data", "reproduce", "doctor")
 
 
 def test_help_without_words(fastsr: Fastsr) -> None:
@@ -48,32 +58,40 @@ def options_of(config: TrainConfig) -> list[str]:
     return [f"--{name.replace('_', '-')}" for name in names if name != "mixing_matrix"]
 
 
-@pytest.mark.parametrize(
-    ("command", "options"),
-    [
-        ("train", ["--config", "--recipe", *options_of(TrainConfig())]),
-        ("doctor", ["--config", "--recipe", *options_of(TrainConfig())]),
-        ("eval", ["Runs, checkpoints", "--sets", "--data-root", "--metrics", "--lr", "--border", "--device"]),
-        ("upscale", ["A run or checkpoint", "Image files", "--out", "--device"]),
-    ],
-)
+TRAIN = ["--config", "--recipe", *options_of(TrainConfig())]
+HELP: list[tuple[str, list[str]]] = [
+    ("train", TRAIN),
+    ("doctor", TRAIN),
+    ("eval", ["Runs, checkpoints", "--sets", "--data-root", "--out", "--weights", "--metrics", "--metric-weights",
+              "--lr", "--border", "--pictures", "--amp", "--device"]),
+    ("upscale", ["A run or checkpoint", "Image files", "--out", "--device"]),
+    ("reproduce", [*TRAIN, "--scales", "--seeds", "--sets", "--data-root", "--metric-weights"]),
+    ("report", ["Runs, or the folder of a reproduction", "--out"]),
+    ("data fetch", ["Data sets", "div2k", "set5", "set14", "bsd100", "urban100", "--root", "--cache"]),
+    ("data list", ["--root"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "options"), HELP)
 def test_help_lists_every_option(fastsr: Fastsr, command: str, options: list[str]) -> None:
-    outcome = fastsr(command, "--help")
+    outcome = fastsr(*command.split(), "--help")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.startswith(f"usage: fastsr {command} ")
     assert [option for option in options if not re.search(rf"(?<![\w-]){option}(?![\w-])", outcome.out)] == []
 
 
-def test_help_is_quick_because_torch_is_not_imported() -> None:
-    program = """if True:
-        import sys
-        from fastsr.cli import main
-        try:
-            main(["train", "--help"])
-        except SystemExit:
-            sys.exit("torch" in sys.modules)
-    """
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_help_of_data_names_its_commands(fastsr: Fastsr, word: str) -> None:
+    outcome = fastsr("data", word)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "fetch" in outcome.out and "list" in outcome.out
+
+
+@pytest.mark.parametrize("command", [command for command, _ in HELP])
+def test_help_is_quick_because_torch_is_not_imported(command: str) -> None:
+    process = run_without_torch(*command.split(), "--help")
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.startswith(f"usage: fastsr {command} ")
 
 
 UNPARSED: list[tuple[str, str]] = [
@@ -91,9 +109,26 @@ UNPARSED: list[tuple[str, str]] = [
     ("train --out", "--out"),
     ("doctor --recipe quick", "--recipe"),
     ("doctor --nonsense", "--nonsense"),
-    ("eval model", "--data"),
-    ("eval model --data set --border wrap", "--border"),
-    ("eval model --data set --nonsense", "--nonsense"),
+    ("eval model", "--sets"),
+    ("eval model --sets a --border wrap", "--border"),
+    ("eval model --sets a --nonsense", "--nonsense"),
+    ("eval model --sets a --metrics psmr", "'psmr' for argument '--metrics'"),
+    ("eval model --sets a --lr theirs", "'theirs' for argument '--lr'"),
+    ("eval model --sets a --weights best", "'best' for argument '--weights'"),
+    ("eval model --sets a --pictures many", "--pictures"),
+    ("reproduce --scales 5", "'5' for argument '--scales'"),
+    ("reproduce --seeds x", "--seeds"),
+    ("reproduce --recipe quick", "--recipe"),
+    ("reproduce --nonsense", "--nonsense"),
+    ("reproduce stray", "stray"),
+    ("report --out", "--out"),
+    ("report run --nonsense", "--nonsense"),
+    ("data", "fetch NAMES, or list"),
+    ("data remove", "fetch NAMES, or list"),
+    ("data fetch", "give some of div2k set5 set14 bsd100 urban100"),
+    ("data fetch set6", "'set6'"),
+    ("data fetch set5 --nonsense", "--nonsense"),
+    ("data list stray", "stray"),
     ("upscale", "A run or checkpoint"),
     ("upscale model image --scale 2", "--scale"),
 ]

@@ -597,8 +597,8 @@ def test_listing(catalogue: dict[str, Dataset], tmp_path: Path) -> None:
     (tmp_path / "Two/HR/a.png").touch()
     table = io.StringIO()
     Console(file=table, width=400).print(listing(tmp_path, catalogue))
-    title, _, one, two = (line.split() for line in table.getvalue().splitlines())
-    assert title == ["data", "sets", "below", str(tmp_path)]
+    head, one, two = (line.split() for line in table.getvalue().splitlines())
+    assert head == ["name", "for", "images", "download", "below", str(tmp_path)]
     assert one[:3] == ["one", "test", "3"] and one[-2:] == ["(shared)", str(tmp_path / "One/HR")]
     assert two[-6:] == [str(tmp_path / "Two/HR"), "holds", "1", "of", "2", "images"]
 
