@@ -461,7 +461,14 @@ def start_fetching(archive: Archive, root: Path, *, unpacking: bool) -> subproce
         here=str(here), url=archive.url, size=archive.size, sha256=archive.sha256, unpacking=unpacking, root=str(root)
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here.parents[1]), str(here)])}
-    return subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL, preexec_fn=heed_interrupts
+    )
+
+
+def heed_interrupts() -> None:
+    """Where tests run in the background, SIGINT is ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_part(process: subprocess.Popen[bytes], root: Path) -> Path:
