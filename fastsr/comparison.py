@@ -11,11 +11,10 @@ from typing import Any
 
 from scipy.stats import t as student
 
+from fastsr.measures import MEASURES
 from fastsr.paper import VARIANTS, published
 
 CONFIDENCE = 0.95
-UNITS = {"psnr": "dB"}
-HIGHER_IS_BETTER = ("psnr", "ssim")
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,8 @@ def table(evaluations: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
     return {
         "scale": scale,
         "metric": metric,
-        "unit": UNITS.get(metric, ""),
-        "higher_is_better": metric in HIGHER_IS_BETTER,
+        "unit": MEASURES[metric].unit,
+        "higher_is_better": MEASURES[metric].higher_is_better,
         "seeds": len(evaluations),
         "rows": [row(scores[name], scale, metric, name, facts["images"]) for name, facts in sets.items()],
         "noise": noise(list(scores.values())),

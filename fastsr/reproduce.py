@@ -23,13 +23,14 @@ from fastsr.errors import UserError
 from fastsr.estimate import duration, seconds_per_step
 from fastsr.files import write_text
 from fastsr.images import find_images
+from fastsr.measures import MEASURES, USUAL
 from fastsr.memory import GIB, Prediction, predict_memory
 from fastsr.paper import VARIANTS
 from fastsr.precision import choose_device, choose_precision
 from fastsr.report import write_report
 from fastsr.run import Run
 from fastsr.scoreboard import Protocol, check_images
-from fastsr.scores import DEFAULT_METRICS, JSON_NAME, TITLES, Request, evaluate_models, open_metrics, open_sets
+from fastsr.scores import JSON_NAME, Request, evaluate_models, open_metrics, open_sets
 from fastsr.tables import deviations, markdown
 from fastsr.telemetry import say
 from fastsr.testsets import find_set
@@ -124,7 +125,7 @@ def check_sets(plan: Plan, device: torch.device, console: Console) -> tuple[str,
     request = plan.request(next(plan.runs()))
     perceptual, missing = open_metrics(request, plan.scales[0], device)
     for name, reason in missing.items():
-        say(console, f"{TITLES[name]} will be left out: {reason}")
+        say(console, f"{MEASURES[name].name} will be left out: {reason}")
     metrics = ("psnr", "ssim", *perceptual.names)
     for scale in plan.scales:
         check_images(open_sets(request, scale), Protocol(scale=scale, metrics=metrics))
@@ -209,9 +210,9 @@ def write_tables(plan: Plan) -> list[dict[str, Any]]:
         found = {folder_of(config).name: read_evaluation(config) for config in runs}
         evaluations = [evaluation for evaluation in found.values() if evaluation]
         names += [name for name, evaluation in found.items() if evaluation]
-        shared = [m for m in DEFAULT_METRICS if evaluations and all(m in e["metrics"] for e in evaluations)]
+        shared = [m for m in USUAL if evaluations and all(m in e["metrics"] for e in evaluations)]
         tables += [table(evaluations, metric) for metric in shared]
-    missing = [name for name in DEFAULT_METRICS if name not in {one["metric"] for one in tables}]
+    missing = [name for name in USUAL if name not in {one["metric"] for one in tables}]
     notes = deviations(plan.config, missing)
     facts = {"format": FORMAT, "plan": describe(plan), "tables": tables, "notes": notes, "runs": names}
     try:

@@ -24,7 +24,6 @@ from fastsr.toml import from_toml
 from fastsr.weights import find_generators, load_generator
 
 FORMAT = 1
-METRICS = ("psnr", "ssim", *PROTOCOLS)
 BICUBIC = "bicubic"
 PROTOCOL = {
     "psnr": "PSNR (dB) on BT.601 studio-range luma of 8-bit images (grey originals: on grey), {scale} pixels cut from "

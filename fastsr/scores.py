@@ -23,15 +23,12 @@ from torch import Tensor
 from fastsr.bicubic import Border
 from fastsr.errors import UserError
 from fastsr.files import sync
+from fastsr.measures import MEASURES, USUAL
 from fastsr.perceptual import PROTOCOLS, Perceptual
 from fastsr.precision import choose_precision
-from fastsr.scoreboard import BICUBIC, METRICS, Examiner, Protocol, Scoreboard, check_images, open_models, step_of
+from fastsr.scoreboard import BICUBIC, Examiner, Protocol, Scoreboard, check_images, open_models, step_of
 from fastsr.testsets import ImageSet, find_set
 
-DIGITS = {"psnr": 2, "ssim": 4, "niqe": 3, "pi": 3, "lpips": 4, "dists": 4}
-TITLES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "niqe": "NIQE", "pi": "PI", "lpips": "LPIPS", "dists": "DISTS"}
-HIGHER_IS_BETTER = ("psnr", "ssim")
-DEFAULT_METRICS = ("psnr", "ssim", "niqe", "pi")
 JSON_NAME = "evaluation.json"
 
 
@@ -68,10 +65,10 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
     sets = open_sets(request, scale)
     precision = choose_precision(request.amp and device.type == "cuda", device)
     perceptual, missing = open_metrics(request, scale, device)
-    wanted = request.metrics or DEFAULT_METRICS
+    wanted = request.metrics or USUAL
     protocol = Protocol(
         scale=scale,
-        metrics=tuple(name for name in METRICS if name in wanted and name not in missing),
+        metrics=tuple(name for name in MEASURES if name in wanted and name not in missing),
         lr=request.lr,
         border=request.border,
         precision=str(precision.dtype or "fp32").removeprefix("torch."),
@@ -106,7 +103,7 @@ def open_metrics(request: Request, scale: int, device: torch.device) -> tuple[Pe
     """What can be measured, and why the rest cannot. Raises UserError where that was asked for."""
     usable: list[str] = []
     missing: dict[str, str] = {}
-    for name in request.metrics or DEFAULT_METRICS:
+    for name in request.metrics or USUAL:
         if name not in PROTOCOLS:
             continue
         try:
@@ -210,7 +207,9 @@ def score_table(board: Scoreboard, name: str) -> Table:
     )
     table.add_column("")
     for metric in board.protocol.metrics:
-        table.add_column(f"{TITLES[metric]} {'↑' if metric in HIGHER_IS_BETTER else '↓'}", justify="right")
+        table.add_column(
+            f"{MEASURES[metric].title} {'↑' if MEASURES[metric].higher_is_better else '↓'}", justify="right"
+        )
     for model, values in means.items():
         variant = board.models[model].get("variant")
         label = f"{model} ({variant})" if variant else model
@@ -224,15 +223,15 @@ def cell(means: Mapping[str, Mapping[str, float | None]], model: str, metric: st
         return Text("n/a", style="dim")
     values = [row[metric] for name, row in means.items() if name != BICUBIC]
     known = [other for other in values if other is not None]
-    best = (max if metric in HIGHER_IS_BETTER else min)(known, default=None)
+    best = (max if MEASURES[metric].higher_is_better else min)(known, default=None)
     is_best = model != BICUBIC and value == best and len(known) > 1
-    return Text(f"{value:.{DIGITS[metric]}f}", style="bold" if is_best else "")
+    return Text(f"{value:.{MEASURES[metric].digits}f}", style="bold" if is_best else "")
 
 
 def print_protocol(board: Scoreboard, out: Path, console: Console) -> None:
     """What the numbers mean, what is missing and why, and where the files are."""
     lines = [f"{name}: {text}" for name, text in board.protocol.facts().items()]
-    lines += [f"{TITLES[name]} is not measured: {reason}" for name, reason in board.missing.items()]
+    lines += [f"{MEASURES[name].name} is not measured: {reason}" for name, reason in board.missing.items()]
     lines += [f"{name}: {note}" for name, facts in board.sets.items() for note in facts["notes"]]
     if any(value is None for row in board.images for value in row.values()):
         lines.append("n/a: an image is too small for the metric, or equals its original")

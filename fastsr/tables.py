@@ -5,11 +5,12 @@ from typing import Any
 
 from fastsr.comparison import verdict
 from fastsr.config import TrainConfig
+from fastsr.measures import MEASURES
 from fastsr.paper import VARIANTS
 from fastsr.recipes import paper
 
-DIGITS = {"psnr": 3, "ssim": 4}
-TITLES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "niqe": "NIQE", "pi": "PI"}
+DIGITS = 3
+"""As the paper has them; SSIM has one more."""
 
 
 def markdown(facts: dict[str, Any]) -> Iterator[str]:
@@ -20,10 +21,10 @@ def markdown(facts: dict[str, Any]) -> Iterator[str]:
     yield "images, with the 95 % confidence interval of a paired t-test."
     for one in facts["tables"]:
         direction = "higher" if one["higher_is_better"] else "lower"
-        yield f"\n## x{one['scale']}, {TITLES.get(one['metric'], one['metric'])}, {direction} is better\n"
+        yield f"\n## x{one['scale']}, {MEASURES[one['metric']].title}, {direction} is better\n"
         yield f"| set | bicubic | {' | '.join(VARIANTS)} | {' | '.join(f'{v} - Independent' for v in VARIANTS[1:])} |"
         yield "|---" * (2 + len(VARIANTS) + len(VARIANTS) - 1) + "|"
-        yield from (markdown_row(row, DIGITS.get(one["metric"], 3)) for row in one["rows"])
+        yield from (markdown_row(row, max(DIGITS, MEASURES[one["metric"]].digits)) for row in one["rows"])
         yield ""
         yield from (f"* {verdict(one, variant)}" for variant in VARIANTS[1:])
     yield "\n## What differs from the paper\n"
@@ -78,4 +79,4 @@ def deviations(config: TrainConfig, missing: Sequence[str] = ()) -> list[str]:
     if config.optim.lr_milestones:
         steps = ", ".join(map(str, config.optim.lr_milestones))
         notes.append(f"the learning rate is multiplied by {config.optim.lr_gamma} at steps {steps}")
-    return notes + [f"{TITLES[name]} could not be measured" for name in missing]
+    return notes + [f"{MEASURES[name].name} could not be measured" for name in missing]

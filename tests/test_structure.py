@@ -12,7 +12,19 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module may import from its own line and from lines above it.
 LAYERS = (
-    ("allocator", "bicubic", "capture", "errors", "files", "metrics", "models", "samples", "streams", "__init__"),
+    (
+        "allocator",
+        "bicubic",
+        "capture",
+        "errors",
+        "files",
+        "measures",
+        "metrics",
+        "models",
+        "samples",
+        "streams",
+        "__init__",
+    ),
     ("config", "images", "quality", "environment", "unpack"),
     ("arguments", "recipes", "toml", "pixels", "precision", "perceptual", "testsets", "datasets"),
     ("fetch",),

@@ -6,9 +6,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-HIGHER_IS_BETTER = {"psnr": True, "ssim": True, "niqe": False, "pi": False, "lpips": False, "dists": False}
-UNITS = {"psnr": "dB"}
-DIGITS = {"psnr": 2, "ssim": 4}
+from fastsr.measures import MEASURES
+
 ORIGINAL = "HR"
 BICUBIC = "bicubic"
 
@@ -123,10 +122,15 @@ def picture(about: dict[str, Any], folder: Path) -> Picture:
 
 def metric_title(metric: str) -> str:
     """Such as `PSNR (dB)`."""
-    unit = UNITS.get(metric)
-    return metric.upper() + (f" ({unit})" if unit else "")
+    return MEASURES[metric].title if metric in MEASURES else metric.upper()
 
 
 def metric_text(metric: str, value: float, sign: bool = False) -> str:
     """A value with as many digits as its metric deserves."""
-    return f"{value:{'+' if sign else ''}.{DIGITS.get(metric, 3)}f}".replace("-", "−")
+    digits = MEASURES[metric].digits if metric in MEASURES else 3
+    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+
+
+def better_direction(metric: str) -> bool | None:
+    """Whether higher is better; None for a metric that is not known."""
+    return MEASURES[metric].higher_is_better if metric in MEASURES else None

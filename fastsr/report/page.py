@@ -12,10 +12,10 @@ from typing import Any
 
 from fastsr import __version__
 from fastsr.errors import UserError
+from fastsr.measures import MEASURES
 from fastsr.report.collect import Reproduction, Run, collect
 from fastsr.report.comparisons import comparisons
 from fastsr.report.curves import calibration, disagreement, losses, missing, validation
-from fastsr.report.evaluation import HIGHER_IS_BETTER
 from fastsr.report.pictures import MOST, grid_uri
 from fastsr.report.settings import details, environment_table, plan_table, setting_tables
 from fastsr.report.tables import counted, evaluation_tables, listed, reproduction_table
@@ -148,7 +148,7 @@ def reproduction_part(part: Reproduction, index: int, alone: bool) -> str:
 
 
 def protocol_name(key: str) -> str:
-    return key.upper() if key in HIGHER_IS_BETTER else key.replace("_", " ").capitalize()
+    return MEASURES[key].name if key in MEASURES else key.replace("_", " ").capitalize()
 
 
 TITLES = {

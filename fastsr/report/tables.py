@@ -7,10 +7,10 @@ from math import isfinite
 from fastsr.report.charts import interval_chart
 from fastsr.report.evaluation import (
     BICUBIC,
-    HIGHER_IS_BETTER,
     Evaluation,
     Model,
     TestSet,
+    better_direction,
     metric_text,
     metric_title,
 )
@@ -63,7 +63,7 @@ def evaluation_table(evaluation: Evaluation, sets: Sequence[TestSet]) -> str:
 
 
 def direction(metric: str) -> str:
-    better = HIGHER_IS_BETTER.get(metric)
+    better = better_direction(metric)
     if better is None:
         return ""
     arrow, words = ("↑", "higher") if better else ("↓", "lower")
@@ -88,7 +88,7 @@ def evaluation_cell(evaluation: Evaluation, model: Model, one: TestSet, metric: 
         return f'<td class="{kind}">{NOTHING}</td>'
     text = metric_text(metric, value)
     column = [evaluation.means.get((one.name, other.name, metric)) for other in evaluation.models]
-    better = HIGHER_IS_BETTER.get(metric)
+    better = better_direction(metric)
     rounded = [metric_text(metric, other) for other in column if other is not None]
     best = None if better is None else (max if better else min)(rounded, key=as_number)
     return f'<td class="{kind}">{marked(text) if text == best else text}</td>'
