@@ -27,6 +27,7 @@ from fastsr.measures import MEASURES, USUAL
 from fastsr.perceptual import PROTOCOLS, Perceptual
 from fastsr.precision import choose_precision
 from fastsr.scoreboard import BICUBIC, Examiner, Protocol, Scoreboard, check_images, open_models, step_of
+from fastsr.telemetry import say
 from fastsr.testsets import ImageSet, find_set
 
 JSON_NAME = "evaluation.json"
@@ -120,6 +121,8 @@ def score_set(
     board: Scoreboard, examiner: Examiner, images: ImageSet, folder: Path, pictures: int, console: Console
 ) -> None:
     """Adds the scores of one set to the board, and writes pictures of its first images."""
+    if not console.is_terminal:
+        say(console, f"scoring {images.name}: {len(images.images)} images by {len(examiner.methods)} methods")
     shown = track(images.images, escape(images.name), console=console, disable=not console.is_terminal, transient=True)
     for index, files in enumerate(shown):
         methods, scores = examiner.examine(files)
