@@ -26,7 +26,7 @@ def environment() -> dict[str, Any]:
         "processor": processor_name(),
         "threads": torch.get_num_threads(),
         "system": platform.platform(),
-        "command": sys.argv,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
 
 
