@@ -1,32 +1,13 @@
-"""Floating point operations, by torch's formulas."""
+"""Floating-point operations of whatever is measured."""
 
 from collections.abc import Callable
 from typing import Any
 
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
-
-
-class FlopCount(TorchDispatchMode):
-    """Sums the operations of convolutions and matrix products; everything else counts nothing.
-
-    torch's own FlopCounterMode hooks into modules, and so fails where a step calls `autograd.grad`.
-    """
-
-    total = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func.overloadpacket)
-        if formula:
-            self.total += formula(*args, **(kwargs or {}), out_val=result)
-        return result
+from fastsr.flops import FlopCount
 
 
 def teraflop(function: Callable[[], Any]) -> float:
-    """Floating point operations of one call, in 10^12; a multiply-add is two."""
+    """Floating-point operations of one call, in 10^12; a multiply-add is two."""
     with FlopCount() as count:
         function()
     return round(count.total / 1e12, 4)

@@ -8,22 +8,13 @@ from typing import Any
 import torch
 
 from bench.rounds import synchronise
+from fastsr.estimate import matrix_speed
 
 
 @cache
 def matrix_peak(device: torch.device, dtype: torch.dtype | None, tf32: bool = True) -> float:
-    """TFLOP/s of a large square matrix product in this dtype, the best of several: the peak that shares refer to."""
-    side = 8192 if device.type == "cuda" else 1024
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(8 if device.type == "cuda" else 3):
-        synchronise()
-        began = time.perf_counter()
-        a @ b
-        synchronise()
-        best = min(best, time.perf_counter() - began)
-    return 2 * side**3 / best / 1e12
+    """TFLOP/s of a large square matrix product in this dtype: the peak that shares refer to."""
+    return matrix_speed(device, dtype, tf32) / 1e12
 
 
 def host_seconds(body: Callable[[], Any]) -> float:

@@ -75,7 +75,7 @@ class EvalArguments:
     pictures: int = 2
     """Images of each set whose pictures, by every model, are kept, for `fastsr report`."""
     amp: bool = False
-    """Mixed precision, on a GPU. Changes PSNR by some 0.01 dB."""
+    """Mixed precision, on a GPU. Scores then differ a little from those in fp32."""
     device: str = "auto"
     """auto, cpu, cuda, or cuda:N."""
 

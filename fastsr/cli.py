@@ -24,9 +24,9 @@ from fastsr.arguments import (
     TrainArguments,
     UpscaleArguments,
 )  # fmt: skip
-from fastsr.config import TrainConfig
+from fastsr.config import ML_STAR_TEMPERATURE, TrainConfig
 from fastsr.errors import UserError
-from fastsr.files import default_cache
+from fastsr.files import default_cache, default_data_root
 from fastsr.recipes import demo, paper
 from fastsr.toml import from_toml
 
@@ -165,7 +165,7 @@ def run_eval(words: list[str]) -> None:
     request = Request(
         models=given.models,
         sets=given.sets,
-        data_root=given.data_root or default_cache() / "data",
+        data_root=given.data_root or default_data_root(),
         out=given.out or evaluation_folder(given.models),
         weights=("ema", "raw") if given.weights == "both" else (given.weights,),
         metrics=given.metrics,
@@ -193,9 +193,9 @@ def run_reproduce(words: list[str]) -> None:
             raise UserError(f"fastsr reproduce decides about {option}; {instead}")
     recipe = () if "--recipe" in given else ("--recipe", "paper")
     arguments = train_arguments([*words, *recipe], ReproduceArguments)
-    config, data_root = arguments.train, arguments.data_root or default_cache() / "data"
+    config, data_root = arguments.train, arguments.data_root or default_data_root()
     cache_compiled_networks(config)
-    from fastsr.paper import ML_STAR_TEMPERATURE, three_pairs
+    from fastsr.paper import three_pairs
     from fastsr.reproduce import Plan, reproduce
 
     data = config.images.data or (data_root / "DIV2K" / "DIV2K_train_HR",)
@@ -248,7 +248,7 @@ def run_data(words: list[str]) -> None:
         from fastsr.datasets import listing
 
         root = tyro.cli(ListArguments, prog="fastsr data list", args=words[1:], config=TYRO).root
-        Console().print(listing(root or default_cache() / "data"))
+        Console().print(listing(root or default_data_root()))
         return
     from fastsr.datasets import DATASETS
 
@@ -264,7 +264,7 @@ def fetch_and_pack(arguments: FetchArguments) -> None:
     from fastsr.datasets import DATASETS
     from fastsr.fetch import fetch
 
-    console, root = Console(), arguments.root or default_cache() / "data"
+    console, root = Console(), arguments.root or default_data_root()
 
     def tell(text: str) -> None:
         console.print(text, soft_wrap=True, highlight=False, markup=False)

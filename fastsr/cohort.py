@@ -5,6 +5,7 @@ Axes: P peers, N images, E logits of one peer, C channels, h w low and H W high 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch._dynamo.config as dynamo_config
@@ -34,6 +35,11 @@ class Forward:
     """Logits `[E]` of each D on its own generator's images."""
     content_P: Tensor
     """Unweighted content loss of each peer."""
+
+    @cached_property
+    def logits_2PE(self) -> Tensor:
+        """Logits on real and on generated images, detached."""
+        return torch.stack([z.detach() for z in (*self.z_real, *self.z_fake)]).unflatten(0, (2, -1))
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,7 @@ class Cohort:
 
     def losses(self, forward: Forward) -> CohortLoss:
         """Every loss on logits, with gradients: eqs. 1 to 3 for all peers."""
-        z_real_PE, z_fake_PE = torch.stack(forward.z_real).detach(), torch.stack(forward.z_fake).detach()
+        z_real_PE, z_fake_PE = forward.logits_2PE.unbind(0)
         return self.loss_operator(z_real_PE, z_fake_PE, self.mixing_PP, self.temperature_P, self.kl_weight_P)
 
     def seeds(self, loss: CohortLoss, content_gradient: list[Tensor]) -> Seeds:

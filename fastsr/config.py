@@ -8,6 +8,8 @@ import tyro
 
 from fastsr.errors import UserError
 
+ML_STAR_TEMPERATURE = 4.0
+"""The paper gives no value."""
 Variant = Literal["independent", "ml", "ml-star"]
 MixingName = Literal["variant", "independent", "mutual", "ring", "star", "pairs"]
 SCALES = (2, 3, 4, 8)
@@ -117,8 +119,8 @@ class MachineConfig:
     compile: bool = False
     """Compile the networks with torch.compile, block by block."""
     autotune: bool = False
-    """Time every template that torch.compile has for each convolution, beside cuDNN, and keep the fastest: compiling
-    takes minutes longer. No effect without --compile, and next to none on a CPU."""
+    """Time every template that torch.compile has for each convolution, beside cuDNN, and keep the fastest; compiling
+    takes longer. No effect without --compile."""
     graph: Literal["on", "auto", "off"] = "on"
     """Record a training step once and launch it as one CUDA graph. Where that fails, on stops and auto goes on without.
     --no-graph is short for --graph off. No effect without a GPU."""
@@ -277,7 +279,7 @@ def initial_weights(cohort: CohortConfig) -> list[int]:
 
 def temperatures(cohort: CohortConfig) -> list[float]:
     """T of each peer of a checked configuration. Raises UserError."""
-    values = cohort.temperature or ((4.0,) if cohort.variant == "ml-star" else (1.0,))
+    values = cohort.temperature or ((ML_STAR_TEMPERATURE,) if cohort.variant == "ml-star" else (1.0,))
     if len(values) not in (1, cohort.peers):
         raise UserError(
             f"--temperature has {len(values)} values; give one for all, or one for each of {cohort.peers} peers"

@@ -26,3 +26,8 @@ def write_text(file: Path, text: str) -> None:
 def default_cache() -> Path:
     """Where packs of pixels and compiled networks are kept."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastsr"
+
+
+def default_data_root() -> Path:
+    """Where fetched data sets are kept, and test sets looked for."""
+    return default_cache() / "data"

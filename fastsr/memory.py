@@ -13,11 +13,11 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
-from torch.utils.flop_counter import flop_registry
 
 from fastsr.cohort import Cohort
 from fastsr.config import TrainConfig
 from fastsr.environment import memory_of
+from fastsr.flops import FlopCount
 from fastsr.losses import unloaded_content
 from fastsr.metrics import MetricsRing
 from fastsr.precision import Precision, choose_precision
@@ -61,7 +61,7 @@ class LiveBytes(TorchDispatchMode):
     """Counts the storages that operations create and the moment each is freed, for each stream by itself.
 
     torch's allocator gives memory that was freed on one stream to later work on that stream alone, so a step needs the
-    sum of what each stream needs at most. Floating-point operations are counted as well.
+    sum of what each stream needs at most.
     """
 
     def __init__(self, branches: CountedBranches) -> None:
@@ -70,7 +70,6 @@ class LiveBytes(TorchDispatchMode):
         self.now: Counter[int] = Counter()
         self.most: Counter[int] = Counter()
         self.seen: dict[int, Any] = {}
-        self.flop = 0
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -79,8 +78,6 @@ class LiveBytes(TorchDispatchMode):
         for value in tree_iter(result):
             if isinstance(value, Tensor):
                 self.count(value)
-        if formula := flop_registry.get(getattr(func, "overloadpacket", None)):
-            self.flop += formula(*args, **(kwargs or {}), out_val=result)
         return result
 
     def count(self, tensor: Tensor) -> None:
@@ -127,8 +124,9 @@ def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = Fal
         step = Step(cohort, FakePatches(config), MetricsRing(1, len(cohort.peers), device))
         resident = live.now.total()
         live.most = live.now.copy()
-        step()
-    return Prediction(resident=resident, peak=live.most.total(), flop=live.flop)
+        with FlopCount() as count:
+            step()
+    return Prediction(resident=resident, peak=live.most.total(), flop=count.total)
 
 
 def out_of_memory_advice(config: TrainConfig, device: torch.device, room: int | None = None) -> str:

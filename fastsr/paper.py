@@ -1,10 +1,9 @@
 """The paper's experiment and its results: Tables 1 (x2) and 2 (x4), PSNR in dB and PI, of the three variants."""
 
-from fastsr.config import CohortConfig
+from fastsr.config import ML_STAR_TEMPERATURE, CohortConfig
 
 VARIANTS = ("Independent", "ML", "ML*")
 SETS = ("Set5", "Set14", "BSD100", "Urban100")
-ML_STAR_TEMPERATURE = 4.0
 
 RESULTS: dict[tuple[int, str], dict[str, tuple[float, float, float]]] = {
     (2, "psnr"): {

@@ -6,7 +6,7 @@ super-resolution", ECCV Workshops 2018; NIQE: Mittal et al., 2012; Ma (NRQM): Ma
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
@@ -40,8 +40,6 @@ PROTOCOLS = {
 NIQE_BLOCK = 96
 INSTALL = "pip install 'fastsr[eval]' (pyiqa; its licence is non-commercial)"
 
-Measure = Callable[[Tensor, Tensor, bool], float]
-
 
 class Perceptual:
     """Some perceptual metrics at one scale, ready to measure.
@@ -54,9 +52,17 @@ class Perceptual:
     """
 
     def __init__(self, names: Iterable[str], scale: int, device: torch.device, weights: Path | None = None) -> None:
-        self.names, self.scale, self.device = tuple(names), scale, device
-        parts = {part for name in self.names for part in PARTS[name]}
-        self.metrics = {part: open_metric(part, scale, device, weights) for part in sorted(parts)}
+        self.names: list[str] = []
+        self.scale, self.device, self.weights = scale, device, weights
+        self.metrics: dict[str, Any] = {}
+        for name in names:
+            self.add(name)
+
+    def add(self, name: str) -> None:
+        """Measures one metric more. Raises UserError, and then measures what it did before."""
+        missing = [part for part in PARTS[name] if part not in self.metrics]
+        self.metrics |= {part: open_metric(part, self.scale, self.device, self.weights) for part in missing}
+        self.names.append(name)
 
     def measure(self, sr_HWC: Tensor, hr_HWC: Tensor, grey: bool = False) -> dict[str, float | None]:
         """Scores of a uint8 `[H, W, 3]` image; None where it is too small for a metric, or that yields no number."""

@@ -102,19 +102,18 @@ def open_sets(request: Request, scale: int) -> list[ImageSet]:
 
 def open_metrics(request: Request, scale: int, device: torch.device) -> tuple[Perceptual, dict[str, str]]:
     """What can be measured, and why the rest cannot. Raises UserError where that was asked for."""
-    usable: list[str] = []
+    perceptual = Perceptual((), scale, device, request.metric_weights)
     missing: dict[str, str] = {}
     for name in request.metrics or USUAL:
         if name not in PROTOCOLS:
             continue
         try:
-            Perceptual([name], scale, device, request.metric_weights)
-            usable.append(name)
+            perceptual.add(name)
         except UserError as error:
             if request.metrics:
                 raise
             missing[name] = str(error)
-    return Perceptual(usable, scale, device, request.metric_weights), missing
+    return perceptual, missing
 
 
 def score_set(

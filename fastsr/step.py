@@ -49,9 +49,9 @@ class Step:
         forward, content_gradient = cohort.forward(lr_NChw, hr_NCHW)
         loss = cohort.losses(forward)
         cohort.backward(forward, cohort.seeds(loss, content_gradient), then=self.update)
-        logits_2PE = torch.stack([z.detach() for z in (*forward.z_real, *forward.z_fake)]).unflatten(0, (2, -1))
-        cohort.logits_2PE.copy_(logits_2PE)
-        columns = [forward.content_P, loss.adversarial_P, *loss.terms_P4.unbind(1), *logits_2PE.sigmoid().mean(2)]
+        cohort.logits_2PE.copy_(forward.logits_2PE)
+        probabilities_2P = forward.logits_2PE.sigmoid().mean(2)
+        columns = [forward.content_P, loss.adversarial_P, *loss.terms_P4.unbind(1), *probabilities_2P]
         self.ring.write(cohort.step_count, torch.stack(columns, 1))
         cohort.advance()
 

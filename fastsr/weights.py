@@ -81,6 +81,7 @@ def find_generators(model: Path, weights: str = "ema") -> dict[str, Path]:
 
     Args:
         weights: of a run or checkpoint, "ema" (averaged) or "raw" (as trained).
+    Returns:
         names for people, such as "peer 0", and files.
     Raises:
         UserError: there is none.

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import elsewhere
 from conftest import random_image
 from PIL import Image
 
 from fastsr.cli import main
+
+__all__ = ["elsewhere"]
 
 TINY = (
     "--blocks", "1", "--filters", "4", "--discriminator-filters", "2", "--patch", "16", "--batch", "2",
@@ -28,16 +31,8 @@ def save_images(folder: Path, count: int, side: int = 48) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with training and test images, without network and weights."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("COLUMNS", "200")
-    for name in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    if "pyiqa" in sys.modules:
-        monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path / "pyiqa"))
+def home(tmp_path: Path) -> Path:
+    """A folder with training and test images."""
     save_images(tmp_path / "photos", 3)
     save_images(tmp_path / "sets/A", 3)
     save_images(tmp_path / "sets/B", 2)
