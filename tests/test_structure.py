@@ -18,6 +18,7 @@ LAYERS = (
         "capture",
         "errors",
         "files",
+        "flops",
         "measures",
         "metrics",
         "models",

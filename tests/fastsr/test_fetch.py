@@ -1,36 +1,29 @@
-"""Downloading and unpacking, against a real server on this machine that fails on demand."""
+"""Downloading, against a real server on this machine that fails on demand."""
 
 import hashlib
 import io
 import os
 import re
-import resource
 import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import threading
 import time
-import zipfile
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from archives import BODY, file_size_limit, members_of, png, tar_of
 from rich.console import Console
 from rich.progress import Progress
 
 from fastsr.datasets import BENCHMARK, DATASETS, Archive, Dataset, Split, listing
 from fastsr.errors import UserError
 from fastsr.fetch import download, fetch
-from fastsr.unpack import unpack
 
-BODY = np.random.default_rng(0).bytes(300_000)
 QUICK = (0.01, 0.01)
 
 
@@ -283,17 +276,6 @@ def test_a_host_that_does_not_exist_is_told(get: Downloader, monkeypatch: pytest
     assert "http://nowhere.invalid/file.bin cannot be downloaded (" in get.fails(archive, pauses=())
 
 
-@contextmanager
-def file_size_limit(limit: int) -> Generator[None]:
-    """No file may grow beyond the limit: writing then fails as on a full disk (EFBIG; Python ignores SIGXFSZ)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_disk_that_fills_up_is_told_and_the_download_continued(server: Server, get: Downloader) -> None:
     archive = server.archive()
     with file_size_limit(100_000):
@@ -330,41 +312,6 @@ def test_an_archive_put_there_by_hand_is_checked_and_used(server: Server, get: D
     by_hand.write_bytes(BODY[:-1])
     assert f"{by_hand} has 299,999 bytes instead of 300,000; delete {by_hand}" in get.fails(archive)
     assert by_hand.exists() and server.requests == []
-
-
-def png(seed: int) -> bytes:
-    file = io.BytesIO()
-    noise = np.random.default_rng(seed).integers(0, 256, (24, 24, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(file, "png")
-    return file.getvalue()
-
-
-def members_of(*sets: tuple[str, int]) -> dict[str, bytes]:
-    """As in EDSR's archive: originals, and one low-resolution image of each."""
-    files: dict[str, bytes] = {}
-    for name, count in sets:
-        for k in range(count):
-            files[f"benchmark/{name}/HR/img{k}.png"] = png(k)
-            files[f"benchmark/{name}/LR_bicubic/X4/img{k}x4.png"] = png(100 + k)
-    return files
-
-
-def tar_of(files: dict[str, bytes], mode: str = "w:gz") -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode) as archive:  # type: ignore[call-overload]
-        for name, body in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(body)
-            archive.addfile(info, io.BytesIO(body))
-    return out.getvalue()
-
-
-def zip_of(files: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, body in files.items():
-            archive.writestr(name, body)
-    return out.getvalue()
 
 
 def two_sets(archive: Archive, *, images: int = 3) -> dict[str, Dataset]:
@@ -513,81 +460,6 @@ def test_killed_while_unpacking(server: Server, catalogue: dict[str, Dataset], t
     fetch(["one", "two"], tmp_path, print, catalogue=catalogue)
     assert (tmp_path / "One/HR/img2.png").read_bytes() == png(2)
     assert not list(tmp_path.glob(".unpacking-*")) and len(server.requests) == 1
-
-
-def special(kind: bytes, target: str = "") -> bytes:
-    """A tar with one good file, and one that is a link or device."""
-    out = io.BytesIO(tar_of({"set/a.png": png(0)}, "w"))
-    with tarfile.open(fileobj=out, mode="a") as archive:
-        info = tarfile.TarInfo("set/b.png")
-        info.type, info.linkname, info.devmajor, info.devminor = kind, target, 1, 5
-        archive.addfile(info)
-    return out.getvalue()
-
-
-def zip_link() -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        info = zipfile.ZipInfo("set/b.png")
-        info.create_system, info.external_attr = 3, 0o120777 << 16
-        archive.writestr(info, "/etc/passwd")
-    return out.getvalue()
-
-
-GOOD = {"set/a.png": png(0)}
-HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
-    "zip slip": ("a.zip", lambda: zip_of({**GOOD, "set/../../evil.png": png(1)}), "outside its folder"),
-    "zip slip, backslashes": ("a.zip", lambda: zip_of({**GOOD, "set\\..\\..\\evil.png": png(1)}), "outside its folder"),
-    "zip absolute": ("a.zip", lambda: zip_of({**GOOD, "/evil.png": png(1)}), "outside its folder"),
-    "zip link": ("a.zip", zip_link, "set/b.png, a link or device"),
-    "zip bomb": ("a.zip", lambda: zip_of({**GOOD, "set/b.png": bytes(2_000_000)}), "expands to more than 1.0 MB"),
-    "tar slip": ("a.tar", lambda: tar_of({**GOOD, "set/../../evil.png": png(1)}, "w"), "outside its folder"),
-    "tar absolute": ("a.tar", lambda: tar_of({**GOOD, "/evil.png": png(1)}, "w"), "outside its folder"),
-    "tar symbolic link": ("a.tar", lambda: special(tarfile.SYMTYPE, "/etc/passwd"), "set/b.png, a link or device"),
-    "tar hard link": ("a.tar", lambda: special(tarfile.LNKTYPE, "set/a.png"), "set/b.png, a link or device"),
-    "tar device": ("a.tar", lambda: special(tarfile.CHRTYPE), "set/b.png, a link or device"),
-    "tar pipe": ("a.tar", lambda: special(tarfile.FIFOTYPE), "set/b.png, a link or device"),
-    "tar.gz bomb": ("a.tar.gz", lambda: tar_of({**GOOD, "other/b": bytes(2_000_000)}), "expands to more than 1.0 MB"),
-    "not a zip": ("a.zip", lambda: BODY, "is damaged"),
-    "not a tar": ("a.tar", lambda: BODY, "is damaged"),
-    "cut tar": ("a.tar", lambda: tar_of({"set/a.png": BODY}, "w")[:100_000], "is damaged"),
-    "cut tar.gz": ("a.tar.gz", lambda: tar_of({"set/a.png": BODY})[:100_000], "is damaged"),
-    "flipped bit in a zip": ("a.zip", lambda: zip_of({"set/a.png": BODY}).replace(BODY[100:110], bytes(10)), "damaged"),
-    "another layout": ("a.zip", lambda: zip_of({"settings/a.png": png(0)}), "holds no folder set"),
-}
-
-
-@pytest.mark.parametrize("case", HOSTILE)
-def test_archives_that_are_refused(case: str, tmp_path: Path) -> None:
-    name, make, reason = HOSTILE[case]
-    folder = tmp_path / "deep" / "folder"
-    folder.mkdir(parents=True)
-    (folder / name).write_bytes(make())
-    with pytest.raises(UserError) as error:
-        unpack(folder / name, "set", folder / "out")
-    assert reason in str(error.value) and str(folder / name) in str(error.value) and "\n" not in str(error.value)
-    assert [path.name for path in tmp_path.rglob("*")] == ["deep", "folder", name]
-
-
-@pytest.mark.parametrize(("name", "make"), [("a.zip", zip_of), ("a.tar", tar_of), ("a.tar.gz", tar_of)])
-def test_unpacking_takes_one_folder(name: str, make: Callable[[dict[str, bytes]], bytes], tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(make({"./set/a.png": png(0), "set/sub/b.png": png(1), "set2/c.png": png(2)}))
-    sizes: list[int] = []
-    unpack(tmp_path / name, "set", tmp_path / "out", advance=sizes.append)
-    assert {p.relative_to(tmp_path / "out").as_posix(): p.read_bytes() for p in (tmp_path / "out").rglob("*.png")} == {
-        "a.png": png(0),
-        "sub/b.png": png(1),
-    }
-    assert sizes == [len(png(0)), len(png(1))]
-
-
-def test_unpacking_onto_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
-    file = tmp_path / "a.zip"
-    file.write_bytes(zip_of({"set/a.png": BODY}))
-    with file_size_limit(100_000), pytest.raises(UserError) as error:
-        unpack(file, "set", tmp_path / "out")
-    assert "cannot be unpacked to" in str(error.value) and "(File too large); about 300" in str(error.value)
-    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_progress_bar_is_shown_on_a_terminal(server: Server, catalogue: dict[str, Dataset], tmp_path: Path) -> None:
