@@ -68,7 +68,7 @@ def rungs() -> list[Rung]:
 
 
 def autotuned() -> Rung:
-    """The last rung with autotuned convolutions. Apart, as compiling takes minutes."""
+    """The last rung with autotuned convolutions. Apart, as compiling takes longer."""
     return replace(rungs()[-1], name="+ autotune", autotune=True)
 
 
