@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
-from fastsr.config import CohortConfig, TrainConfig, mixing_matrix, temperatures
+from fastsr.config import CohortConfig, TrainConfig, mixing_matrix, variants
 from fastsr.errors import UserError
 from fastsr.report.evaluation import Evaluation, build_evaluation
 from fastsr.report.reproduction import Tables, build_tables
@@ -122,12 +122,11 @@ def read_run(folder: Path) -> Run:
 
 def peers_of(cohort: CohortConfig) -> tuple[Peer, ...]:
     """Raises UserError where the settings contradict each other."""
-    peers: list[Peer] = []
-    for k, (row, temperature) in enumerate(zip(mixing_matrix(cohort), temperatures(cohort), strict=True)):
-        teachers = frozenset(j for j, weight in enumerate(row) if weight > 0)
-        taught = "ML" if temperature == 1 else "ML*"
-        peers.append(Peer(k, taught if teachers else "Independent", teachers))
-    return tuple(peers)
+    rows = zip(variants(cohort), mixing_matrix(cohort), strict=True)
+    return tuple(
+        Peer(k, variant, frozenset(j for j, weight in enumerate(row) if weight > 0))
+        for k, (variant, row) in enumerate(rows)
+    )
 
 
 def parsed(file: Path, build: Callable[[dict[str, Any]], Built], remedy: str) -> Built:
