@@ -215,7 +215,7 @@ class RunSections:
         if self.run.grid is None or not self.pictures:
             return ""
         uri, width, height = grid_uri(self.run.grid)
-        name = escape(f"Validation images, {self.run.grid.stem.replace('-', ' ')}")
+        name = escape(f"Validation images, step {self.run.grid.stem.removeprefix('step-').lstrip('0')}")
         box = f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">'
         image = f'<img class="grid-picture" src="{uri}" width="{width}" height="{height}" alt="{name}">'
         return f"<figure>{box}{image}</div><figcaption>{name}, drawn while training.</figcaption></figure>"
