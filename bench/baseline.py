@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from fastsr.cohort import prepare_compiler
-from fastsr.config import TrainConfig
+from fastsr.cohort.compile import prepare_compiler
+from fastsr.config.settings import TrainConfig
 from fastsr.models import Discriminator, SRResNet, VGG19Features
-from fastsr.peer import move
-from fastsr.precision import Precision
+from fastsr.system.device import move
+from fastsr.system.precision import Precision
 
 
 @dataclass(frozen=True, kw_only=True)

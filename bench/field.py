@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastsr.config import TrainConfig
-from fastsr.losses import FeatureContent, content_loss
+from fastsr.cohort.content import FeatureContent, content_loss
+from fastsr.config.settings import TrainConfig
 from fastsr.models import Discriminator, SRResNet
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from fastsr.flops import FlopCount
+from fastsr.prediction.flops import FlopCount
 
 
 def teraflop(function: Callable[[], Any]) -> float:

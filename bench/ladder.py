@@ -10,15 +10,15 @@ import torch
 from bench.baseline import Baseline, Manner
 from bench.field import BasicSR
 from bench.recipes import sample_store
-from fastsr.capture import capture
-from fastsr.cohort import Cohort
-from fastsr.config import CohortConfig, TrainConfig
-from fastsr.losses import FeatureContent, content_loss
-from fastsr.metrics import MetricsRing
-from fastsr.precision import Precision, choose_precision
-from fastsr.prepare import set_up
-from fastsr.sampler import HostPatches, PatchSampler
-from fastsr.step import Step
+from fastsr.cohort.capture import capture
+from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.content import FeatureContent, content_loss
+from fastsr.cohort.ring import MetricsRing
+from fastsr.cohort.step import Step
+from fastsr.config.settings import CohortConfig, TrainConfig
+from fastsr.data.sampler import HostPatches, PatchSampler
+from fastsr.system.device import set_up
+from fastsr.system.precision import Precision, choose_precision
 
 NETWORKS = ("generator", "discriminator", "vgg")
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.record import gpu_name
 from bench.rounds import ROUNDS, Seconds, timed
-from fastsr.capture import capture
+from fastsr.cohort.capture import capture
 
 ROUND_SECONDS = 0.05  # of one contender: beside it, waiting for the GPU at both ends is nothing
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from bench.rounds import synchronise
-from fastsr.estimate import matrix_speed
+from fastsr.prediction.duration import matrix_speed
 
 
 @cache

@@ -20,20 +20,21 @@ from rich.table import Table
 
 from bench.recipes import paper_recipe
 from bench.record import append_row, circumstances
-from fastsr.capture import capture
-from fastsr.cohort import Cohort
-from fastsr.config import LossConfig, ModelConfig, TrainConfig
+from fastsr.cohort.capture import capture
+from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.content import content_loss
+from fastsr.cohort.ring import MetricsRing
+from fastsr.cohort.step import PretrainStep, Step
+from fastsr.config.settings import LossConfig, ModelConfig, TrainConfig
+from fastsr.data.images import find_images, read_rgb8
+from fastsr.data.photos import TRAIN, VAL, sample_photos
+from fastsr.data.pixels import PixelStore, place
+from fastsr.data.sampler import PatchSampler
 from fastsr.errors import UserError
-from fastsr.evaluate import Pair, evaluate, load_pairs
-from fastsr.images import find_images, read_rgb8
-from fastsr.losses import content_loss
-from fastsr.metrics import MetricsRing
-from fastsr.pixels import PixelStore, place
-from fastsr.precision import Precision, choose_device
-from fastsr.prepare import set_up
-from fastsr.sampler import PatchSampler
-from fastsr.samples import TRAIN, VAL, sample_photos
-from fastsr.step import PretrainStep, Step
+from fastsr.evaluation.pairs import Pair, load_pairs
+from fastsr.evaluation.validate import evaluate
+from fastsr.system.device import choose_device, set_up
+from fastsr.system.precision import Precision
 
 OTHER_ROUNDING = "fp32, other rounding"
 PRECISIONS = {

@@ -12,7 +12,7 @@ from rich.table import Table
 from bench.ladder import Contestant, rungs
 from bench.recipes import paper_recipe
 from bench.rounds import synchronise
-from fastsr.precision import choose_device
+from fastsr.system.device import choose_device
 
 REPLAYS = 10
 SHOWN = 30

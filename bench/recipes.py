@@ -5,18 +5,18 @@ from dataclasses import replace
 import torch
 
 from bench.baseline import Baseline
-from fastsr.allocator import keep_freed_memory
-from fastsr.cohort import Cohort
-from fastsr.config import ImagesConfig, LossConfig, ModelConfig, TrainConfig
-from fastsr.images import read_rgb8
-from fastsr.losses import FeatureContent, content_loss
-from fastsr.metrics import MetricsRing
-from fastsr.pixels import PixelStore, place
-from fastsr.precision import Precision
-from fastsr.recipes import paper
-from fastsr.sampler import PatchSampler
-from fastsr.samples import TRAIN, sample_photos
-from fastsr.step import Step
+from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.content import FeatureContent, content_loss
+from fastsr.cohort.ring import MetricsRing
+from fastsr.cohort.step import Step
+from fastsr.config.recipes import paper
+from fastsr.config.settings import ImagesConfig, LossConfig, ModelConfig, TrainConfig
+from fastsr.data.images import read_rgb8
+from fastsr.data.photos import TRAIN, sample_photos
+from fastsr.data.pixels import PixelStore, place
+from fastsr.data.sampler import PatchSampler
+from fastsr.system.device import keep_freed_memory
+from fastsr.system.precision import Precision
 
 
 def paper_recipe() -> TrainConfig:

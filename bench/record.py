@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from fastsr.environment import environment
+from fastsr.system.environment import environment
 
 RESULTS = Path(__file__).parent / "results"
 KEPT = ("python", "torch", "triton", "processor", "threads")

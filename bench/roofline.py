@@ -18,7 +18,8 @@ from bench.recipes import paper_recipe
 from bench.record import RESULTS
 from bench.rows import Row, grouped, ladder_rows, sessions
 from bench.traffic import Operation, fuse, step_operations
-from fastsr.config import SCALES, TrainConfig
+from fastsr.config.check import check
+from fastsr.config.settings import SCALES, TrainConfig
 from fastsr.errors import UserError
 
 SHARE_OF_PEAK = 0.4
@@ -89,12 +90,13 @@ def count(scale: int, peers: int, batch: int) -> Count:
 def recipe(scale: int, peers: int, batch: int) -> TrainConfig:
     """The paper's recipe with these settings. Raises UserError where one of them cannot be used."""
     paper = paper_recipe()
-    return replace(
+    changed = replace(
         paper,
         model=replace(paper.model, scale=scale),
         cohort=replace(paper.cohort, peers=peers),
         images=replace(paper.images, batch=batch),
-    ).check()
+    )
+    return check(changed)
 
 
 class Measured(NamedTuple):

@@ -17,10 +17,10 @@ from torch.nn.functional import mse_loss
 from bench.machine import kernels_of
 from bench.recipes import make_step
 from bench.rounds import alternate, median_wall, summary
-from fastsr.config import TrainConfig
-from fastsr.losses import FeatureContent, content_loss
-from fastsr.peer import BETAS
-from fastsr.sampler import PatchSampler
+from fastsr.cohort.content import FeatureContent, content_loss
+from fastsr.cohort.peer import BETAS
+from fastsr.config.settings import TrainConfig
+from fastsr.data.sampler import PatchSampler
 
 
 class Features:

@@ -3,7 +3,7 @@
 import torch
 
 from bench.recipes import make_baseline, make_sampler, make_step, sample_store, share_weights, small_recipe
-from fastsr.metrics import TERMS
+from fastsr.cohort.terms import TERMS
 
 
 def test_losses_of_the_first_step_are_the_cohorts() -> None:

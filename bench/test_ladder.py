@@ -20,7 +20,7 @@ from bench.ladder import BASICSR, FIELD, Contestant, Rung, autotuned, rungs, wit
 from bench.machine import host_seconds, kernels_of, matrix_peak
 from bench.recipes import paper_recipe, small_recipe
 from bench.rounds import synchronise
-from fastsr.config import TrainConfig
+from fastsr.config.settings import TrainConfig
 
 GPU = torch.cuda.is_available()
 ROUNDS, WARM_UP, LONGEST_BLOCK = (3, 3, 100) if GPU else (1, 1, 1)

@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from bench.launches import LAUNCHES, Contender, has_targets, measure, microseconds, needs_gpu, ratio
 from bench.rounds import ROUNDS, synchronise
-from fastsr.images import read_rgb8
-from fastsr.pixels import PixelStore
-from fastsr.sampler import PatchSampler
-from fastsr.samples import TRAIN, sample_photos
+from fastsr.data.images import read_rgb8
+from fastsr.data.photos import TRAIN, sample_photos
+from fastsr.data.pixels import PixelStore
+from fastsr.data.sampler import PatchSampler
 
 SCALE, BATCH, WORKERS = 4, 16, 2
 AHEAD = 2 * WORKERS  # batches that a DataLoader prepares in advance

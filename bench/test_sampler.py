@@ -9,8 +9,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.recipes import make_step
 from bench.rounds import alternate, median_wall, summary
-from fastsr.config import TrainConfig
-from fastsr.sampler import PatchSampler
+from fastsr.config.settings import TrainConfig
+from fastsr.data.sampler import PatchSampler
 
 LARGEST_SHARE = 0.02
 

@@ -12,8 +12,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.flops import teraflop
 from bench.recipes import make_baseline, make_step, share_weights
 from bench.rounds import alternate, median_cpu, median_wall, summary
-from fastsr.config import TrainConfig
-from fastsr.sampler import PatchSampler
+from fastsr.config.settings import TrainConfig
+from fastsr.data.sampler import PatchSampler
 
 SMALLEST_RATIO = 1.0
 

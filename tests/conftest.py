@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fastsr.config import (
+from fastsr.config.settings import (
     CohortConfig,
     ImagesConfig,
     LossConfig,
@@ -17,7 +17,7 @@ from fastsr.config import (
     OutputConfig,
     TrainConfig,
 )
-from fastsr.pixels import PixelStore
+from fastsr.data.pixels import PixelStore
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -8,9 +8,9 @@ from math import isfinite, nan
 from statistics import fmean
 
 from fastsr.report.charts import Series, legend, line_chart, reliability_chart
-from fastsr.report.collect import BINS, Peer, Run, TrainRow
 from fastsr.report.evaluation import BICUBIC, metric_title
 from fastsr.report.reproduction import BASELINE
+from fastsr.report.runs import BINS, Peer, Run, TrainRow
 
 DASHES = {BASELINE: 0, "ML": 1, "ML*": 2}
 MOST_LINES = 6

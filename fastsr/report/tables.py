@@ -5,15 +5,7 @@ from html import escape
 from math import isfinite
 
 from fastsr.report.charts import interval_chart
-from fastsr.report.evaluation import (
-    BICUBIC,
-    Evaluation,
-    Model,
-    TestSet,
-    better_direction,
-    metric_text,
-    metric_title,
-)
+from fastsr.report.evaluation import BICUBIC, Evaluation, Model, TestSet, better_direction, metric_text, metric_title
 from fastsr.report.reproduction import BASELINE, Difference, Row, Table, Variant
 
 MOST_COLUMNS = 12

@@ -12,22 +12,26 @@ from conftest import random_image
 from PIL import Image
 from rich.console import Console
 
-from fastsr.bicubic import downscale, upscale
-from fastsr.cohort import Cohort
-from fastsr.config import TrainConfig
-from fastsr.doctor import examine
-from fastsr.environment import out_of_memory
+from fastsr.cli.doctor import examine
+from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.content import IMAGENET_SCALE, RANDOM_SCALE, FeatureContent, PixelContent, content_loss
+from fastsr.cohort.ring import MetricsRing
+from fastsr.cohort.terms import TERMS
+from fastsr.config.check import check
+from fastsr.config.recipes import demo, paper
+from fastsr.config.settings import TrainConfig
+from fastsr.data.bicubic import downscale, upscale
 from fastsr.errors import UserError
-from fastsr.evaluate import evaluate, load_pairs, super_resolve
-from fastsr.losses import IMAGENET_SCALE, RANDOM_SCALE, FeatureContent, PixelContent, content_loss
-from fastsr.memory import out_of_memory_advice, predict_memory
-from fastsr.metrics import TERMS, MetricsRing
+from fastsr.evaluation.pairs import load_pairs
+from fastsr.evaluation.psnr_ssim import psnr_y, ssim_y
+from fastsr.evaluation.validate import evaluate
 from fastsr.models import SRResNet, VGG19Features
-from fastsr.precision import Precision, choose_device, choose_precision
-from fastsr.quality import psnr_y, ssim_y
-from fastsr.recipes import demo, paper
-from fastsr.upscale import upscale_files
-from fastsr.weights import save_generator
+from fastsr.models.inference import super_resolve, upscale_files
+from fastsr.models.weights import save_generator
+from fastsr.prediction.memory import out_of_memory_advice, predict_memory
+from fastsr.system.device import choose_device
+from fastsr.system.memory import out_of_memory
+from fastsr.system.precision import Precision, choose_precision
 
 CPU = torch.device("cpu")
 
@@ -268,6 +272,6 @@ print(kept, default, faults())
 
 
 def test_recipes() -> None:
-    assert paper().check() == paper()
-    assert demo().check() == demo()
+    assert check(paper()) == paper()
+    assert check(demo()) == demo()
     assert not demo().images.data

@@ -1,0 +1,82 @@
+"""Configurations as TOML files: one section per group of settings, every key checked."""
+
+import json
+import tomllib
+from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast, get_type_hints
+
+from fastsr.config.settings import TrainConfig
+from fastsr.errors import UserError
+
+
+def to_toml(config: TrainConfig) -> str:
+    """The whole configuration as TOML, one section per group; unset (None) fields are left out."""
+    lines = [f"recipe = {json.dumps(config.recipe)}"]
+    for name, group in asdict(config).items():
+        if isinstance(group, dict):
+            lines += ["", f"[{name}]"]
+            settings = cast("dict[str, Any]", group)
+            lines += [f"{key} = {toml_value(value)}" for key, value in settings.items() if value is not None]
+    return "\n".join(lines) + "\n"
+
+
+def toml_value(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(toml_value(item) for item in cast("list[Any]", value)) + "]"
+    if isinstance(value, Path):
+        return toml_value(str(value))
+    return json.dumps(value, ensure_ascii=False, default=str).replace("\x7f", "\\u007f")
+
+
+def from_toml(file: Path, base: TrainConfig) -> TrainConfig:
+    """`base` with the settings of a TOML file, in the sections of `TrainConfig`.
+
+    Raises UserError for a missing or malformed file, an unknown section or key, and a value of another type.
+    """
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"--config {file} does not exist") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"--config {file} cannot be read: {error}") from None
+    groups = {f.name: getattr(base, f.name) for f in fields(base) if is_dataclass(getattr(base, f.name))}
+    recipe = coerced(content.pop("recipe", base.recipe), str, f"{file}: recipe")
+    for section, settings in content.items():
+        if section in groups and not isinstance(settings, dict):
+            raise UserError(f"{file}: {section} is a section; write [{section}] on a line of its own")
+        if section not in groups:
+            home = [name for name, group in groups.items() if section in {f.name for f in fields(group)}]
+            hint = f"it belongs in [{home[0]}]" if home else f"sections are {', '.join(f'[{name}]' for name in groups)}"
+            raise UserError(f"{file}: unknown section or key '{section}'; {hint}")
+        groups[section] = updated(groups[section], cast("dict[str, Any]", settings), f"{file}: [{section}]")
+    return replace(base, recipe=recipe, **groups)
+
+
+def updated(group: Any, settings: dict[str, Any], where: str) -> Any:
+    hints = get_type_hints(type(group))
+    unknown = [key for key in settings if key not in hints]
+    if unknown:
+        raise UserError(f"{where} has no setting '{unknown[0]}'; it has {', '.join(hints)}")
+    return replace(group, **{key: coerced(value, hints[key], f"{where} {key}") for key, value in settings.items()})
+
+
+def coerced(value: Any, hint: Any, where: str) -> Any:
+    """A TOML value as the type of its field."""
+    options: tuple[Any, ...] = getattr(hint, "__args__", ())
+    origin = getattr(hint, "__origin__", None)
+    if origin is Literal:
+        if value in options and type(value) is type(options[0]):
+            return value
+        raise UserError(f"{where} = {toml_value(value)} cannot be used; use one of {', '.join(map(str, options))}")
+    if origin is tuple and isinstance(value, list):
+        return tuple(coerced(item, options[0], where) for item in cast("list[Any]", value))
+    if type(None) in options:
+        hint = next(option for option in options if option is not type(None))
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    raise UserError(f"{where} = {toml_value(value)} is not a {getattr(hint, '__name__', 'list')}")

@@ -1,0 +1,89 @@
+"""PSNR and SSIM against NumPy's plain statement, scikit-image, pyiqa, and the literature's bicubic numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_image
+from skimage.metrics import structural_similarity
+
+from fastsr.data.bicubic import downscale, upscale
+from fastsr.evaluation.pairs import load_pairs
+from fastsr.evaluation.psnr_ssim import luma, psnr_y, ssim_y
+from fastsr.evaluation.validate import evaluate
+
+
+def pair(seed: int = 0, height: int = 60, width: int = 72) -> tuple[torch.Tensor, torch.Tensor]:
+    """An image and its bicubic round trip."""
+    hr = torch.from_numpy(random_image(height, width, seed))
+    return upscale(downscale(hr, 4), 4), hr
+
+
+def plain_psnr(sr: np.ndarray, hr: np.ndarray, border: int) -> float:
+    y = [
+        16 + (65.481 * x[..., 0] + 128.553 * x[..., 1] + 24.966 * x[..., 2]) / 255
+        for x in (sr.astype(float), hr.astype(float))
+    ]
+    difference = (y[0] - y[1])[border:-border, border:-border]
+    return 10 * np.log10(255**2 / np.mean(difference**2))
+
+
+@pytest.mark.parametrize("border", [2, 4])
+def test_psnr_equals_plain_numpy(border: int) -> None:
+    sr, hr = pair()
+    assert psnr_y(sr, hr, border) == pytest.approx(plain_psnr(sr.numpy(), hr.numpy(), border), abs=1e-9)
+
+
+def test_ssim_equals_scikit_image() -> None:
+    sr, hr = pair()
+    y = [luma(x).round().numpy()[4:-4, 4:-4] for x in (sr, hr)]
+    _, full = structural_similarity(
+        *y, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+    )
+    assert ssim_y(sr, hr, 4) == pytest.approx(full[5:-5, 5:-5].mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equal_to_pyiqa(seed: int) -> None:
+    pyiqa = pytest.importorskip("pyiqa", reason="pyiqa comes with the extra `eval`")
+    sr, hr = pair(seed)
+    x, y = (t.permute(2, 0, 1)[None].float() / 255 for t in (sr, hr))
+    psnr = pyiqa.create_metric("psnr", test_y_channel=True, color_space="ycbcr", crop_border=4, device="cpu")
+    ssim = pyiqa.create_metric("ssim", test_y_channel=True, color_space="ycbcr", crop_border=4, device="cpu")
+    assert psnr_y(sr, hr, 4) == pytest.approx(float(psnr(x, y)), abs=1e-4)
+    assert ssim_y(sr, hr, 4) == pytest.approx(float(ssim(x, y)), abs=1e-4)
+
+
+def test_equal_images() -> None:
+    _, hr = pair()
+    assert psnr_y(hr, hr, 2) == float("inf")
+    assert ssim_y(hr, hr, 2) == pytest.approx(1)
+
+
+def test_grey_originals_are_compared_on_their_grey_values() -> None:
+    grey = torch.from_numpy(random_image(40, 40))[..., :1].expand(-1, -1, 3).contiguous()
+    sr = upscale(downscale(grey, 2), 2)
+    difference = (sr[..., 0].double() - grey[..., 0].double())[2:-2, 2:-2]
+    assert psnr_y(sr, grey, 2, grey=True) == pytest.approx(
+        float(10 * torch.log10(255**2 / difference.square().mean())), abs=1e-9
+    )
+
+
+def test_refuses_sizes_that_do_not_match_or_leave_nothing() -> None:
+    sr, hr = pair()
+    with pytest.raises(ValueError, match="differ in size"):
+        psnr_y(sr[:-4], hr, 4)
+    with pytest.raises(ValueError, match="nothing is left"):
+        psnr_y(sr[:8], hr[:8], 4)
+    with pytest.raises(ValueError, match="11x11"):
+        ssim_y(sr[:16], hr[:16], 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "low", "high"),
+    [("Set5", 4, 28.42, 28.4349), ("Set5", 2, 33.63, 33.69), ("Set14", 4, 25.98, 26.02), ("Set14", 2, 30.21, 30.26)],
+)
+def test_bicubic_reads_as_in_the_literature(shared_data: Path, name: str, scale: int, low: float, high: float) -> None:
+    scores = evaluate({}, load_pairs((shared_data / "test" / name,), scale), scale)
+    assert low <= scores["bicubic"].psnr <= high
