@@ -24,10 +24,10 @@ from fastsr.cli.arguments import (
     TrainArguments,
     UpscaleArguments,
 )
-from fastsr.config.mixing import ML_STAR_TEMPERATURE
 from fastsr.config.recipes import demo, paper
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
+from fastsr.console import say
 from fastsr.errors import UserError
 from fastsr.files import default_cache, default_data_root
 
@@ -194,29 +194,23 @@ def run_reproduce(words: list[str]) -> None:
             raise UserError(f"fastsr reproduce decides about {option}; {instead}")
     recipe = () if "--recipe" in given else ("--recipe", "paper")
     arguments = train_arguments([*words, *recipe], ReproduceArguments)
-    config, data_root = arguments.train, arguments.data_root or default_data_root()
-    cache_compiled_networks(config)
-    from fastsr.reproduction.paper import three_pairs
-    from fastsr.reproduction.plan import Plan
+    cache_compiled_networks(arguments.train)
+    from fastsr.report.page import write_report
+    from fastsr.reproduction.plan import plan_reproduction
     from fastsr.reproduction.reproduce import reproduce
 
-    data = config.images.data or (data_root / "DIV2K" / "DIV2K_train_HR",)
-    if not config.images.data and not data[0].is_dir():
-        raise UserError(f"--data names no training images, and {data[0]} does not exist: fastsr data fetch div2k")
-    if len(config.cohort.temperature) > 1:
-        raise UserError("--temperature is that of the ML* pair here; give one number")
-    temperature = config.cohort.temperature[0] if config.cohort.temperature else ML_STAR_TEMPERATURE
-    cohort = replace(three_pairs(temperature), kl_weight=config.cohort.kl_weight)
-    plan = Plan(
-        config=replace(config, cohort=cohort, images=replace(config.images, data=data)),
+    console = Console()
+    plan = plan_reproduction(
+        arguments.train,
         scales=arguments.scales,
         seeds=arguments.seeds,
         sets=arguments.sets,
-        data_root=data_root,
+        data_root=arguments.data_root or default_data_root(),
         metric_weights=arguments.metric_weights,
-        out=config.output.out or Path("reproduction"),
     )
-    reproduce(plan, Console())
+    reproduce(plan, console)
+    page = write_report((plan.out,), plan.out / "report.html")
+    say(console, f"tables: {plan.out / 'tables.md'}; page: {page}")
 
 
 def run_upscale(words: list[str]) -> None:
@@ -233,7 +227,7 @@ def run_upscale(words: list[str]) -> None:
 
 def run_report(words: list[str]) -> None:
     arguments = tyro.cli(ReportArguments, prog="fastsr report", args=words, config=TYRO)
-    from fastsr.report import write_report
+    from fastsr.report.page import write_report
 
     runs = arguments.runs
     page = write_report(runs, arguments.out or (runs[0] if len(runs) == 1 else Path()) / "report.html")

@@ -9,10 +9,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from fastsr.config.mixing import ML_STAR_TEMPERATURE
 from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
 from fastsr.data.images import find_images
+from fastsr.errors import UserError
 from fastsr.evaluation.evaluate import Request, open_metrics, open_sets
 from fastsr.evaluation.metrics import MEASURES
 from fastsr.evaluation.pairs import check_images
@@ -20,6 +22,7 @@ from fastsr.evaluation.protocol import Protocol
 from fastsr.evaluation.test_sets import find_set
 from fastsr.prediction.duration import duration, seconds_per_step
 from fastsr.prediction.memory import GIB, Prediction, predict_memory
+from fastsr.reproduction.paper import three_pairs
 from fastsr.system.precision import choose_precision
 from fastsr.training.run import Run
 
@@ -56,6 +59,37 @@ class Plan:
             models=(folder,), sets=self.sets, data_root=self.data_root, out=folder / "evaluation", weights=("ema",),
             metric_weights=self.metric_weights,
         )  # fmt: skip
+
+
+def plan_reproduction(
+    config: TrainConfig,
+    *,
+    scales: tuple[int, ...],
+    seeds: tuple[int, ...],
+    sets: tuple[str, ...],
+    data_root: Path,
+    metric_weights: Path | None,
+) -> Plan:
+    """The paper's experiment with the settings of `config`: its six peers, and DIV2K where no images are named.
+
+    Raises UserError where there are no images, or more than one temperature is given.
+    """
+    data = config.images.data or (data_root / "DIV2K" / "DIV2K_train_HR",)
+    if not config.images.data and not data[0].is_dir():
+        raise UserError(f"--data names no training images, and {data[0]} does not exist: fastsr data fetch div2k")
+    if len(config.cohort.temperature) > 1:
+        raise UserError("--temperature is that of the ML* pair here; give one number")
+    temperature = config.cohort.temperature[0] if config.cohort.temperature else ML_STAR_TEMPERATURE
+    cohort = replace(three_pairs(temperature), kl_weight=config.cohort.kl_weight)
+    return Plan(
+        config=replace(config, cohort=cohort, images=replace(config.images, data=data)),
+        scales=scales,
+        seeds=seeds,
+        sets=sets,
+        data_root=data_root,
+        metric_weights=metric_weights,
+        out=config.output.out or Path("reproduction"),
+    )
 
 
 def folder_of(config: TrainConfig) -> Path:

@@ -8,7 +8,6 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +21,6 @@ from fastsr.evaluation.evaluate import evaluate_models, open_sets
 from fastsr.evaluation.metrics import USUAL
 from fastsr.evaluation.output import JSON_NAME
 from fastsr.files import write_text
-from fastsr.report import write_report
 from fastsr.reproduction.comparison import table, verdict
 from fastsr.reproduction.markdown import markdown
 from fastsr.reproduction.paper import VARIANTS
@@ -43,10 +41,10 @@ from fastsr.training.train import train
 FORMAT = 1
 
 
-def reproduce(plan: Plan, console: Console) -> Path:
-    """Trains what is not trained yet, evaluates what is not evaluated yet, and writes tables and a page.
+def reproduce(plan: Plan, console: Console) -> None:
+    """Trains what is not trained yet, evaluates what is not evaluated yet, and writes the tables.
 
-    Returns the page. Raises UserError for everything that the user can mend, before training where that is possible.
+    Raises UserError for everything that the user can mend, before training where that is possible.
     """
     if not plan.scales or not plan.seeds:
         raise UserError("--scales and --seeds need at least one number each")
@@ -68,9 +66,6 @@ def reproduce(plan: Plan, console: Console) -> Path:
     for one in tables:
         for variant in VARIANTS[1:]:
             say(console, verdict(one, variant))
-    page = write_report((plan.out,), plan.out / "report.html")
-    say(console, f"tables: {plan.out / 'tables.md'}; page: {page}")
-    return page
 
 
 def train_run(config: TrainConfig, console: Console) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fastsr.cohort.cohort import peer
+from fastsr.cohort import peer
 from fastsr.config.check import check
 from fastsr.config.mixing import initial_weights, mixing_matrix, temperatures
 from fastsr.config.recipes import demo, paper

@@ -23,8 +23,9 @@ from PIL import Image
 
 from fastsr.data.images import read_rgb8
 from fastsr.data.pack import STALE_SECONDS, pack_images
-from fastsr.data.pixels import PixelStore, default_cache, place
+from fastsr.data.pixels import PixelStore, place
 from fastsr.errors import UserError
+from fastsr.files import default_cache
 
 Track = Callable[[Iterator[Any], int], Iterator[Any]]
 SIZES = ((20, 24), (17, 33), (40, 16), (16, 16))
