@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import random_image
 from fastsr_kernels.backend import backend
 
 from fastsr.cohort.cohort import Cohort
@@ -23,6 +22,7 @@ from fastsr.data.sampler import PatchSampler
 from fastsr.errors import UserError
 from fastsr.system.backend import kernels
 from fastsr.system.precision import Precision
+from tests.images import random_image
 
 STEPS = 4
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"

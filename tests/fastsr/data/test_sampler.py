@@ -5,7 +5,6 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from conftest import random_image
 from fastsr_kernels.patch_sampler.reference import below, orient, philox
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from fastsr.data.bicubic import Border, downscale
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import HostPatches, PatchSampler
 from fastsr.errors import UserError
+from tests.images import random_image
 
 
 def philox_plain(counter: int, seed: int) -> tuple[int, ...]:

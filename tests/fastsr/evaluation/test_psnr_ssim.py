@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import random_image
 from skimage.metrics import structural_similarity
 
 from fastsr.data.bicubic import downscale, upscale
 from fastsr.evaluation.pairs import load_pairs
 from fastsr.evaluation.psnr_ssim import luma, psnr_y, ssim_y
 from fastsr.evaluation.validate import evaluate
+from tests.images import random_image
 
 
 def pair(seed: int = 0, height: int = 60, width: int = 72) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import random_image
 
 from fastsr.cohort.capture import capture
 from fastsr.cohort.cohort import Cohort
@@ -22,6 +21,7 @@ from fastsr.data.sampler import PatchSampler
 from fastsr.prediction.memory import GIB, predict_memory
 from fastsr.system.device import choose_device, set_up
 from fastsr.system.precision import Precision, choose_precision
+from tests.images import random_image
 
 pytestmark = pytest.mark.gpu
 

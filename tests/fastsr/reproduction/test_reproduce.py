@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from command_line import elsewhere
-from conftest import random_image
 from PIL import Image
 
 from fastsr.cli.main import main
+from tests.images import random_image
 
 __all__ = ["elsewhere"]
 

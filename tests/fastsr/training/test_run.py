@@ -96,8 +96,8 @@ import resource, signal, sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
 from test_run import trained
-from conftest import random_image
-import conftest, torch
+from tests.images import random_image
+import torch
 from fastsr.config.settings import *
 from fastsr.data.pixels import PixelStore
 from fastsr.training.run import Run

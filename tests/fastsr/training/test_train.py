@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import random_image
 from fastsr_kernels.cohort_loss import CohortLoss
 from PIL import Image
 from rich.console import Console
@@ -27,6 +26,7 @@ from fastsr.training.run import Run
 from fastsr.training.setup import prepare
 from fastsr.training.telemetry import Telemetry
 from fastsr.training.train import after_step, save, stages, train
+from tests.images import random_image
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tiny_cohort.json"
 
