@@ -219,7 +219,7 @@ def test_a_replay_never_waits_for_the_device(tiny_config: TrainConfig, store: Pi
 
 FAILING = """
 import torch
-from fastsr.capture import CaptureError, capture
+from fastsr.cohort.capture import CaptureError, capture
 
 x = torch.ones(3, device="cuda")
 
