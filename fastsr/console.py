@@ -1,4 +1,4 @@
-"""What is said on a terminal."""
+"""Lines on a terminal."""
 
 from rich.console import Console
 
