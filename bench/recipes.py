@@ -35,7 +35,7 @@ def small_recipe() -> TrainConfig:
 
 
 def sample_store(device: torch.device) -> PixelStore:
-    """scikit-image's photos, in the memory that training would keep them in."""
+    """The sample photos, in the memory that training would keep them in."""
     return place(PixelStore.from_images([read_rgb8(path) for path in sample_photos(TRAIN)]), device)
 
 

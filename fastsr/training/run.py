@@ -5,22 +5,19 @@ import shutil
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+from filelock import BaseFileLock
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.ring import MetricsRing
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml, to_toml
 from fastsr.errors import UserError
-from fastsr.files import sync, write_text
+from fastsr.files import lock, sync, write_text
 from fastsr.models.weights import list_checkpoints, load_tensors, save_tensors
 from fastsr.system.environment import environment
 from fastsr.training.checkpoint import load_peer, save_peer
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 FORMAT = 1
 CHANGEABLE = {
@@ -41,7 +38,7 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.locked: TextIO | None = None
+        self.locked: BaseFileLock | None = None
         self.metrics_file = folder / "metrics.jsonl"
         self.pictures = folder / "pictures"
         self.checkpoints = folder / "checkpoints"
@@ -67,18 +64,13 @@ class Run:
 
     def lock(self) -> None:
         """Keeps other processes from training in this folder until this one ends. Raises UserError where one does."""
-        if fcntl is None:
-            return
-        self.locked = (self.folder / ".lock").open("w")
-        try:
-            fcntl.flock(self.locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{self.folder} is being trained by another process; wait for it, or stop it") from None
+        busy = f"{self.folder} is being trained by another process; wait for it, or stop it"
+        self.locked = lock(self.folder / ".lock", busy)
 
     def close(self) -> None:
         """Lets other processes train in this folder again."""
         if self.locked:
-            self.locked.close()
+            self.locked.release()
 
     def describe(self, config: TrainConfig) -> None:
         """Writes the settings and the environment that are in force from now on. Raises OSError."""

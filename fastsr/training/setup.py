@@ -103,7 +103,7 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
     if not sources:
         say(
             console,
-            "demonstration: training on scikit-image's sample photos. To train for real: "
+            "demonstration: training on sample photos. To train for real: "
             "fastsr train --data FOLDER --val FOLDER --amp --compile",
         )
     paths = find_images(sources or sample_photos(TRAIN))

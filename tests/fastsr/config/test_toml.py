@@ -1,5 +1,6 @@
 """Settings as TOML, there and back."""
 
+import os
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -102,6 +103,30 @@ def test_any_path_survives_toml(tmp_path: Path, name: str) -> None:
     config = changed("images.data", (Path(name),))
     (tmp_path / "config.toml").write_text(to_toml(config))
     assert from_toml(tmp_path / "config.toml", paper()) == config
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "option"),
+    [
+        ("images.data", (Path("fine"), Path(os.fsdecode(b"caf\xe9"))), "--data"),
+        ("images.cache", Path(os.fsdecode(b"caf\xe9")), "--cache"),
+        ("output.out", Path(os.fsdecode(b"caf\xe9")), "--out"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_path_that_is_no_text_is_named(path: str, value: object, option: str) -> None:
+    with pytest.raises(UserError) as error:
+        to_toml(changed(path, value))
+    assert str(error.value) == rf"{option} caf\udce9 is not UTF-8 and cannot be kept in config.toml; rename it"
+
+
+def test_a_matrix_is_written_as_rows() -> None:
+    lines = to_toml(CHANGED).splitlines()
+    start = lines.index("mixing_matrix = [")
+    rows = [line.strip() for line in lines[start + 1 : start + 5]]
+    assert rows == ["[0.0, 0.5, 0.25],", "[1.0, 0.0, 0.0],", "[0.001, 2.0, 0.0],", "]"]
+    odd = ("[\n1,\n]", '"', "[1, 2]")
+    assert tomllib.loads(to_toml(changed("images.data", tuple(map(Path, odd)))))["images"]["data"] == list(odd)
 
 
 def test_toml_has_a_section_for_every_group() -> None:
