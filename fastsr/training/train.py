@@ -14,7 +14,7 @@ from rich.console import Console
 
 from fastsr.cohort.capture import CaptureError, Replay, capture, warm_up
 from fastsr.cohort.step import PretrainStep, Step
-from fastsr.cohort.terms import PRETRAIN_TERMS, TERMS
+from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
@@ -147,7 +147,7 @@ def finite_rows(training: Training) -> torch.Tensor:
     bad = (~rows_RPT.isfinite()).nonzero().tolist()
     if bad:
         row, peer, term = bad[0]
-        name = (PRETRAIN_TERMS if stage == "pretraining" else TERMS)[term]
+        name = (PRETRAINING_TERMS if stage == "pretraining" else TRAINING_TERMS)[term].name
         kept = training.run.latest()
         raise UserError(
             f"step {first + row + 1}: {name} of peer {peer} is {float(rows_RPT[row, peer, term])}, and training stops. "

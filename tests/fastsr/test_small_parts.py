@@ -16,7 +16,7 @@ from fastsr.cli.doctor import examine
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import IMAGENET_SCALE, RANDOM_SCALE, FeatureContent, PixelContent, content_loss
 from fastsr.cohort.ring import MetricsRing
-from fastsr.cohort.terms import TERMS
+from fastsr.cohort.terms import TRAINING_TERMS
 from fastsr.config.check import check
 from fastsr.config.recipes import demo, paper
 from fastsr.config.settings import TrainConfig
@@ -69,16 +69,16 @@ def test_devices_that_do_not_exist_are_named(name: str) -> None:
 def test_ring_keeps_the_last_rows_in_order() -> None:
     ring = MetricsRing(3, 2, CPU)
     for step in range(5):
-        ring.write(torch.tensor(step), torch.full((2, len(TERMS)), float(step)))
+        ring.write(torch.tensor(step), torch.full((2, len(TRAINING_TERMS)), float(step)))
     assert ring.read(2, 5)[:, 0, 0].tolist() == [2.0, 3.0, 4.0]
-    assert ring.read(3, 4).shape == (1, 2, len(TERMS))
+    assert ring.read(3, 4).shape == (1, 2, len(TRAINING_TERMS))
 
 
 def test_short_rows_overwrite_what_stood_behind_them() -> None:
     ring = MetricsRing(1, 1, CPU)
-    ring.write(torch.tensor(0), torch.ones(1, len(TERMS)))
+    ring.write(torch.tensor(0), torch.ones(1, len(TRAINING_TERMS)))
     ring.write(torch.tensor(1), torch.full((1, 1), 7.0))
-    assert ring.read(1, 2)[0, 0].tolist() == [7.0] + [0.0] * (len(TERMS) - 1)
+    assert ring.read(1, 2)[0, 0].tolist() == [7.0] + [0.0] * (len(TRAINING_TERMS) - 1)
 
 
 @pytest.mark.parametrize("name", ["vgg22", "vgg54"])

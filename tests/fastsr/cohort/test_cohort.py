@@ -12,7 +12,7 @@ from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import FeatureContent, PixelContent
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step
-from fastsr.cohort.terms import TERMS
+from fastsr.cohort.terms import TRAINING_TERMS
 from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
@@ -126,9 +126,9 @@ def test_step_writes_one_row_and_counts(tiny_config: TrainConfig, store: PixelSt
     step()
     assert int(cohort.step_count) == 1
     row_PT = ring.read(0, 1)[0]
-    assert row_PT.shape == (2, len(TERMS))
+    assert row_PT.shape == (2, len(TRAINING_TERMS))
     for k in range(2):
-        row = dict(zip(TERMS, row_PT[k].tolist(), strict=True))
+        row = dict(zip((term.name for term in TRAINING_TERMS), row_PT[k].tolist(), strict=True))
         assert row["content"] == pytest.approx(float(mse_loss(forward.sr[k].detach(), hr)), rel=1e-5)
         assert row["bce_real"] == pytest.approx(-float(logsigmoid(forward.z_real[k].detach()).mean()), rel=1e-5)
         assert row["bce_fake"] == pytest.approx(-float(logsigmoid(-forward.z_fake[k]).mean()), rel=1e-5)
