@@ -15,7 +15,7 @@ from fastsr.cohort.compile import prepare_compiler
 from fastsr.cohort.content import FeatureContent, PixelContent
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.streams import Branches
-from fastsr.config.mixing import initial_weights, mixing_matrix, temperatures
+from fastsr.config.mixing import mixing_matrix, start_indices, temperatures
 from fastsr.config.settings import TrainConfig
 from fastsr.system.device import move
 from fastsr.system.precision import Precision
@@ -73,7 +73,7 @@ class Cohort:
 
         self.config, self.device, self.precision = config, device, precision
         self.lr = scalar(config.optim.lr)
-        self.peers = [Peer(config, start, device, precision, self.lr) for start in initial_weights(config.cohort)]
+        self.peers = [Peer(config, start, device, precision, self.lr) for start in start_indices(config.cohort)]
         self.content = content
         self.layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
         move(content, device, self.layout)

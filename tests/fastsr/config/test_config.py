@@ -11,7 +11,7 @@ import pytest
 
 from fastsr.cohort import peer
 from fastsr.config.check import check
-from fastsr.config.mixing import initial_weights, mixing_matrix, temperatures
+from fastsr.config.mixing import mixing_matrix, start_indices, temperatures
 from fastsr.config.recipes import demo, paper
 from fastsr.config.settings import (
     CohortConfig,
@@ -308,8 +308,8 @@ def test_initial_weights_that_cannot_be_meant(starts: tuple[int, ...], message: 
 
 
 def test_initial_weights_differ_unless_asked_to_be_alike() -> None:
-    assert initial_weights(CohortConfig(peers=3)) == [0, 1, 2]
-    assert initial_weights(CohortConfig(peers=3, starts=(4, 0, 4))) == [4, 0, 4]
+    assert start_indices(CohortConfig(peers=3)) == [0, 1, 2]
+    assert start_indices(CohortConfig(peers=3, starts=(4, 0, 4))) == [4, 0, 4]
 
 
 def test_the_paper_recipe_has_the_papers_numbers() -> None:
