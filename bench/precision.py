@@ -75,7 +75,7 @@ def train(
             for done in range(1, steps + 1):
                 step()
                 if done % max(1, steps // POINTS) == 0:
-                    psnr[int(cohort.step_count)] = psnr_of(cohort, pairs, config)
+                    psnr[int(cohort.schedule.step_count)] = psnr_of(cohort, pairs, config)
     return Curve(psnr, time.perf_counter() - began)
 
 

@@ -12,7 +12,7 @@ def test_losses_of_the_first_step_are_the_cohorts() -> None:
     step = make_step(config, make_sampler(config, sample_store(torch.device("cpu"))))
     baseline = make_baseline(config, torch.device("cpu"))
     share_weights(step.cohort, baseline)
-    rows = baseline.step(*(x.contiguous() for x in step.patches.draw(step.cohort.step_count)))
+    rows = baseline.step(*(x.contiguous() for x in step.patches.draw(step.cohort.schedule.step_count)))
     step()
     columns = [term.name for term in TRAINING_TERMS]
     for name in ("content", "bce_real", "bce_fake"):

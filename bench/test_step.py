@@ -32,7 +32,7 @@ class Contest:
 
         Their drawing counts for the baseline too: 0.1 % of its step.
         """
-        lr_NChw, hr_NCHW = (x.contiguous() for x in self.sampler.draw(self.cohort_step.cohort.step_count))
+        lr_NChw, hr_NCHW = (x.contiguous() for x in self.sampler.draw(self.cohort_step.cohort.schedule.step_count))
         return self.baseline.step(lr_NChw, hr_NCHW)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from fastsr.cohort.compile import prepare_compiler
 from fastsr.cohort.content import FeatureContent, PixelContent
 from fastsr.cohort.peer import Peer
+from fastsr.cohort.schedule import Schedule
 from fastsr.cohort.streams import Branches
 from fastsr.config.mixing import mixing_matrix, start_indices, temperatures
 from fastsr.config.settings import TrainConfig
@@ -72,8 +73,10 @@ class Cohort:
             return torch.tensor(value, dtype=torch.float32, device=device)
 
         self.config, self.device, self.precision = config, device, precision
-        self.lr = scalar(config.optim.lr)
-        self.peers = [Peer(config, start, device, precision, self.lr) for start in start_indices(config.cohort)]
+        optim = config.optim
+        self.schedule = Schedule(optim.lr, optim.lr_gamma, optim.lr_milestones, device)
+        starts = start_indices(config.cohort)
+        self.peers = [Peer(config, start, device, precision, self.schedule.lr) for start in starts]
         self.content = content
         self.layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
         move(content, device, self.layout)
@@ -83,14 +86,8 @@ class Cohort:
         self.mixing_PP = torch.tensor(mixing_matrix(config.cohort), dtype=torch.float32, device=device)
         self.temperature_P = torch.tensor(temperatures(config.cohort), dtype=torch.float32, device=device)
         self.kl_weight_P = scalar(config.cohort.kl_weight).repeat(len(self.peers))
-        self.content_weight, self.adversarial_weight = (
-            scalar(config.loss.content_weight),
-            scalar(config.loss.adversarial_weight),
-        )
-        self.base_lr, self.lr_gamma = scalar(config.optim.lr), scalar(config.optim.lr_gamma)
-        self.lr_milestones = torch.tensor(config.optim.lr_milestones, dtype=torch.int64, device=device)
-        self.step_count = torch.zeros((), dtype=torch.int64, device=device)
-        """Steps done, pre-training included; also the counter that patches are drawn by."""
+        self.content_weight = scalar(config.loss.content_weight)
+        self.adversarial_weight = scalar(config.loss.adversarial_weight)
         self.logits_2PE = torch.zeros(2, len(self.peers), config.images.batch, device=device)
         """What each D last thought of real and of generated images, for whoever looks: no step reads it."""
 
@@ -109,17 +106,7 @@ class Cohort:
 
     def state(self) -> list[Tensor]:
         """Every tensor that a step changes and a later one reads."""
-        return [self.lr, self.step_count, *(tensor for peer in self.peers for tensor in peer.state())]
-
-    def advance(self) -> None:
-        """Counts one step and sets the learning rate of the next."""
-        self.step_count += 1
-        self.schedule()
-
-    def schedule(self) -> None:
-        """Sets the learning rate that belongs to the steps done, in place: base * gamma^(milestones passed)."""
-        passed = (self.step_count >= self.lr_milestones).sum()
-        self.lr.copy_(self.base_lr * self.lr_gamma**passed)
+        return [*self.schedule.state(), *(tensor for peer in self.peers for tensor in peer.state())]
 
     def forward(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[Forward, list[Tensor]]:
         """Runs every peer once. Returns what the losses need, and each peer's content gradient, unweighted.

@@ -21,16 +21,16 @@ class PretrainStep:
 
     def __call__(self) -> None:
         cohort = self.cohort
-        lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.step_count))
+        lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.schedule.step_count))
         losses = []
         for peer in cohort.branched():
             with cohort.precision.autocast(cohort.device):
                 loss = cohort.pixel(peer.generator(lr_NChw), hr_NCHW)
             peer.g_scaler.scale(loss).backward()
-            peer.update_generator(cohort.step_count)
+            peer.update_generator(cohort.schedule.step_count)
             losses.append(loss.detach())
-        self.ring.write(cohort.step_count, torch.stack(losses)[:, None])
-        cohort.advance()
+        self.ring.write(cohort.schedule.step_count, torch.stack(losses)[:, None])
+        cohort.schedule.advance()
 
 
 class Step:
@@ -45,16 +45,16 @@ class Step:
 
     def __call__(self) -> None:
         cohort = self.cohort
-        lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.step_count))
+        lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.schedule.step_count))
         forward, content_gradient = cohort.forward(lr_NChw, hr_NCHW)
         loss = cohort.losses(forward)
         cohort.backward(forward, cohort.seeds(loss, content_gradient), then=self.update)
         cohort.logits_2PE.copy_(forward.logits_2PE)
         probabilities_2P = forward.logits_2PE.sigmoid().mean(2)
         columns = [forward.content_P, loss.adversarial_P, *loss.terms_P4.unbind(1), *probabilities_2P]
-        self.ring.write(cohort.step_count, torch.stack(columns, 1))
-        cohort.advance()
+        self.ring.write(cohort.schedule.step_count, torch.stack(columns, 1))
+        cohort.schedule.advance()
 
     def update(self, peer: Peer) -> None:
         peer.update_discriminator()
-        peer.update_generator(self.cohort.step_count)
+        peer.update_generator(self.cohort.schedule.step_count)

@@ -51,6 +51,5 @@ def assert_finite(cohort: Cohort) -> None:
         for network, module in peer.networks.items():
             for name, value in module.state_dict().items():
                 if not bool(value.isfinite().all()):
-                    raise UserError(
-                        f"weight {name} of the {network} of peer {k} is not finite at step {int(cohort.step_count)}"
-                    )
+                    step = int(cohort.schedule.step_count)
+                    raise UserError(f"weight {name} of the {network} of peer {k} is not finite at step {step}")

@@ -116,7 +116,7 @@ class Run:
         Raises:
             UserError: the disk is full or not writable; older checkpoints are untouched.
         """
-        step = int(cohort.step_count)
+        step = int(cohort.schedule.step_count)
         final = self.checkpoints / f"step-{step:08d}"
         temporary = self.checkpoints / f".saving-{step:08d}"
         if final.exists():
@@ -179,8 +179,7 @@ class Run:
             ring.rows_RPT.copy_(load_tensors(checkpoint / "metrics-ring.safetensors")["rows"])
         except UserError as error:
             raise UserError(f"{error}; {self.fall_back(checkpoint)}") from None
-        cohort.step_count.fill_(step)
-        cohort.schedule()
+        cohort.schedule.seek(step)
         return step
 
     def fall_back(self, checkpoint: Path) -> str:

@@ -69,7 +69,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         patches = patch_source(config, store, device)
         ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
         patches.load()
-        check_liveness(cohort, *(x[:2] for x in patches.draw(cohort.step_count)))
+        check_liveness(cohort, *(x[:2] for x in patches.draw(cohort.schedule.step_count)))
     run = continued or new_run(config)
     training = Training(config, run, cohort, patches, ring, validation, fingerprint(store))
     if continued:

@@ -131,7 +131,7 @@ def after_step(training: Training, telemetry: Telemetry) -> None:
     stage, _, end = stage_of(training)
     if step % output.log_every == 0 or step == end:
         rows_RPT, logits_2PE = finite_rows(training), training.cohort.logits_2PE.cpu()
-        telemetry.train_row(step, stage, float(training.cohort.lr), rows_RPT, logits_2PE)
+        telemetry.train_row(step, stage, float(training.cohort.schedule.lr), rows_RPT, logits_2PE)
     if training.validation and (step % output.val_every == 0 or step == training.config.total_steps):
         validate(training, telemetry)
     if step % output.save_every == 0:

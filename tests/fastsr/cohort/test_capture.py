@@ -183,7 +183,7 @@ def test_replays_equal_eager_steps(
         replay()
     for a, b in zip(copies(captured), copies(eager), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
-    assert int(captured.cohort.step_count) == 5
+    assert int(captured.cohort.schedule.step_count) == 5
     replay.close()
 
 

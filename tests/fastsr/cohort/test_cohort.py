@@ -124,7 +124,7 @@ def test_step_writes_one_row_and_counts(tiny_config: TrainConfig, store: PixelSt
     lr, hr = patches_of(tiny_config, store).draw(torch.tensor(0))
     forward, _ = cohort_of(tiny_config).forward(lr, hr)
     step()
-    assert int(cohort.step_count) == 1
+    assert int(cohort.schedule.step_count) == 1
     row_PT = ring.read(0, 1)[0]
     assert row_PT.shape == (2, len(TRAINING_TERMS))
     for k in range(2):
@@ -192,10 +192,10 @@ def test_learning_rate_follows_its_milestones(tiny_config: TrainConfig, store: P
     step = Step(cohort, patches_of(tiny_config, store), MetricsRing(9, 2, CPU))
     used = []
     for _ in range(5):
-        used.append(float(cohort.lr))
+        used.append(float(cohort.schedule.lr))
         step()
     assert used == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025])
-    assert all(o.param_groups[0]["lr"] is cohort.lr for peer in cohort.peers for o in peer.optimizers.values())
+    assert all(o.param_groups[0]["lr"] is cohort.schedule.lr for peer in cohort.peers for o in peer.optimizers.values())
 
 
 def test_mixed_precision_trains_and_keeps_fp32_weights(tiny_config: TrainConfig, store: PixelStore) -> None:

@@ -97,9 +97,9 @@ def test_without_kernels_nothing_asks_for_them(tiny_config: TrainConfig) -> None
     cohort = Cohort(config, PixelContent(), torch.device("cpu"), Precision())
     store = PixelStore.from_images([random_image(40, 57)])
     sampler = PatchSampler(store, scale=2, patch=16, batch=2, seed=5, fused=False)
-    check_liveness(cohort, *sampler.draw(cohort.step_count))
+    check_liveness(cohort, *sampler.draw(cohort.schedule.step_count))
     Step(cohort, sampler, MetricsRing(1, 2, torch.device("cpu")))()
-    assert int(cohort.step_count) == 1
+    assert int(cohort.schedule.step_count) == 1
 
 
 @pytest.mark.gpu

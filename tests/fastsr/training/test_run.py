@@ -40,7 +40,7 @@ def trained(
 
 
 def everything(cohort: Cohort, ring: MetricsRing) -> dict[str, torch.Tensor]:
-    state = {"ring": ring.rows_RPT, "step": cohort.step_count, "lr": cohort.lr}
+    state = {"ring": ring.rows_RPT, "step": cohort.schedule.step_count, "lr": cohort.schedule.lr}
     for k, peer in enumerate(cohort.peers):
         for name, network in peer.networks.items():
             state |= {f"{k}.{name}.{key}": value for key, value in network.state_dict().items()}

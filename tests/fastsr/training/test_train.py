@@ -184,7 +184,7 @@ def test_losses_that_are_not_finite_stop_the_run_by_name(config: TrainConfig) ->
     def poisoned(forward: Forward) -> CohortLoss:
         loss = original(forward)
         terms_P4 = loss.terms_P4.clone()
-        terms_P4[1, 3] = float("nan") if int(training.cohort.step_count) == 6 else terms_P4[1, 3]
+        terms_P4[1, 3] = float("nan") if int(training.cohort.schedule.step_count) == 6 else terms_P4[1, 3]
         return loss._replace(terms_P4=terms_P4)
 
     training.cohort.losses = poisoned  # type: ignore[method-assign]
