@@ -36,6 +36,8 @@ class Forward:
     """Logits `[E]` of each D on its own generator's images."""
     content_P: Tensor
     """Unweighted content loss of each peer."""
+    content_gradient: list[Tensor]
+    """d content / d sr `[N, C, H, W]` of each peer, unweighted, with the scale of G's scaler: it came through VGG."""
 
     @cached_property
     def logits_2PE(self) -> Tensor:
@@ -44,10 +46,10 @@ class Forward:
 
 
 @dataclass(frozen=True)
-class Seeds:
-    """Gradients of the losses with regard to logits and images: where backward begins, in each peer.
+class OutputGradients:
+    """Gradients of the losses with regard to the networks' outputs: where backward begins, in each peer.
 
-    Those of logits are not yet scaled for fp16, that of the content loss is, by G's scaler: it has gone through VGG.
+    Those of logits are not yet scaled for fp16; that of the content loss is, by G's scaler.
     """
 
     real_PE: Tensor
@@ -57,7 +59,7 @@ class Seeds:
     adversarial_PE: Tensor
     """dL_G / dz_fake, weighted."""
     content: list[Tensor]
-    """d content / d sr `[N, C, H, W]` of each peer, weighted and scaled."""
+    """d content / d sr of each peer, weighted and scaled."""
 
 
 class Cohort:
@@ -108,11 +110,10 @@ class Cohort:
         """Every tensor that a step changes and a later one reads."""
         return [*self.schedule.state(), *(tensor for peer in self.peers for tensor in peer.state())]
 
-    def forward(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[Forward, list[Tensor]]:
-        """Runs every peer once. Returns what the losses need, and each peer's content gradient, unweighted.
+    def forward(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> Forward:
+        """Runs every peer once.
 
-        Content gradients carry the scale of G's scaler. The content loss goes backward to the image at once, so that
-        VGG's activations live no longer than they must.
+        The content loss goes backward to the image at once, so that VGG's activations live no longer than they must.
         """
         with self.precision.autocast(self.device):
             target = self.content.target(hr_NCHW)
@@ -127,23 +128,25 @@ class Cohort:
             (gradient,) = torch.autograd.grad(peer.g_scaler.scale(value), sr_leaf[-1])
             content.append(value.detach())
             content_gradient.append(gradient)
-        return Forward(sr, sr_leaf, z_real, z_fake, torch.stack(content)), content_gradient
+        return Forward(sr, sr_leaf, z_real, z_fake, torch.stack(content), content_gradient)
 
     def losses(self, forward: Forward) -> CohortLoss:
         """Every loss on logits, with gradients: eqs. 1 to 3 for all peers."""
         z_real_PE, z_fake_PE = forward.logits_2PE.unbind(0)
         return self.loss_operator(z_real_PE, z_fake_PE, self.mixing_PP, self.temperature_P, self.kl_weight_P)
 
-    def seeds(self, loss: CohortLoss, content_gradient: list[Tensor]) -> Seeds:
+    def output_gradients(self, forward: Forward, loss: CohortLoss) -> OutputGradients:
         """Weighs the generators' gradients; the discriminators' are weighted by the operator."""
-        return Seeds(
+        return OutputGradients(
             real_PE=loss.grad_real_PE,
             fake_PE=loss.grad_fake_PE,
             adversarial_PE=self.adversarial_weight * loss.grad_adversarial_PE,
-            content=[self.content_weight * gradient for gradient in content_gradient],
+            content=[self.content_weight * gradient for gradient in forward.content_gradient],
         )
 
-    def backward(self, forward: Forward, seeds: Seeds, then: Callable[[Peer], None] | None = None) -> None:
+    def backward(
+        self, forward: Forward, gradients: OutputGradients, then: Callable[[Peer], None] | None = None
+    ) -> None:
         """Leaves gradients, scaled by each scaler, in `.grad` of generators and discriminators.
 
         One forward pass of D(sr) serves both losses: L_D goes to D's weights and not to the image, L_G to the image
@@ -155,13 +158,13 @@ class Cohort:
         for k, peer in enumerate(self.branched()):
             torch.autograd.backward(
                 [forward.z_real[k], forward.z_fake[k]],
-                [peer.d_scaler.scale(seeds.real_PE[k]), peer.d_scaler.scale(seeds.fake_PE[k])],
+                [peer.d_scaler.scale(gradients.real_PE[k]), peer.d_scaler.scale(gradients.fake_PE[k])],
                 inputs=list(peer.discriminator.parameters()),
                 retain_graph=True,
             )
-            adversarial = peer.g_scaler.scale(seeds.adversarial_PE[k])
+            adversarial = peer.g_scaler.scale(gradients.adversarial_PE[k])
             (gradient,) = torch.autograd.grad(forward.z_fake[k], forward.sr_leaf[k], adversarial)
-            forward.sr[k].backward(gradient + seeds.content[k])
+            forward.sr[k].backward(gradient + gradients.content[k])
             if then:
                 then(peer)
 

@@ -12,7 +12,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from fastsr.cohort.cohort import Cohort, Seeds
+from fastsr.cohort.cohort import Cohort, OutputGradients
 from fastsr.errors import UserError
 from fastsr.system.precision import Precision
 
@@ -57,18 +57,19 @@ def backward_one(cohort: Cohort, term: str, lr_NChw: Tensor, hr_NCHW: Tensor) ->
     """The training step's forward and backward with one loss alone, at weight one."""
     for parameter in parameters(cohort):
         parameter.grad = None
-    forward, content_gradient = cohort.forward(lr_NChw, hr_NCHW)
+    forward = cohort.forward(lr_NChw, hr_NCHW)
     loss = cohort.losses(forward)
     plain = cohort.loss_operator(
         torch.stack(forward.z_real), torch.stack(forward.z_fake),
         cohort.mixing_PP, cohort.temperature_P, torch.zeros_like(cohort.kl_weight_P),
     )  # fmt: skip
     nothing = torch.zeros_like(plain.grad_real_PE)
-    off = Seeds(nothing, nothing, nothing, content=[torch.zeros_like(x) for x in content_gradient])
+    no_content = [torch.zeros_like(x) for x in forward.content_gradient]
+    off = OutputGradients(nothing, nothing, nothing, no_content)
     cohort.backward(
         forward,
         {
-            "content": replace(off, content=content_gradient),
+            "content": replace(off, content=forward.content_gradient),
             "adversarial": replace(off, adversarial_PE=loss.grad_adversarial_PE),
             "bce_real": replace(off, real_PE=plain.grad_real_PE),
             "bce_fake": replace(off, fake_PE=plain.grad_fake_PE),

@@ -46,9 +46,9 @@ class Step:
     def __call__(self) -> None:
         cohort = self.cohort
         lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.schedule.step_count))
-        forward, content_gradient = cohort.forward(lr_NChw, hr_NCHW)
+        forward = cohort.forward(lr_NChw, hr_NCHW)
         loss = cohort.losses(forward)
-        cohort.backward(forward, cohort.seeds(loss, content_gradient), then=self.update)
+        cohort.backward(forward, cohort.output_gradients(forward, loss), then=self.update)
         cohort.logits_2PE.copy_(forward.logits_2PE)
         probabilities_2P = forward.logits_2PE.sigmoid().mean(2)
         columns = [forward.content_P, loss.adversarial_P, *loss.terms_P4.unbind(1), *probabilities_2P]

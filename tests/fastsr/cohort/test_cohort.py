@@ -74,8 +74,8 @@ def test_one_forward_pass_gives_every_gradient(
     cohort = cohort_of(config)
     lr, hr = patches_of(config, store).draw(torch.tensor(0))
     want = plain_gradients(cohort, lr, hr)
-    forward, content_gradient = cohort.forward(lr, hr)
-    cohort.backward(forward, cohort.seeds(cohort.losses(forward), content_gradient))
+    forward = cohort.forward(lr, hr)
+    cohort.backward(forward, cohort.output_gradients(forward, cohort.losses(forward)))
     for k, peer in enumerate(cohort.peers):
         got = {f"{network}.{n}": p.grad for network in ("generator", "discriminator")
                for n, p in getattr(peer, network).named_parameters()}  # fmt: skip
@@ -95,10 +95,10 @@ def test_adversarial_loss_leaves_discriminators_alone_and_the_other_way_round(
 ) -> None:
     cohort = cohort_of(tiny_config)
     lr, hr = patches_of(tiny_config, store).draw(torch.tensor(0))
-    forward, content_gradient = cohort.forward(lr, hr)
-    seeds = cohort.seeds(cohort.losses(forward), content_gradient)
-    nothing = torch.zeros_like(seeds.real_PE)
-    cohort.backward(forward, replace(seeds, real_PE=nothing, fake_PE=nothing))
+    forward = cohort.forward(lr, hr)
+    gradients = cohort.output_gradients(forward, cohort.losses(forward))
+    nothing = torch.zeros_like(gradients.real_PE)
+    cohort.backward(forward, replace(gradients, real_PE=nothing, fake_PE=nothing))
     assert not any(
         bool(p.grad.any()) for peer in cohort.peers for p in peer.discriminator.parameters() if p.grad is not None
     )
@@ -122,7 +122,7 @@ def test_step_writes_one_row_and_counts(tiny_config: TrainConfig, store: PixelSt
     cohort, ring = cohort_of(tiny_config), MetricsRing(4, 2, CPU)
     step = Step(cohort, patches_of(tiny_config, store), ring)
     lr, hr = patches_of(tiny_config, store).draw(torch.tensor(0))
-    forward, _ = cohort_of(tiny_config).forward(lr, hr)
+    forward = cohort_of(tiny_config).forward(lr, hr)
     step()
     assert int(cohort.schedule.step_count) == 1
     row_PT = ring.read(0, 1)[0]
