@@ -12,6 +12,7 @@ from bench.field import BasicSR
 from bench.recipes import sample_store
 from fastsr.cohort.capture import capture
 from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import FeatureContent, content_loss
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Step
@@ -124,7 +125,7 @@ class Contestant:
         if self.rung.autotune:
             torch.compiler.reset()  # else equal blocks would be taken from the rungs before
         if self.rung.compiled:
-            cohort.compile()
+            compile_cohort(cohort)
         return Step(cohort, self.patches, MetricsRing(50, len(cohort.peers), self.device))
 
     def __call__(self) -> None:

@@ -11,7 +11,6 @@ import torch
 from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss, reference
 from torch import Tensor
 
-from fastsr.cohort.compile import prepare_compiler
 from fastsr.cohort.content import FeatureContent, PixelContent
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.schedule import Schedule
@@ -167,10 +166,3 @@ class Cohort:
             forward.sr[k].backward(gradient + gradients.content[k])
             if then:
                 then(peer)
-
-    def compile(self) -> None:
-        """Compiles every network in place. The first step then takes longer."""
-        prepare_compiler(self.config.machine.autotune)
-        self.content.compile_blocks()
-        for peer in self.peers:
-            peer.compile()

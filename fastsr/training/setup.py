@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import content_loss
 from fastsr.cohort.liveness import check_liveness
 from fastsr.cohort.ring import MetricsRing
@@ -78,7 +79,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     if isinstance(patches, HostPatches):
         patches.seek(training.step)
     if config.machine.compile:
-        cohort.compile()
+        compile_cohort(cohort)
         say(console, "--compile: compiling takes up to a minute, and again at the start of the adversarial stage")
     return training
 

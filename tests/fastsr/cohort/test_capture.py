@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fastsr.cohort.capture import capture, culprit, unchanged, warm_up
 from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import PixelContent
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step
@@ -86,7 +87,7 @@ def test_a_compiled_step_equals_an_eager_one(tiny_config: TrainConfig, store: Pi
     """Metrics of three steps. Compiled code rounds otherwise, so weights drift apart by a few learning rates."""
     config = replace(tiny_config, optim=replace(tiny_config.optim, lr=1e-5))
     eager, compiled = (make_step(config, store, stage) for _ in range(2))
-    compiled.cohort.compile()
+    compile_cohort(compiled.cohort)
     warm_up(compiled, compiled.state(), 1)
     for _ in range(3):
         eager()
