@@ -3,7 +3,8 @@
 Axes: P peers, N images, E logits of one peer, C channels, h w low and H W high resolution.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -65,10 +66,18 @@ class Cohort:
     """P peers, the mixing matrix, the content loss and the weights of their losses, all on one device.
 
     Everything that a step reads is a device tensor, so that a step never waits for the host.
+
+    Args:
+        branches: where the peers' work is queued; as many side streams as `config` says by default.
     """
 
     def __init__(
-        self, config: TrainConfig, content: PixelContent | FeatureContent, device: torch.device, precision: Precision
+        self,
+        config: TrainConfig,
+        content: PixelContent | FeatureContent,
+        device: torch.device,
+        precision: Precision,
+        branches: Branches | None = None,
     ) -> None:
         def scalar(value: float) -> Tensor:
             return torch.tensor(value, dtype=torch.float32, device=device)
@@ -83,7 +92,7 @@ class Cohort:
         move(content, device, self.layout)
         self.pixel = PixelContent()
         self.loss_operator = cohort_loss if config.machine.fused else reference.cohort_loss
-        self.branches = Branches(device, config.machine.peer_streams or config.cohort.peers)
+        self.branches = branches or Branches(device, config.machine.peer_streams or config.cohort.peers)
         self.mixing_PP = torch.tensor(mixing_matrix(config.cohort), dtype=torch.float32, device=device)
         self.temperature_P = torch.tensor(temperatures(config.cohort), dtype=torch.float32, device=device)
         self.kl_weight_P = scalar(config.cohort.kl_weight).repeat(len(self.peers))
@@ -104,6 +113,15 @@ class Cohort:
             with self.branches.branch(k):
                 yield peer
         self.branches.join()
+
+    @contextmanager
+    def in_precision(self, precision: Precision) -> Generator[None, None, None]:
+        """Forward passes within are in that precision; loss scaling stays as it was built."""
+        before, self.precision = self.precision, precision
+        try:
+            yield
+        finally:
+            self.precision = before
 
     def state(self) -> list[Tensor]:
         """Every tensor that a step changes and a later one reads."""

@@ -19,7 +19,9 @@ from fastsr.system.precision import Precision
 
 def check_liveness(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
     """Raises UserError naming the first loss, peer and parameter without a gradient (None, zero or not finite)."""
-    with unchanged(cohort):
+    # In fp16 the first scaled gradients may overflow; that is how loss scaling finds its scale, and no dead loss.
+    precision = Precision() if cohort.precision.scaled else cohort.precision
+    with unchanged(cohort), cohort.in_precision(precision):
         if cohort.config.optim.pretrain_steps:
             check_pretraining(cohort, lr_NChw, hr_NCHW)
         for term in enabled_terms(cohort) if cohort.config.optim.steps else []:
@@ -102,18 +104,12 @@ def parameters(cohort: Cohort) -> Iterator[nn.Parameter]:
 
 @contextmanager
 def unchanged(cohort: Cohort) -> Generator[None, None, None]:
-    """Puts BN statistics back in place and clears gradients afterwards. Within, fp16 gives way to fp32.
-
-    In fp16 the first scaled gradients may overflow; that is how loss scaling finds its scale, and no dead loss.
-    """
+    """Puts BN statistics back in place and clears gradients afterwards."""
     buffers = [buffer for network in networks(cohort) for buffer in network.buffers()]
     before = [buffer.clone() for buffer in buffers]
-    precision = cohort.precision
-    cohort.precision = Precision() if precision.scaled else precision
     try:
         yield
     finally:
-        cohort.precision = precision
         for buffer, value in zip(buffers, before, strict=True):
             buffer.copy_(value)
         for parameter in parameters(cohort):
