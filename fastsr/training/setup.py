@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import content_loss
 from fastsr.cohort.liveness import check_liveness
 from fastsr.cohort.ring import MetricsRing
+from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
 from fastsr.data.images import find_images
@@ -46,6 +47,15 @@ class Training:
     step: int = 0
     capturable: bool = True
     """Whether a step may be captured as a CUDA graph; no longer once that has failed."""
+    stages: tuple[Stage, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stages = make_stages(self.cohort, self.patches, self.ring)
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that the last step belonged to; the first before any step."""
+        return next(stage for stage in self.stages if self.step <= stage.end)
 
 
 def prepare(config: TrainConfig, console: Console) -> Training:

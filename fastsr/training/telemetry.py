@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from fastsr.cohort.ring import opinions
+from fastsr.cohort.step import Stage
 from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
 from fastsr.console import say
 from fastsr.errors import UserError
@@ -59,17 +60,13 @@ class Telemetry:
         """Time since the last report, spent on compiling, does not count as training."""
         self.last_time = time.perf_counter()
 
-    def train_row(self, step: int, stage: str, lr: float, rows_RPT: Tensor, logits_2PE: Tensor) -> None:
-        """Reports the mean of the rows since the last report, fp32 `[R, P, T]`, and the last step's logits.
-
-        Both are on the host. Logits mean nothing in pre-training.
-        """
-        terms = PRETRAINING_TERMS if stage == "pretraining" else TRAINING_TERMS
-        means_PT: list[list[float]] = rows_RPT[..., : len(terms)].double().mean(0).tolist()
-        peers = [dict(zip(terms, values, strict=True)) for values in means_PT]
+    def train_row(self, step: int, stage: Stage, lr: float, rows_RPT: Tensor, logits_2PE: Tensor | None) -> None:
+        """Reports the mean of the rows since the last report, fp32 `[R, P, T]`, and the last step's logits, if any."""
+        means_PT: list[list[float]] = rows_RPT.double().mean(0).tolist()
+        peers = [dict(zip(stage.terms, values, strict=True)) for values in means_PT]
         rate = self.rate(step)
-        row = {"kind": "train", "step": step, "stage": stage, "lr": lr, "peers": named(peers)}
-        row |= opinions(logits_2PE) if stage == "training" else {}
+        row = {"kind": "train", "step": step, "stage": stage.name, "lr": lr, "peers": named(peers)}
+        row |= opinions(logits_2PE.cpu()) if logits_2PE is not None else {}
         self.run.append_metrics({**row, "wall": {"steps_per_second": rate, "time": time.time()}})
         with written(self.run.folder):
             for k, peer in enumerate(named(peers)):
@@ -78,7 +75,7 @@ class Telemetry:
             self.writer.add_scalar("machine/steps per second", rate, step)
             self.writer.add_scalar("machine/learning rate", lr, step)
             self.writer.flush()
-        self.show(step, stage, rate, peers)
+        self.show(step, stage.name, rate, peers)
 
     def rate(self, step: int) -> float:
         now = time.perf_counter()

@@ -26,7 +26,7 @@ from fastsr.errors import UserError
 from fastsr.training.run import Run
 from fastsr.training.setup import prepare
 from fastsr.training.telemetry import Telemetry
-from fastsr.training.train import after_step, save, stages, train
+from fastsr.training.train import after_step, save, train
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tiny_cohort.json"
 
@@ -188,13 +188,13 @@ def test_losses_that_are_not_finite_stop_the_run_by_name(config: TrainConfig) ->
         return loss._replace(terms_P4=terms_P4)
 
     training.cohort.losses = poisoned  # type: ignore[method-assign]
-    _, (_, body) = stages(training)
+    _, stage = training.stages
     with (
         Telemetry(training.run, quiet(), start=0, total=20) as telemetry,
         pytest.raises(UserError, match=r"step 7: kl_fake of peer 1 is nan.* last good checkpoint is .*step-00000006"),
     ):
         for _ in range(20):
-            body()
+            stage.body()
             training.step += 1
             after_step(training, telemetry)
     assert training.run.latest() == training.run.checkpoints / "step-00000006"
@@ -203,8 +203,8 @@ def test_losses_that_are_not_finite_stop_the_run_by_name(config: TrainConfig) ->
 def test_weights_that_are_not_finite_are_never_saved(config: TrainConfig) -> None:
     """A bad update at the last step before a checkpoint shows in no loss yet, but in the weights."""
     training = prepare(replace(config, optim=replace(config.optim, pretrain_steps=0, steps=20)), quiet())
-    _, (_, body) = stages(training)
-    body()
+    _, stage = training.stages
+    stage.body()
     training.step = 1
     with torch.no_grad():
         training.cohort.peers[1].generator.output_conv.weight[0, 0, 0, 0] = float("nan")
@@ -234,16 +234,16 @@ def test_folders_that_cannot_be_written_are_told_in_one_line(config: TrainConfig
         training.run.pictures.rmdir()
     (training.run.folder / damaged).write_text("in the way")
     training.run.close()
-    pretrain, (_, body) = stages(training)
+    pretrain, adversarial = training.stages
     with (
         pytest.raises(UserError, match=r"run cannot be written \(.+\); free space, then --resume"),
         Telemetry(training.run, quiet(), start=0, total=9) as telemetry,
     ):
         for _ in range(4):
-            pretrain[1]()
+            pretrain.body()
             training.step += 1
             if training.step == 3:
-                body()
+                adversarial.body()
             after_step(training, telemetry)
 
 
