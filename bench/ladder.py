@@ -100,12 +100,9 @@ class Contestant:
             self.body, self.owned, self.seconds_to_prepare = replay, closing(replay), replay.seconds
 
     def patch_source(self) -> PatchSampler | HostPatches:
-        config, on_device = self.config, self.rung.device_sampler
+        on_device = self.rung.device_sampler
         store = sample_store(self.device if on_device else torch.device("cpu"))
-        sampler = PatchSampler(
-            store, scale=config.model.scale, patch=config.images.patch, batch=config.images.batch, seed=0,
-            fused=on_device,
-        )  # fmt: skip
+        sampler = PatchSampler.from_config(store, self.config)
         return sampler if on_device else HostPatches(sampler, self.device)
 
     def loop_body(self) -> Callable[[], Any]:

@@ -64,13 +64,10 @@ def train(
     """Trains from the same start, and evaluates `POINTS` times in each stage."""
     store = place(PixelStore.from_images([read_rgb8(path) for path in images]), device)
     cohort = Cohort(config, content_loss(config.loss.content), device, precision)
-    sampler = PatchSampler(
-        store, scale=config.model.scale, patch=config.images.patch, batch=config.images.batch, seed=0, device=device
-    )
     ring = MetricsRing(50, len(cohort.peers), device)
     psnr: dict[int, float] = {}
     began = time.perf_counter()
-    for stage in make_stages(cohort, sampler, ring):
+    for stage in make_stages(cohort, PatchSampler.from_config(store, config), ring):
         steps = stage.end - stage.begin
         with launched(stage.body, device) as step:
             for done in range(1, steps + 1):

@@ -158,21 +158,10 @@ def new_run(config: TrainConfig) -> Run:
 
 def patch_source(config: TrainConfig, store: PixelStore, device: torch.device) -> PatchSource:
     """What draws patches: the device itself, where it can reach the pixels, else a thread of the host."""
-    images, fused = config.images, config.machine.fused
     placed = place(store, device)
-    reachable = placed.device == device or (fused and kernels(device) == "triton" and placed.pixels.is_pinned())
-    sampler = PatchSampler(
-        placed,
-        scale=config.model.scale,
-        patch=images.patch,
-        batch=images.batch,
-        seed=config.machine.seed,
-        border=images.border,
-        probability=images.probability,
-        augment=images.augment,
-        device=device if reachable else None,
-        fused=fused,
-    )
+    by_triton = config.machine.fused and kernels(device) == "triton"
+    reachable = placed.device == device or (by_triton and placed.pixels.is_pinned())
+    sampler = PatchSampler.from_config(placed, config, device if reachable else None)
     return sampler if reachable else HostPatches(sampler, device)
 
 

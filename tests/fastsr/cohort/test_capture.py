@@ -28,7 +28,7 @@ def make_step(
     config: TrainConfig, store: PixelStore, stage: type[Step], device: torch.device = CPU, precision: str = "fp32"
 ) -> Step:
     cohort = Cohort(config, PixelContent(), device, PRECISIONS[precision])
-    sampler = PatchSampler(store.to(device), scale=2, patch=16, batch=2, seed=0, fused=config.machine.fused)
+    sampler = PatchSampler.from_config(store.to(device), config)
     return stage(cohort, sampler, MetricsRing(4, 2, device))
 
 

@@ -29,7 +29,7 @@ def cohort_of(
 
 
 def patches_of(config: TrainConfig, store: PixelStore) -> PatchSampler:
-    return PatchSampler(store, scale=config.model.scale, patch=config.images.patch, batch=config.images.batch, seed=1)
+    return PatchSampler.from_config(store, config)
 
 
 def bernoulli_kl(teacher: Tensor, student: Tensor) -> Tensor:

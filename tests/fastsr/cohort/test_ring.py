@@ -43,7 +43,7 @@ def test_a_step_keeps_the_logits_that_its_losses_came_from(tiny_config: TrainCon
     config = replace(tiny_config, images=replace(tiny_config.images, batch=3))
     device = torch.device("cpu")
     cohort = Cohort(config, PixelContent(), device, Precision())
-    sampler = PatchSampler(store, scale=2, patch=16, batch=3, seed=0)
+    sampler = PatchSampler.from_config(store, config)
     ring = MetricsRing(4, 2, device)
     home = cohort.logits_2PE.data_ptr()
     PretrainStep(cohort, sampler, ring)()

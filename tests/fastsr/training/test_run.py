@@ -33,7 +33,7 @@ def trained(
     config: TrainConfig, store: PixelStore, steps: int, scaled: bool = False
 ) -> tuple[Cohort, MetricsRing, Step]:
     cohort, ring = Cohort(config, PixelContent(), CPU, Precision(scaled=scaled)), MetricsRing(2, 2, CPU)
-    step = Step(cohort, PatchSampler(store, scale=2, patch=16, batch=2, seed=1), ring)
+    step = Step(cohort, PatchSampler.from_config(store, config), ring)
     for _ in range(steps):
         step()
     return cohort, ring, step
