@@ -29,6 +29,7 @@ from fastsr.system.backend import check_triton, kernels
 from fastsr.system.device import choose_device, set_up
 from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import choose_precision
+from fastsr.training.checkpoint import load_checkpoint
 from fastsr.training.run import Run, fresh_folder
 
 
@@ -100,7 +101,7 @@ def continue_run(training: Training) -> int:
     Raises UserError where that is not possible, with the run as it was.
     """
     run, config = training.run, training.config
-    step = run.restore(training.cohort, training.ring, training.data)
+    step = load_checkpoint(run, training.cohort, training.ring, training.data)
     if step > config.total_steps:
         raise UserError(f"{run.folder} is at step {step} already; give more than --steps {config.optim.steps}")
     run.cut_metrics(step)

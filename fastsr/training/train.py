@@ -23,7 +23,7 @@ from fastsr.evaluation.validate import evaluate
 from fastsr.models.inference import super_resolve
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.system.memory import out_of_memory
-from fastsr.training.checkpoint import assert_finite
+from fastsr.training.checkpoint import assert_finite, save_checkpoint
 from fastsr.training.pictures import comparison
 from fastsr.training.run import Run
 from fastsr.training.setup import Training, prepare
@@ -158,7 +158,7 @@ def validate(training: Training, telemetry: Telemetry) -> None:
 def save(training: Training) -> Path:
     finite_rows(training)
     assert_finite(training.cohort)
-    return training.run.save(training.cohort, training.ring, training.data, training.config.output.keep)
+    return save_checkpoint(training.run, training.cohort, training.ring, training.data, training.config.output.keep)
 
 
 @contextmanager
