@@ -12,6 +12,7 @@ from bench.field import BasicSR
 from bench.recipes import sample_store
 from fastsr.cohort.capture import capture
 from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import FeatureContent, content_loss
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Step
@@ -99,12 +100,9 @@ class Contestant:
             self.body, self.owned, self.seconds_to_prepare = replay, closing(replay), replay.seconds
 
     def patch_source(self) -> PatchSampler | HostPatches:
-        config, on_device = self.config, self.rung.device_sampler
+        on_device = self.rung.device_sampler
         store = sample_store(self.device if on_device else torch.device("cpu"))
-        sampler = PatchSampler(
-            store, scale=config.model.scale, patch=config.images.patch, batch=config.images.batch, seed=0,
-            fused=on_device,
-        )  # fmt: skip
+        sampler = PatchSampler.from_config(store, self.config)
         return sampler if on_device else HostPatches(sampler, self.device)
 
     def loop_body(self) -> Callable[[], Any]:
@@ -124,7 +122,7 @@ class Contestant:
         if self.rung.autotune:
             torch.compiler.reset()  # else equal blocks would be taken from the rungs before
         if self.rung.compiled:
-            cohort.compile()
+            compile_cohort(cohort)
         return Step(cohort, self.patches, MetricsRing(50, len(cohort.peers), self.device))
 
     def __call__(self) -> None:

@@ -24,7 +24,7 @@ from fastsr.cohort.capture import capture
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import content_loss
 from fastsr.cohort.ring import MetricsRing
-from fastsr.cohort.step import PretrainStep, Step
+from fastsr.cohort.step import PretrainStep, Step, make_stages
 from fastsr.config.settings import LossConfig, ModelConfig, TrainConfig
 from fastsr.data.images import find_images, read_rgb8
 from fastsr.data.photos import TRAIN, VAL, sample_photos
@@ -64,18 +64,16 @@ def train(
     """Trains from the same start, and evaluates `POINTS` times in each stage."""
     store = place(PixelStore.from_images([read_rgb8(path) for path in images]), device)
     cohort = Cohort(config, content_loss(config.loss.content), device, precision)
-    sampler = PatchSampler(
-        store, scale=config.model.scale, patch=config.images.patch, batch=config.images.batch, seed=0, device=device
-    )
-    parts = (cohort, sampler, MetricsRing(50, len(cohort.peers), device))
+    ring = MetricsRing(50, len(cohort.peers), device)
     psnr: dict[int, float] = {}
     began = time.perf_counter()
-    for body, steps in ((PretrainStep(*parts), config.optim.pretrain_steps), (Step(*parts), config.optim.steps)):
-        with launched(body, device) as step:
+    for stage in make_stages(cohort, PatchSampler.from_config(store, config), ring):
+        steps = stage.end - stage.begin
+        with launched(stage.body, device) as step:
             for done in range(1, steps + 1):
                 step()
                 if done % max(1, steps // POINTS) == 0:
-                    psnr[int(cohort.step_count)] = psnr_of(cohort, pairs, config)
+                    psnr[int(cohort.schedule.step_count)] = psnr_of(cohort, pairs, config)
     return Curve(psnr, time.perf_counter() - began)
 
 

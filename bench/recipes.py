@@ -40,10 +40,7 @@ def sample_store(device: torch.device) -> PixelStore:
 
 
 def make_sampler(config: TrainConfig, store: PixelStore) -> PatchSampler:
-    images = config.images
-    return PatchSampler(
-        store, scale=config.model.scale, patch=images.patch, batch=images.batch, seed=config.machine.seed
-    )
+    return PatchSampler.from_config(store, config)
 
 
 def make_step(config: TrainConfig, sampler: PatchSampler) -> Step:

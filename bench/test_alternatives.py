@@ -78,7 +78,7 @@ def test_one_optimiser_for_all_peers(
     parameters = [p for optimizer in optimizers for p in optimizer.param_groups[0]["params"]]
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
-    shared = torch.optim.Adam(parameters, lr=cohort.lr, betas=BETAS, fused=True, capturable=True)
+    shared = torch.optim.Adam(parameters, lr=cohort.schedule.lr, betas=BETAS, fused=True, capturable=True)
 
     def each() -> None:
         for optimizer in optimizers:

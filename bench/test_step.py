@@ -12,6 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.flops import teraflop
 from bench.recipes import make_baseline, make_step, share_weights
 from bench.rounds import alternate, median_cpu, median_wall, summary
+from fastsr.cohort.compile import compile_cohort
 from fastsr.config.settings import TrainConfig
 from fastsr.data.sampler import PatchSampler
 
@@ -32,7 +33,7 @@ class Contest:
 
         Their drawing counts for the baseline too: 0.1 % of its step.
         """
-        lr_NChw, hr_NCHW = (x.contiguous() for x in self.sampler.draw(self.cohort_step.cohort.step_count))
+        lr_NChw, hr_NCHW = (x.contiguous() for x in self.sampler.draw(self.cohort_step.cohort.schedule.step_count))
         return self.baseline.step(lr_NChw, hr_NCHW)
 
 
@@ -49,7 +50,7 @@ def test_step_against_baseline(
     contest = Contest(recipe, sampler)
     flops = {"baseline": teraflop(contest.baseline_step), "cohort": teraflop(contest.cohort_step)}
     if mode == "compile":
-        contest.cohort_step.cohort.compile()
+        compile_cohort(contest.cohort_step.cohort)
     cohort_s, baseline_s = alternate(benchmark, contest.cohort_step, contest.baseline_step)
     ratio = median_wall(baseline_s) / median_wall(cohort_s)
     report(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fastsr.cohort.capture import capture, culprit, unchanged, warm_up
 from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import PixelContent
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step
@@ -27,7 +28,7 @@ def make_step(
     config: TrainConfig, store: PixelStore, stage: type[Step], device: torch.device = CPU, precision: str = "fp32"
 ) -> Step:
     cohort = Cohort(config, PixelContent(), device, PRECISIONS[precision])
-    sampler = PatchSampler(store.to(device), scale=2, patch=16, batch=2, seed=0, fused=config.machine.fused)
+    sampler = PatchSampler.from_config(store.to(device), config)
     return stage(cohort, sampler, MetricsRing(4, 2, device))
 
 
@@ -86,7 +87,7 @@ def test_a_compiled_step_equals_an_eager_one(tiny_config: TrainConfig, store: Pi
     """Metrics of three steps. Compiled code rounds otherwise, so weights drift apart by a few learning rates."""
     config = replace(tiny_config, optim=replace(tiny_config.optim, lr=1e-5))
     eager, compiled = (make_step(config, store, stage) for _ in range(2))
-    compiled.cohort.compile()
+    compile_cohort(compiled.cohort)
     warm_up(compiled, compiled.state(), 1)
     for _ in range(3):
         eager()
@@ -183,7 +184,7 @@ def test_replays_equal_eager_steps(
         replay()
     for a, b in zip(copies(captured), copies(eager), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
-    assert int(captured.cohort.step_count) == 5
+    assert int(captured.cohort.schedule.step_count) == 5
     replay.close()
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fastsr.config.check import check
-from fastsr.config.mixing import initial_weights, mixing_matrix, temperatures
+from fastsr.config.mixing import mixing_matrix, start_indices, temperatures
 from fastsr.config.settings import (
     CohortConfig,
     MixingName,
@@ -117,11 +117,11 @@ def test_ml_has_no_softening() -> None:
         ((0, 1000), r"--starts 1000 cannot be used"),
     ],
 )
-def test_initial_weights_that_cannot_be_meant(starts: tuple[int, ...], message: str) -> None:
+def test_starts_that_cannot_be_meant(starts: tuple[int, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         check(changed("cohort.starts", starts))
 
 
-def test_initial_weights_differ_unless_asked_to_be_alike() -> None:
-    assert initial_weights(CohortConfig(peers=3)) == [0, 1, 2]
-    assert initial_weights(CohortConfig(peers=3, starts=(4, 0, 4))) == [4, 0, 4]
+def test_starts_differ_unless_asked_to_be_alike() -> None:
+    assert start_indices(CohortConfig(peers=3)) == [0, 1, 2]
+    assert start_indices(CohortConfig(peers=3, starts=(4, 0, 4))) == [4, 0, 4]

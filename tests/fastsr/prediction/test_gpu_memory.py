@@ -52,9 +52,7 @@ def make_step(config: TrainConfig, precision: Precision) -> Step:
     device = choose_device("cuda")
     set_up(device)
     images: list[np.ndarray] = [random_image(200, 220, seed) for seed in range(3)]
-    sampler = PatchSampler(
-        PixelStore.from_images(images).to(device), scale=config.model.scale, patch=96, batch=16, seed=0
-    )
+    sampler = PatchSampler.from_config(PixelStore.from_images(images).to(device), config)
     cohort = Cohort(config, content_loss("random-vgg"), device, precision)
     return Step(cohort, sampler, MetricsRing(2, config.cohort.peers, device))
 
