@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from bench.baseline import Baseline, Manner
-from bench.field import BasicSR
-from bench.recipes import sample_store
+from bench.basicsr import BasicSR
+from bench.setups import sample_store
 from fastsr.cohort.capture import capture
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import FeatureContent, content_loss

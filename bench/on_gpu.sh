@@ -32,7 +32,7 @@ part 60 "kernels" python3 -m pytest -q bench/test_cohort_loss.py bench/test_patc
 part 20 "profile" python3 -m bench.profile_step
 part 15 "alternatives" python3 -m pytest -q bench/test_alternatives.py --benchmark-only --record -p no:cacheprovider
 # shellcheck disable=SC2086
-part 65 "precision" python3 -m bench.precision --record $data $val
+part 65 "precision" python3 -m bench.compare_precisions --record $data $val
 rm -rf "$out/run"
 # shellcheck disable=SC2086
 part 40 "training" python3 -m fastsr train --amp --compile --content random-vgg --steps 1000 --pretrain-steps 1000 \

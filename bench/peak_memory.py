@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from bench.recipes import make_baseline, make_sampler, make_step, paper_recipe, sample_store, small_recipe
+from bench.setups import make_baseline, make_sampler, make_step, paper_recipe, sample_store, small_recipe
 from fastsr.system.device import choose_device
 
 STEPS = 2  # Adam's states come with the first

@@ -9,8 +9,7 @@ import sys
 from html import escape
 from pathlib import Path
 
-from bench.record import RESULTS, slug
-from bench.rows import Row, grouped, ladder_rows, rungs, sessions
+from bench.rows import RESULTS, Row, grouped, ladder_rows, rungs, sessions, slug
 
 SETTING = ("recipe", "scale", "peers")
 STYLE = """

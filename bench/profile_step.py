@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.ladder import Contestant, rungs
-from bench.recipes import paper_recipe
-from bench.rounds import synchronise
+from bench.setups import paper_recipe
+from bench.timing import synchronise
 from fastsr.system.device import choose_device
 
 REPLAYS = 10

@@ -14,9 +14,8 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from bench.recipes import paper_recipe
-from bench.record import RESULTS
-from bench.rows import Row, grouped, ladder_rows, sessions
+from bench.rows import RESULTS, Row, grouped, ladder_rows, sessions
+from bench.setups import paper_recipe
 from bench.traffic import Operation, fuse, step_operations
 from fastsr.config.check import check
 from fastsr.config.settings import SCALES, TrainConfig

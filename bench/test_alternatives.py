@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from bench.machine import kernels_of
-from bench.recipes import make_step
-from bench.rounds import alternate, median_wall, summary
+from bench.setups import make_step
+from bench.timing import alternate, median_wall, summary
 from fastsr.cohort.content import FeatureContent, content_loss
 from fastsr.cohort.peer import BETAS
 from fastsr.config.settings import TrainConfig

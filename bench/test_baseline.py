@@ -2,7 +2,7 @@
 
 import torch
 
-from bench.recipes import make_baseline, make_sampler, make_step, sample_store, share_weights, small_recipe
+from bench.setups import make_baseline, make_sampler, make_step, sample_store, share_weights, small_recipe
 from fastsr.cohort.terms import TERMS
 
 

@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, kl_div, logsigmoid
 
-from bench.launches import LAUNCHES, Contender, has_targets, measure, microseconds, needs_gpu, ratio
+from bench.microbench import LAUNCHES, Contender, has_targets, measure, microseconds, needs_gpu, ratio
 
 TEMPERATURE, KL_WEIGHT = 2.0, 0.5
 LARGEST_ERROR = 1e-5  # relative to the largest value

@@ -14,12 +14,11 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.field import has_basicsr
-from bench.flops import teraflop
+from bench.basicsr import has_basicsr
 from bench.ladder import BASICSR, FIELD, Contestant, Rung, autotuned, rungs, with_peers
-from bench.machine import host_seconds, kernels_of, matrix_peak
-from bench.recipes import paper_recipe, small_recipe
-from bench.rounds import synchronise
+from bench.machine import host_seconds, kernels_of, matrix_peak, teraflop
+from bench.setups import paper_recipe, small_recipe
+from bench.timing import synchronise
 from fastsr.config.settings import TrainConfig
 
 GPU = torch.cuda.is_available()

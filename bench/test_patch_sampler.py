@@ -20,8 +20,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from bench.launches import LAUNCHES, Contender, has_targets, measure, microseconds, needs_gpu, ratio
-from bench.rounds import ROUNDS, synchronise
+from bench.microbench import LAUNCHES, Contender, has_targets, measure, microseconds, needs_gpu, ratio
+from bench.timing import ROUNDS, synchronise
 from fastsr.data.images import read_rgb8
 from fastsr.data.photos import TRAIN, sample_photos
 from fastsr.data.pixels import PixelStore

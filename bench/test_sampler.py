@@ -7,8 +7,8 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.recipes import make_step
-from bench.rounds import alternate, median_wall, summary
+from bench.setups import make_step
+from bench.timing import alternate, median_wall, summary
 from fastsr.config.settings import TrainConfig
 from fastsr.data.sampler import PatchSampler
 

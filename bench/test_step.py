@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.flops import teraflop
-from bench.recipes import make_baseline, make_step, share_weights
-from bench.rounds import alternate, median_cpu, median_wall, summary
+from bench.machine import teraflop
+from bench.setups import make_baseline, make_step, share_weights
+from bench.timing import alternate, median_cpu, median_wall, summary
 from fastsr.config.settings import TrainConfig
 from fastsr.data.sampler import PatchSampler
 

@@ -1,4 +1,4 @@
-"""Does mixed precision cost quality? The same training in fp32, bf16 and fp16: `python -m bench.precision`.
+"""Does mixed precision cost quality? The same training in fp32, bf16 and fp16: `python -m bench.compare_precisions`.
 
 Same weights, same patches, same order: three quarters pre-training, one quarter adversarial. Prints and records the
 PSNR of the averaged generators along the way. A second fp32 run differs by the order of its sums alone (contiguous
@@ -18,8 +18,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.recipes import paper_recipe
-from bench.record import append_row, circumstances
+from bench.rows import append_row, circumstances
+from bench.setups import paper_recipe
 from fastsr.cohort.capture import capture
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import content_loss

@@ -10,8 +10,8 @@ from fastsr_kernels.backend import backend
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
-from bench.record import gpu_name
-from bench.rounds import ROUNDS, Seconds, timed
+from bench.rows import gpu_name
+from bench.timing import ROUNDS, Seconds, timed
 from fastsr.cohort.capture import capture
 
 ROUND_SECONDS = 0.05  # of one contender: beside it, waiting for the GPU at both ends is nothing
