@@ -86,7 +86,7 @@ def operator(
 
 
 @operator.register_fake
-def shapes(
+def allocate_outputs(
     pixels_B: Tensor, start_I: Tensor, height_I: Tensor, width_I: Tensor, cumulative_I: Tensor, step: Tensor,
     seed: int, dtype: torch.dtype, scale: int, patch: int, batch: int, border: str, augment: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
