@@ -14,7 +14,7 @@ from fastsr.prediction.flops import FlopCount
 
 @cache
 def matrix_peak(device: torch.device, dtype: torch.dtype | None, tf32: bool = True) -> float:
-    """TFLOP/s of a large square matrix product in this dtype: the peak that shares refer to."""
+    """TFLOP/s of a large square matrix product in this dtype, the peak that shares refer to."""
     return matrix_speed(device, dtype, tf32) / 1e12
 
 

@@ -37,7 +37,7 @@ def append_row(name: str, values: dict[str, Any], about: dict[str, Any]) -> Path
 
 
 def circumstances() -> dict[str, Any]:
-    """Commit, versions and machine."""
+    """Commit, versions and machine, as they are in every row."""
     known = environment()
     return {
         "commit": output("git", "rev-parse", "HEAD"),
@@ -50,7 +50,7 @@ def circumstances() -> dict[str, Any]:
 
 
 def load() -> float | None:
-    """Processes running, mean of the last minute; those of the benchmark are among them."""
+    """Mean number of running processes in the last minute, the benchmark's included; None on Windows."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
@@ -59,7 +59,7 @@ def gpu_name() -> str | None:
 
 
 def output(*command: str) -> str | None:
-    """What a command prints, or None where it fails or does not exist."""
+    """Output of a command, or None where it fails or does not exist."""
     try:
         done = subprocess.run(command, cwd=RESULTS.parent.parent, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -68,19 +68,21 @@ def output(*command: str) -> str | None:
 
 
 def slug(name: str) -> str:
+    """A name in lower case with hyphens, for files."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def ladder_rows(folder: Path) -> list[Row]:
     """Rows of the ladder from all files of a folder, oldest first.
 
-    Raises ValueError where a line is no JSON.
+    Raises ValueError where a line is not JSON.
     """
     rows = [row for file in sorted(folder.glob("*.jsonl")) for row in read_rows(file) if row.get("name") == "ladder"]
     return sorted(rows, key=lambda row: row["date"])
 
 
 def read_rows(file: Path) -> list[Row]:
+    """All rows of a file. Raises ValueError, naming the line, where one is not JSON."""
     rows: list[Row] = []
     for number, line in enumerate(file.read_text().splitlines(), 1):
         try:
@@ -91,7 +93,7 @@ def read_rows(file: Path) -> list[Row]:
 
 
 def session(row: Row) -> tuple[str, str]:
-    """Commit and day: what is measured together."""
+    """Commit and day, which identify rows measured together."""
     return row["commit"] or "", row["date"][:10]
 
 

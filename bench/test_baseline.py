@@ -1,4 +1,4 @@
-"""Is the yardstick honest? It computes the same losses as the cohort. Not a benchmark: `pytest bench` runs it."""
+"""The baseline computes the same losses as the cohort. Not a benchmark: `pytest bench` runs it."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Do patches cost anything? The time to draw them as a share of a step, which trains on them."""
+"""The time to draw patches as a share of the step that trains on them."""
 
 from collections.abc import Callable
 from typing import Any

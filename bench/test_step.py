@@ -1,4 +1,4 @@
-"""Is a step of the cohort faster than SRGANs trained one after the other, and what does it cost?"""
+"""Speed, FLOPs and peak memory of the cohort's step against SRGANs trained one after the other."""
 
 import json
 import subprocess
@@ -77,6 +77,7 @@ def test_peak_memory(
 
 
 def fresh_process(contestant: str, is_paper: bool, config: pytest.Config) -> dict[str, int]:
+    """Bytes that `bench.peak_memory` prints, in a process of its own."""
     command = [sys.executable, "-m", "bench.peak_memory", contestant, *(["--paper"] if is_paper else [])]
     done = subprocess.run(command, cwd=config.rootpath, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
