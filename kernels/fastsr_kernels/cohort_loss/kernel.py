@@ -54,7 +54,7 @@ def kl_divergence(
     P: tl.constexpr, R: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
     """KL divergence of each logit of a tile from its teachers, and the gradient with regard to the logit."""
-    # Not tl.zeros: triton 3.x gives a constant another layout than z. Converting it costs a thread up to 23 registers,
+    # Not tl.zeros: Triton 3.8 gives a constant another layout than z. Converting it costs a thread up to 23 registers,
     # and a program 4 KiB of shared memory.
     zeros_RB = z_RB * 0
     p_one_RB, p_zero_RB, entropy_RB = zeros_RB, zeros_RB, zeros_RB
