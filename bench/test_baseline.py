@@ -1,8 +1,8 @@
-"""Is the yardstick honest? It computes the same losses as the cohort. Not a benchmark: `pytest bench` runs it."""
+"""The baseline computes the same losses as the cohort. Not a benchmark: `pytest bench` runs it."""
 
 import torch
 
-from bench.recipes import make_baseline, make_sampler, make_step, sample_store, share_weights, small_recipe
+from bench.setups import make_baseline, make_sampler, make_step, sample_store, share_weights, small_recipe
 from fastsr.cohort.terms import TRAINING_TERMS
 
 

@@ -1,4 +1,4 @@
-"""A captured step equals an eager one. What of that a CPU can show, it shows here; the rest is marked gpu."""
+"""A captured step equals an eager one. Tests that need CUDA graphs are marked gpu; the others run on a CPU."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fastsr.cohort.capture import capture, culprit, unchanged, warm_up
+from fastsr.cohort.capture import capture, describe_failure, unchanged, warm_up
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import PixelContent
@@ -154,7 +154,7 @@ def test_unchanged_keeps_parameters_and_their_place() -> None:
     assert parameter.data_ptr() == place
 
 
-def test_the_culprit_is_named_by_line() -> None:
+def test_a_failure_is_described_by_its_line() -> None:
     """The line of ours that led to the first error, not what failed after it inside torch."""
     try:
         try:
@@ -162,9 +162,9 @@ def test_the_culprit_is_named_by_line() -> None:
         except RuntimeError:
             torch.ones(2).view(7)
     except RuntimeError as error:
-        told = culprit(error)
-    assert "test_capture.py" in told
-    assert "torch.ones(2) @ torch.ones(3)" in told
+        described = describe_failure(error)
+    assert "test_capture.py" in described
+    assert "torch.ones(2) @ torch.ones(3)" in described
 
 
 @pytest.mark.gpu
@@ -191,7 +191,7 @@ def test_replays_equal_eager_steps(
 @pytest.mark.gpu
 @pytest.mark.usefixtures("exact_gpu")
 def test_replays_go_on_from_a_state_put_in_place(tiny_config: TrainConfig, store: PixelStore) -> None:
-    """What a resume does: no new capture."""
+    """As a resumed run does: without a new capture."""
     ahead, other = (make_step(tiny_config, store, Step, torch.device("cuda")) for _ in range(2))
     replay_ahead, replay_other = capture(ahead, ahead.state()), capture(other, other.state())
     for _ in range(3):
