@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from bench import nodes
-from bench.nodes import MAIN, CountedBranches, Node, NodeCount, NodeRecorder, Parts, count_nodes
+from bench.compiled_nodes import CompiledNodes, compiled_nodes, count_launches
 from bench.operator_nodes import multi_tensor_launches
 from bench.recipes import paper_recipe, small_recipe
+from bench.step_nodes import MAIN, CountedBranches, Node, NodeCount, NodeRecorder, Parts, count_nodes
 
 MOST = 3738
 """Nodes of the paper's step, x4, two peers, eager in bf16. Lower it when you remove some."""
@@ -155,6 +156,38 @@ def test_parallel_peers_do_not_lengthen_the_longest_chain() -> None:
     alone = replace(small_recipe(), machine=replace(small_recipe().machine, peer_streams=1))
     one_stream = count_nodes(alone)
     assert (one_stream.total, one_stream.longest) == (two.total, two.total)
+
+
+def test_a_compiled_block_of_elementwise_operators() -> None:
+    """One kernel forward and one backward: the derivative of tanh, times 2, from the kept result."""
+
+    class Block(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x + 1).tanh() * 2
+
+    assert compiled_nodes(Block(), torch.zeros(2, 4, 8, 8, requires_grad=True)) == CompiledNodes(1, 1)
+    assert compiled_nodes(Block(), torch.zeros(2, 4, 8, 8)) == CompiledNodes(1, 0)
+
+
+def test_a_compiled_convolution_keeps_its_own_kernels() -> None:
+    """Casts of x, weight and bias, the product, the bias; backward three gradients, and their casts."""
+    conv = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1)).to(memory_format=torch.channels_last)
+    x = torch.zeros(2, 8, 8, 8).to(memory_format=torch.channels_last).requires_grad_()
+    assert compiled_nodes(conv, x) == CompiledNodes(5, 6)
+
+
+def test_launches_in_generated_code() -> None:
+    code = """
+    def triton_poi_unused(): pass
+    def call(self, args):
+            buf0 = empty_strided_cuda((2,), (1,), torch.float32)
+            triton_poi_fused_add_0.run(primals_1, buf0, 2, stream=raw_stream0)
+            buf1 = extern_kernels.convolution(buf0, stride=(1, 1), bias=None)
+            assert_size_stride(buf1, (2,), (1,))
+            buf2 = torch.ops.aten.convolution_backward.default(buf1, [0], (1, 1), 1, [True, False, True])
+            buf3 = buf2[0]
+    """
+    assert count_launches(code) == 4
 
 
 def test_the_printed_parts_add_up(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
