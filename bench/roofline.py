@@ -16,6 +16,7 @@ from rich.table import Table
 
 from bench.rows import RESULTS, Row, grouped, ladder_rows, sessions
 from bench.setups import paper_recipe
+from bench.step_nodes import count_nodes
 from bench.traffic import Operation, fuse, step_operations
 from fastsr.config.check import check
 from fastsr.config.settings import SCALES, TrainConfig
@@ -23,6 +24,8 @@ from fastsr.errors import UserError
 
 SHARE_OF_PEAK = 0.4
 """Target of the design."""
+NODE_SECONDS = (2e-6, 3e-6)
+"""From one node of a graph to the next on the same branch, whatever they do: at best and at worst."""
 WIDTH = 120
 """Characters, also where the output is not a terminal."""
 
@@ -74,17 +77,40 @@ class Count(NamedTuple):
 
     eager: list[Operation]
     fused: list[Operation]
+    longest: int = 0
+    """Nodes of the step's graph, eager, that wait for each other: those on its longest branch."""
 
     @property
     def teraflop(self) -> float:
         return sum(operation.flop for operation in self.eager) / 1e12
 
 
+class Prediction(NamedTuple):
+    """Steps per second, and what takes the longest: "matrix operations", "memory" or "launches"."""
+
+    worst: float
+    best: float
+    limiter: str
+
+
+def predict(step: Count, card: Card) -> Prediction:
+    """At best launches hide behind fused work, or work behind launches; at worst they add up, at a share of peak."""
+    fused, eager = bound(step.fused, card), bound(step.eager, card)
+    least, most = (step.longest * seconds for seconds in NODE_SECONDS)
+    worst = {"matrix operations": eager.matrix / SHARE_OF_PEAK, "memory": eager.elementwise, "launches": most}
+    return Prediction(
+        worst=1 / sum(worst.values()),
+        best=1 / max(1 / fused.rate, least),
+        limiter=max(worst, key=lambda name: worst[name]),
+    )
+
+
 @lru_cache
 def count(scale: int, peers: int, batch: int) -> Count:
     """Counts the operations of one step of the paper's recipe with these settings."""
-    eager = step_operations(recipe(scale, peers, batch))
-    return Count(eager, fuse(eager))
+    config = recipe(scale, peers, batch)
+    eager = step_operations(config)
+    return Count(eager, fuse(eager), count_nodes(config).longest)
 
 
 def recipe(scale: int, peers: int, batch: int) -> TrainConfig:
@@ -182,11 +208,20 @@ def assumptions(step: Count) -> list[str]:
         "eager: every operation pays for its own. fused: each run of others between two matrix operations reads and",
         "  writes once; nothing is fused into a matrix operation.",
         "Operations follow one another: no overlap between peers. Optimisers, averages and casts of weights included.",
-        f"Launches are free. At 2 us each, {len(step.eager)} (fused {len(step.fused)}) would add "
-        f"{2e-3 * len(step.eager):.1f} ms (fused {2e-3 * len(step.fused):.1f} ms) to a step.",
+        f"Bounds leave launches out. Predictions take {step.longest} nodes on the longest branch (bench.nodes, eager):",
+        "  at best 2 us each, hidden behind fused work, or the reverse; at worst 3 us each, unfused work, and matrix",
+        f"  operations at {SHARE_OF_PEAK:.0%} of peak, one after the other. The limiter is the longest of the latter.",
         "Autocast is the CPU's, and a GPU's may cast a little differently. Patches are drawn for nothing.",
         f"at {SHARE_OF_PEAK:.0%} peak: if a card reaches {SHARE_OF_PEAK:.0%} of its matrix peak, over the whole step.",
     ]
+
+
+def predictions(step: Count) -> list[str]:
+    def line(card: Card) -> str:
+        predicted = predict(step, card)
+        return f"{card.name}: {predicted.worst:.1f} to {predicted.best:.1f} steps/s, limited by {predicted.limiter}."
+
+    return ["Predicted with launches:", *(f"  {line(card)}" for card in CARDS)]
 
 
 def calibration(known: dict[str, Measured]) -> list[str]:
@@ -217,7 +252,13 @@ def main(arguments: list[str] | None = None) -> None:
     console = Console(width=WIDTH, soft_wrap=True)
     title = f"Steps/s of the paper's recipe at x{options.scale}, {options.peers} peers, batch {options.batch}"
     console.print(table(step, known, title))
-    for line in (counted(step), *calibration(known), "Assumptions:", *(f"  {line}" for line in assumptions(step))):
+    for line in (
+        counted(step),
+        *predictions(step),
+        *calibration(known),
+        "Assumptions:",
+        *(f"  {line}" for line in assumptions(step)),
+    ):
         console.print(line, highlight=False, markup=False)
 
 
