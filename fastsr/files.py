@@ -1,7 +1,14 @@
-"""Where files are kept, and waiting until the disk has them."""
+"""Files: where they are kept, reading JSON, and waiting until the disk has what was written."""
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
+
+from fastsr.errors import UserError
+
+Built = TypeVar("Built")
 
 
 def sync(path: Path) -> None:
@@ -21,6 +28,30 @@ def write_text(file: Path, text: str) -> None:
     temporary.write_text(text, encoding="utf-8")
     sync(temporary)
     temporary.replace(file)
+
+
+class OtherFormatError(UserError):
+    """A sound file, written by a version of fastsr whose files have another format."""
+
+
+def read_json(file: Path, build: Callable[[dict[str, Any]], Built], form: int, remedy: str) -> Built:
+    """What `build` makes of a JSON file of ours that has the format `form`.
+
+    Raises OtherFormatError where it has another one, and UserError where it is damaged: no JSON, or content that makes
+    `build` raise KeyError, TypeError, ValueError, AttributeError or IndexError.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["format"] != form:
+            raise OtherFormatError(f"{file} has format {content['format']!r}, not {form}; {remedy} with this fastsr")
+        return build(content)
+    except UserError:
+        raise
+    except KeyError as error:
+        raise UserError(f"{file} is damaged (it lacks {error}); {remedy}") from None
+    except (OSError, ValueError, TypeError, AttributeError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{file} is damaged ({reason}); {remedy}") from None
 
 
 def default_cache() -> Path:

@@ -2,19 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import isfinite
+from pathlib import Path
 
-from fastsr.report.evaluation import BICUBIC, ORIGINAL, Evaluation, metric_text
+from fastsr.evaluation.metrics import metric_text
+from fastsr.evaluation.protocol import BICUBIC
+from fastsr.evaluation.results import ORIGINAL, Evaluation, ScoredModel
 from fastsr.report.pictures import Box, Shown, chosen, show_pictures
 
 
-def comparisons(evaluation: Evaluation, most: int, budget: int, key: str, level: int) -> str:
-    """All comparisons of one evaluation. `key` makes the names of form fields unique, `level` is of the headings.
+def comparisons(evaluation: Evaluation, folder: Path, most: int, budget: int, key: str, level: int) -> str:
+    """All comparisons of one evaluation, whose pictures are in `folder`.
+
+    `key` makes the names of form fields unique, `level` is of the headings.
 
     Raises UserError for pictures that are missing or of unequal size.
     """
-    labels = {model.name: model.label for model in evaluation.shown_models} | {ORIGINAL: "original (HR)"}
-    methods = [model.name for model in evaluation.shown_models]
-    shown = show_pictures(chosen(evaluation.pictures, most), methods, budget)
+    labels = {model.name: model.label for model in shown_models(evaluation)}
+    shown = show_pictures(chosen(evaluation.pictures, most), folder, list(labels), budget)
+    labels[ORIGINAL] = "original (HR)"
     blocks = [comparison(one, evaluation, labels, f"{key}-{index}", level) for index, one in enumerate(shown)]
     left_out = len(evaluation.pictures) - len(shown)
     more = f" {left_out} further pictures are in the run's folder." if left_out > 0 else ""
@@ -23,6 +29,13 @@ def comparisons(evaluation: Evaluation, most: int, budget: int, key: str, level:
         f"the whole image. The pictures under the divider are compressed a little.{more}"
     )
     return f"<p>{text}</p>{''.join(blocks)}"
+
+
+def shown_models(evaluation: Evaluation) -> list[ScoredModel]:
+    """Those whose pictures are compared: bicubic and averaged weights, or whatever there is."""
+    bicubic = [model for model in evaluation.models if model.name == BICUBIC]
+    averaged = [model for model in evaluation.models if model.weights == "ema"]
+    return bicubic + (averaged or [model for model in evaluation.models if model.name != BICUBIC])
 
 
 def comparison(shown: Shown, evaluation: Evaluation, labels: Mapping[str, str], key: str, level: int) -> str:
@@ -38,8 +51,8 @@ def comparison(shown: Shown, evaluation: Evaluation, labels: Mapping[str, str], 
 
 
 def crop_cell(shown: Shown, method: str, labels: Mapping[str, str], evaluation: Evaluation) -> str:
-    value = evaluation.scores.get((shown.test_set, shown.image, method, "psnr"))
-    score = f"{metric_text('psnr', value)} dB" if value is not None else "no PSNR"
+    value = evaluation.score(shown.test_set, shown.image, method, "psnr")
+    score = f"{metric_text('psnr', value)} dB" if isfinite(value) else "no PSNR"
     score = "reference" if method == ORIGINAL else score
     box, label = shown.crop_box, labels[method]
     return (

@@ -7,10 +7,11 @@ from itertools import combinations
 from math import isfinite, nan
 from statistics import fmean
 
+from fastsr.evaluation.metrics import metric_title
+from fastsr.evaluation.protocol import BICUBIC
 from fastsr.report.charts import Series, legend, line_chart, reliability_chart
-from fastsr.report.evaluation import BICUBIC, metric_title
-from fastsr.report.reproduction import BASELINE
 from fastsr.report.runs import BINS, Peer, Run, TrainRow
+from fastsr.reproduction.paper import BASELINE
 
 DASHES = {BASELINE: 0, "ML": 1, "ML*": 2}
 MOST_LINES = 6

@@ -208,7 +208,8 @@ class RunSections:
             return self.evaluate_hint("No whole pictures to compare yet") + self.grid()
         if not self.pictures:
             return missing(f"Left out to keep this page small; fastsr report {self.run.folder} shows them.")
-        return comparisons(evaluation, self.pictures, self.budget, f"run-{self.index}", self.level + 1)
+        key, folder = f"run-{self.index}", self.run.evaluation_folder
+        return comparisons(evaluation, folder, self.pictures, self.budget, key, self.level + 1)
 
     def grid(self) -> str:
         """The last comparison that training drew, for a run without pictures of an evaluation."""

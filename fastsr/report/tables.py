@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from html import escape
-from math import isfinite
+from math import isfinite, isnan
 
+from fastsr.evaluation.metrics import better_direction, metric_text, metric_title
+from fastsr.evaluation.protocol import BICUBIC
+from fastsr.evaluation.results import Evaluation, ScoredModel, ScoredSet
 from fastsr.report.charts import interval_chart
-from fastsr.report.evaluation import BICUBIC, Evaluation, Model, TestSet, better_direction, metric_text, metric_title
-from fastsr.report.reproduction import BASELINE, Difference, Row, Table, Variant
+from fastsr.reproduction.paper import BASELINE
+from fastsr.reproduction.results import Difference, Row, Table, Variant
 
 MOST_COLUMNS = 12
 NOTHING = '<span aria-hidden="true">–</span><span class="hidden">not measured</span>'
@@ -34,7 +37,7 @@ def evaluation_tables(evaluation: Evaluation) -> str:
     return "".join(parts)
 
 
-def evaluation_table(evaluation: Evaluation, sets: Sequence[TestSet]) -> str:
+def evaluation_table(evaluation: Evaluation, sets: Sequence[ScoredSet]) -> str:
     metrics = evaluation.metrics
     groups = "".join(
         f'<th scope="colgroup" colspan="{len(metrics)}" class="group">{escape(one.name)}'
@@ -47,11 +50,17 @@ def evaluation_table(evaluation: Evaluation, sets: Sequence[TestSet]) -> str:
         for _ in sets
         for index, metric in enumerate(metrics)
     )
-    rows = "".join(evaluation_row(evaluation, model, sets) for model in evaluation.models)
+    rows = "".join(evaluation_row(evaluation, model, sets) for model in ordered(evaluation.models))
     head = f'<tr><th rowspan="2" scope="col">model</th><th rowspan="2" scope="col">weights</th>{groups}</tr>'
     names = ", ".join(one.name for one in sets)
     caption = f"Means over the images of {names}, x{evaluation.scale}"
     return scrolling(f"<thead>{head}<tr>{titles}</tr></thead><tbody>{rows}</tbody>", caption)
+
+
+def ordered(models: Sequence[ScoredModel]) -> list[ScoredModel]:
+    """Bicubic first, then averaged (EMA) weights, then the others."""
+    rank = {"": 0, "ema": 1}
+    return sorted(models, key=lambda model: -1 if model.name == BICUBIC else rank.get(model.weights, len(rank)))
 
 
 def direction(metric: str) -> str:
@@ -62,7 +71,7 @@ def direction(metric: str) -> str:
     return f' <span aria-hidden="true">{arrow}</span><span class="hidden">, {words} is better</span>'
 
 
-def evaluation_row(evaluation: Evaluation, model: Model, sets: Sequence[TestSet]) -> str:
+def evaluation_row(evaluation: Evaluation, model: ScoredModel, sets: Sequence[ScoredSet]) -> str:
     weights = {"ema": "EMA", "raw": "raw", "": "–"}.get(model.weights, model.weights)
     cells = "".join(
         evaluation_cell(evaluation, model, one, metric, index == 0)
@@ -73,15 +82,15 @@ def evaluation_row(evaluation: Evaluation, model: Model, sets: Sequence[TestSet]
     return f'<tr class="{kind}"><th scope="row">{escape(model.label)}</th><td>{escape(weights)}</td>{cells}</tr>'
 
 
-def evaluation_cell(evaluation: Evaluation, model: Model, one: TestSet, metric: str, first: bool) -> str:
-    value = evaluation.means.get((one.name, model.name, metric))
+def evaluation_cell(evaluation: Evaluation, model: ScoredModel, one: ScoredSet, metric: str, first: bool) -> str:
+    value = evaluation.mean(one.name, model.name, metric)
     kind = "number first" if first else "number"
-    if value is None:
+    if isnan(value):
         return f'<td class="{kind}">{NOTHING}</td>'
     text = metric_text(metric, value)
-    column = [evaluation.means.get((one.name, other.name, metric)) for other in evaluation.models]
+    column = [evaluation.mean(one.name, other.name, metric) for other in evaluation.models]
     better = better_direction(metric)
-    rounded = [metric_text(metric, other) for other in column if other is not None]
+    rounded = [metric_text(metric, other) for other in column if isfinite(other)]
     best = None if better is None else (max if better else min)(rounded, key=as_number)
     return f'<td class="{kind}">{marked(text) if text == best else text}</td>'
 
@@ -107,9 +116,14 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def listed(items: Sequence[str]) -> str:
+    """a, b and c."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
 def reproduction_table(table: Table) -> str:
     """Our numbers beside the paper's, the differences to Independent, and a sentence on what they show."""
-    variants = table.variants
+    variants = variants_of(table)
     compared = [name for name in variants if name != BASELINE]
     head = "".join(f'<th scope="colgroup" colspan="2" class="group">{escape(name)}</th>' for name in variants)
     head += "".join(
@@ -124,6 +138,12 @@ def reproduction_table(table: Table) -> str:
     inner = f"<thead><tr>{start}{head}</tr><tr>{under}</tr></thead><tbody>{rows}</tbody>"
     verdicts = "".join(f"<p>{escape(sentence)}</p>" for sentence in verdict(table))
     return f"{verdicts}{scrolling(inner, title)}{differences_chart(table, compared)}"
+
+
+def variants_of(table: Table) -> list[str]:
+    """In the order of the rows, Independent first."""
+    names = dict.fromkeys(name for row in table.rows for name in row.variants)
+    return sorted(names, key=lambda name: name != BASELINE)
 
 
 def table_title(table: Table) -> str:
@@ -164,7 +184,7 @@ def difference_cell(metric: str, difference: Difference | None) -> str:
 
 def verdict(table: Table) -> list[str]:
     """Plain words on whether each variant beat Independent, by the intervals."""
-    sentences = [variant_verdict(table, name) for name in table.variants if name != BASELINE]
+    sentences = [variant_verdict(table, name) for name in variants_of(table) if name != BASELINE]
     if isfinite(table.noise):
         unit = f" {table.unit}" if table.unit else ""
         noise = metric_text(table.metric, table.noise)
@@ -179,7 +199,7 @@ def variant_verdict(table: Table, name: str) -> str:
     found: dict[str, list[str]] = {}
     for row in table.rows:
         difference = row.differences.get(name)
-        kind = difference.verdict(table.higher_is_better) if difference else "open"
+        kind = outcome(difference or Difference(), table.higher_is_better)
         found.setdefault(kind, []).append(row.test_set)
     words = {
         "better": f"{name} beat {BASELINE} on {{}}.",
@@ -193,9 +213,13 @@ def variant_verdict(table: Table, name: str) -> str:
     return " ".join(sentences)
 
 
-def listed(items: Sequence[str]) -> str:
-    """a, b and c."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+def outcome(difference: Difference, higher_is_better: bool) -> str:
+    """better, worse, within (zero lies in the interval) or open (there is no interval)."""
+    if not (isfinite(difference.low) and isfinite(difference.high)):
+        return "open"
+    if difference.low <= 0 <= difference.high:
+        return "within"
+    return "better" if (difference.low > 0) == higher_is_better else "worse"
 
 
 def differences_chart(table: Table, compared: Sequence[str]) -> str:
@@ -203,7 +227,7 @@ def differences_chart(table: Table, compared: Sequence[str]) -> str:
         (f"{row.test_set}, {name}", d.mean, d.low, d.high, STYLES.get(name, 3))
         for row in table.rows
         for name in compared
-        if (d := row.differences.get(name))
+        if isfinite((d := row.differences.get(name, Difference())).mean)
     ]
     if not rows:
         return ""

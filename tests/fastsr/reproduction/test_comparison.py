@@ -1,5 +1,6 @@
 """Variants against each other: paired intervals, noise, and sentences that follow from the numbers."""
 
+from math import isnan, nan
 from typing import Any
 
 import pytest
@@ -8,28 +9,31 @@ from scipy.stats import ttest_rel
 from fastsr.config.mixing import mixing_matrix, temperatures, variants
 from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
+from fastsr.evaluation.results import Evaluation, ImageScores, ScoredModel, ScoredSet
 from fastsr.reproduction.comparison import noise, paired_difference, table, verdict
 from fastsr.reproduction.markdown import markdown
 from fastsr.reproduction.paper import RESULTS, SETS, published, three_pairs
 from fastsr.reproduction.plan import deviations
+from fastsr.reproduction.results import Tables
 
 ALONE = ([28.0, 26.0, 30.0], [28.2, 26.2, 30.2])
 TAUGHT = ([28.3, 26.2, 30.5], [28.5, 26.4, 30.7])
 
 
-def evaluation(*, scale: int = 4, values: dict[str, Any] | None = None, metric: str = "psnr") -> dict[str, Any]:
-    """As `fastsr eval` writes it: two peers each of Independent and ML on three images."""
+def evaluation(*, scale: int = 4, values: dict[str, Any] | None = None, metric: str = "psnr") -> Evaluation:
+    """Two peers each of Independent and ML on three images."""
     values = values or {"Independent": ALONE, "ML": TAUGHT}
-    models: dict[str, Any] = {"bicubic": {}}
-    images = [{"set": "Set5", "image": str(k), "model": "bicubic", metric: 25.0 + k} for k in range(3)]
-    for variant, peers in values.items():
-        for peer in peers:
-            name = f"peer {len(models) - 1}"
-            models[name] = {"weights": "ema", "variant": variant}
-            images += [{"set": "Set5", "image": str(k), "model": name, metric: value} for k, value in enumerate(peer)]
-    models["peer 0 raw"] = {"weights": "raw", "variant": "Independent"}
-    images += [{"set": "Set5", "image": str(k), "model": "peer 0 raw", metric: 0.0} for k in range(3)]
-    return {"scale": scale, "sets": {"Set5": {"images": 3}}, "models": models, "images": images}
+    peers = [(variant, scores) for variant, of_peers in values.items() for scores in of_peers]
+    models = [ScoredModel(f"peer {k}", weights="ema", variant=variant) for k, (variant, _) in enumerate(peers)]
+    models = [ScoredModel("bicubic"), *models, ScoredModel("peer 0 raw", weights="raw", variant="Independent")]
+    scores = [[25.0, 26.0, 27.0], *(scores for _, scores in peers), [0.0, 0.0, 0.0]]
+    images = [
+        ImageScores("Set5", str(k), model.name, {metric: value})
+        for model, row in zip(models, scores, strict=True)
+        for k, value in enumerate(row)
+    ]
+    empty = Evaluation(scale=scale, protocol={}, environment={}, models=tuple(models), metrics=(metric,))
+    return empty.with_set(ScoredSet("Set5", 3, "Set5"), images)
 
 
 def test_the_interval_is_that_of_a_paired_t_test() -> None:
@@ -41,43 +45,43 @@ def test_the_interval_is_that_of_a_paired_t_test() -> None:
 
 
 def test_one_image_gives_no_interval() -> None:
-    assert vars(paired_difference([2.0], [1.0])) == {"mean": 1.0, "low": None, "high": None}
+    got = paired_difference([2.0], [1.0])
+    assert got.mean == 1.0 and isnan(got.low) and isnan(got.high)
 
 
 def test_a_table_averages_peers_and_pairs_images() -> None:
-    (row,) = table([evaluation()], "psnr")["rows"]
-    assert row["bicubic"] == pytest.approx(26)
-    assert row["variants"]["Independent"] == {
-        "peers": pytest.approx([28.0, 28.2]),
-        "mean": pytest.approx(28.1),
-        "paper": 26.960,
-    }
-    assert row["variants"]["ML"]["mean"] == pytest.approx(28.1 + 1 / 3)
-    assert row["variants"]["ML*"] == {"peers": [], "mean": None, "paper": 27.119}
-    assert row["differences"]["ML"]["mean"] == pytest.approx(1 / 3)
-    assert row["differences"]["ML"]["low"] < 1 / 3 < row["differences"]["ML"]["high"]
-    assert row["differences"]["ML*"] is None
+    (row,) = table([evaluation()], "psnr").rows
+    assert row.bicubic == pytest.approx(26)
+    alone = row.variants["Independent"]
+    assert alone.peers == pytest.approx((28.0, 28.2))
+    assert (alone.mean, alone.paper) == (pytest.approx(28.1), 26.960)
+    assert row.variants["ML"].mean == pytest.approx(28.1 + 1 / 3)
+    softened = row.variants["ML*"]
+    assert softened.peers == () and isnan(softened.mean) and softened.paper == 27.119
+    assert row.differences["ML"].mean == pytest.approx(1 / 3)
+    assert row.differences["ML"].low < 1 / 3 < row.differences["ML"].high
+    assert isnan(row.differences["ML*"].mean)
 
 
 def test_seeds_are_pooled() -> None:
     other = evaluation(values={"Independent": ([28.4, 26.4, 30.4],), "ML": ([28.3, 26.3, 30.3],)})
-    (row,) = table([evaluation(), other], "psnr")["rows"]
-    assert row["variants"]["Independent"]["peers"] == pytest.approx([28.0, 28.2, 28.4])
+    (row,) = table([evaluation(), other], "psnr").rows
+    assert row.variants["Independent"].peers == pytest.approx((28.0, 28.2, 28.4))
     # by image 85.1 / 3, 78.9 / 3, 91.5 / 3 against 28.2, 26.2, 30.2
-    assert row["differences"]["ML"]["mean"] == pytest.approx(((85.1 + 78.9 + 91.5) / 3 - 84.6) / 3)
+    assert row.differences["ML"].mean == pytest.approx(((85.1 + 78.9 + 91.5) / 3 - 84.6) / 3)
 
 
 def test_noise_is_the_spread_of_peers_that_differ_in_their_beginning() -> None:
-    assert table([evaluation()], "psnr")["noise"] == pytest.approx(0.2 / 2**0.5)
-    assert noise([]) is None
+    assert table([evaluation()], "psnr").noise == pytest.approx(0.2 / 2**0.5)
+    assert isnan(noise([]))
     lonely = evaluation(values={"Independent": ALONE[:1], "ML": TAUGHT[:1]})
-    assert table([lonely], "psnr")["noise"] is None
+    assert isnan(table([lonely], "psnr").noise)
 
 
 def test_a_missing_value_is_not_averaged_away() -> None:
-    (row,) = table([evaluation(values={"Independent": ALONE, "ML": ([28.0, None, 30.0],)})], "psnr")["rows"]
-    assert row["variants"]["ML"]["mean"] is None
-    assert row["differences"]["ML"] is None
+    (row,) = table([evaluation(values={"Independent": ALONE, "ML": ([28.0, nan, 30.0],)})], "psnr").rows
+    assert isnan(row.variants["ML"].mean)
+    assert isnan(row.differences["ML"].mean)
 
 
 @pytest.mark.parametrize(
@@ -99,8 +103,8 @@ def test_the_verdict_follows_the_numbers(metric: str, taught: Any, better: str, 
 def test_the_papers_numbers() -> None:
     assert published(4, "pi", "Set5", "ML*") == 3.111
     assert published(2, "psnr", "b100", "ML") == 28.826
-    assert published(2, "psnr", "mine", "ML") is None
-    assert published(2, "ssim", "Set5", "ML") is None
+    assert isnan(published(2, "psnr", "mine", "ML"))
+    assert isnan(published(2, "ssim", "Set5", "ML"))
     assert all(tuple(rows) == SETS for rows in RESULTS.values()) and len(RESULTS) == 4
 
 
@@ -130,8 +134,8 @@ def test_deviations_from_the_paper_are_listed() -> None:
 
 
 def test_markdown_shows_both_peers_the_mean_and_the_paper() -> None:
-    facts = {"tables": [table([evaluation()], "psnr")], "notes": ["steps: 10, not 50000"]}
-    text = "\n".join(markdown(facts))
+    tables = Tables(tables=(table([evaluation()], "psnr"),), notes=("steps: 10, not 50000",))
+    text = "\n".join(markdown(tables))
     assert (
         "| Set5 | 26.000 | 28.000 / 28.200; **28.100**, paper 26.960 | 28.333 / 28.533; **28.433**, paper 27.469 |"
         in text

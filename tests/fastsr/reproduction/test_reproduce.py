@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import elsewhere
 from conftest import random_image
 from PIL import Image
 
 from fastsr.cli.main import main
+from tests.fastsr.cli.command_line import elsewhere
 
 __all__ = ["elsewhere"]
 
