@@ -138,7 +138,7 @@ def reproduction_part(part: Reproduction, index: int, alone: bool) -> str:
     if part.tables.tables:
         pieces.append(
             '<p class="note"><b class="best">Bold and underlined</b>: the best of our variants. Small numbers: '
-            "each peer. Differences are means over images, with paired t intervals.</p>"
+            "each peer. Differences are means over images, with bootstrap intervals over images.</p>"
         )
     if part.tables.notes:
         notes = "".join(f"<li>{escape(note)}</li>" for note in part.tables.notes)

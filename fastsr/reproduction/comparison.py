@@ -6,9 +6,9 @@ What is compared was trained on the same patches and is measured on the same ima
 import math
 from collections.abc import Sequence
 from math import isfinite, nan
-from statistics import fmean, stdev, variance
+from statistics import fmean, variance
 
-from scipy.stats import t as student
+import numpy as np
 
 from fastsr.evaluation.metrics import MEASURES
 from fastsr.evaluation.protocol import BICUBIC
@@ -17,18 +17,29 @@ from fastsr.reproduction.paper import BASELINE, TAUGHT, VARIANTS, published
 from fastsr.reproduction.results import Difference, Row, Table, Variant
 
 CONFIDENCE = 0.95
+RESAMPLES, SEED = 10_000, 0
+"""Of the bootstrap: the same seed for every interval, so that equal scores give equal intervals."""
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
-    """Mean of a - b, image by image, with Student's interval: images are the sample, not trainings."""
+    """Mean of a - b, image by image, with its interval over images: they are the sample, not trainings."""
     differences = [x - y for x, y in zip(a, b, strict=True)]
     if not differences or not all(map(isfinite, differences)):
         return Difference()
-    if len(differences) < 2:
-        return Difference(fmean(differences))
-    quantile = float(student.ppf((1 + CONFIDENCE) / 2, len(differences) - 1))
-    half = quantile * stdev(differences) / math.sqrt(len(differences))
-    return Difference(fmean(differences), fmean(differences) - half, fmean(differences) + half)
+    interval = bootstrap_interval(differences) if len(differences) > 1 else (nan, nan)
+    return Difference(fmean(differences), *interval)
+
+
+def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The percentile bootstrap's 95 % interval of a mean: between quantiles of the means of resamples with replacement.
+
+    Deterministic. Narrower than it ought to be for a handful of values, as Set5 has. Source: Efron, "Bootstrap methods:
+    another look at the jackknife", Annals of Statistics 1979.
+    """
+    picks = np.random.default_rng(SEED).integers(len(values), size=(RESAMPLES, len(values)))
+    means = np.asarray(values, dtype=np.float64)[picks].mean(axis=1)
+    low, high = np.quantile(means, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    return float(low), float(high)
 
 
 class Scores:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from math import isfinite
 
 from fastsr.evaluation.metrics import MEASURES
-from fastsr.reproduction.comparison import verdict
+from fastsr.reproduction.comparison import RESAMPLES, verdict
 from fastsr.reproduction.paper import BASELINE, TAUGHT, VARIANTS
 from fastsr.reproduction.results import Difference, Row, Tables
 
@@ -17,7 +17,7 @@ def markdown(tables: Tables) -> Iterator[str]:
     yield "# Reproduction"
     yield ""
     yield "Each cell: both peers, their mean, and the paper's number. Differences: variant minus Independent, mean over"
-    yield "images, with the 95 % confidence interval of a paired t-test."
+    yield f"images, with its 95 % interval: a percentile bootstrap of {RESAMPLES:,} resamples of the images."
     for one in tables.tables:
         direction = "higher" if one.higher_is_better else "lower"
         yield f"\n## x{one.scale}, {MEASURES[one.metric].title}, {direction} is better\n"
