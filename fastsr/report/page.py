@@ -11,6 +11,7 @@ from string import Template
 from typing import Any
 
 from fastsr import __version__
+from fastsr.console import listed
 from fastsr.errors import UserError
 from fastsr.evaluation.metrics import MEASURES
 from fastsr.report.comparisons import comparisons
@@ -18,7 +19,7 @@ from fastsr.report.curves import calibration, disagreement, losses, missing, val
 from fastsr.report.pictures import MOST, grid_uri
 from fastsr.report.runs import Reproduction, Run, collect
 from fastsr.report.settings import details, environment_table, plan_table, setting_tables
-from fastsr.report.tables import counted, evaluation_tables, listed, reproduction_table
+from fastsr.report.tables import counted, evaluation_tables, reproduction_table
 
 BUDGET = 3_600_000
 """Characters that all pictures may take together; with text and charts the page stays under 5 MB."""
@@ -138,7 +139,7 @@ def reproduction_part(part: Reproduction, index: int, alone: bool) -> str:
     if part.tables.tables:
         pieces.append(
             '<p class="note"><b class="best">Bold and underlined</b>: the best of our variants. Small numbers: '
-            "each peer. Differences are means over images, with bootstrap intervals over images.</p>"
+            "each peer. Differences are means over images, with their intervals over images.</p>"
         )
     if part.tables.notes:
         notes = "".join(f"<li>{escape(note)}</li>" for note in part.tables.notes)

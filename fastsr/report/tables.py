@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from html import escape
 from math import isfinite, isnan
 
+from fastsr.console import listed
 from fastsr.evaluation.metrics import better_direction, metric_text, metric_title
 from fastsr.evaluation.protocol import BICUBIC
 from fastsr.evaluation.results import Evaluation, ScoredModel, ScoredSet
 from fastsr.report.charts import interval_chart
+from fastsr.reproduction.comparison import verdict
 from fastsr.reproduction.paper import BASELINE
 from fastsr.reproduction.results import Difference, Row, Table, Variant
 
@@ -116,11 +118,6 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def listed(items: Sequence[str]) -> str:
-    """a, b and c."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
-
-
 def reproduction_table(table: Table) -> str:
     """Our numbers beside the paper's, the differences to Independent, and a sentence on what they show."""
     variants = variants_of(table)
@@ -136,7 +133,7 @@ def reproduction_table(table: Table) -> str:
     title = f"x{table.scale}, {table_title(table)}, {'higher' if table.higher_is_better else 'lower'} is better"
     start = '<th rowspan="2" scope="col">test set</th><th rowspan="2" scope="col" class="number">bicubic</th>'
     inner = f"<thead><tr>{start}{head}</tr><tr>{under}</tr></thead><tbody>{rows}</tbody>"
-    verdicts = "".join(f"<p>{escape(sentence)}</p>" for sentence in verdict(table))
+    verdicts = "".join(f"<p>{escape(str(verdict(table, name)))}</p>" for name in compared)
     return f"{verdicts}{scrolling(inner, title)}{differences_chart(table, compared)}"
 
 
@@ -180,46 +177,6 @@ def difference_cell(metric: str, difference: Difference | None) -> str:
     ends = f"{metric_text(metric, low, True)} to {metric_text(metric, high, True)}" if known else "no interval"
     mean = metric_text(metric, difference.mean, True)
     return f'<td class="number first">{mean}<br><small>{ends}</small></td>'
-
-
-def verdict(table: Table) -> list[str]:
-    """Plain words on whether each variant beat Independent, by the intervals."""
-    sentences = [variant_verdict(table, name) for name in variants_of(table) if name != BASELINE]
-    if isfinite(table.noise):
-        unit = f" {table.unit}" if table.unit else ""
-        noise = metric_text(table.metric, table.noise)
-        sentences.append(
-            f"Peers that differ in their initial weights alone have a standard deviation of {noise}{unit}: differences "
-            "between variants that are not well above it may come from that, whatever the interval over images says."
-        )
-    return sentences
-
-
-def variant_verdict(table: Table, name: str) -> str:
-    found: dict[str, list[str]] = {}
-    for row in table.rows:
-        difference = row.differences.get(name)
-        kind = outcome(difference or Difference(), table.higher_is_better)
-        found.setdefault(kind, []).append(row.test_set)
-    words = {
-        "better": f"{name} beat {BASELINE} on {{}}.",
-        "worse": f"{name} fell short of {BASELINE} on {{}}.",
-        "within": f"On {{}} the 95{SPACE}% interval holds zero: no difference is shown.",
-        "open": "On {} no interval can be given.",
-    }
-    sentences = [words[kind].format(listed(found[kind])) for kind in words if kind in found]
-    if "better" not in found:
-        sentences.insert(0, f"{name} beat {BASELINE} on no test set.")
-    return " ".join(sentences)
-
-
-def outcome(difference: Difference, higher_is_better: bool) -> str:
-    """better, worse, within (zero lies in the interval) or open (there is no interval)."""
-    if not (isfinite(difference.low) and isfinite(difference.high)):
-        return "open"
-    if difference.low <= 0 <= difference.high:
-        return "within"
-    return "better" if (difference.low > 0) == higher_is_better else "worse"
 
 
 def differences_chart(table: Table, compared: Sequence[str]) -> str:

@@ -4,18 +4,22 @@ What is compared was trained on the same patches and is measured on the same ima
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite, nan
 from statistics import fmean, variance
+from typing import Literal
 
 import numpy as np
 
-from fastsr.evaluation.metrics import MEASURES
+from fastsr.console import listed
+from fastsr.evaluation.metrics import MEASURES, metric_text
 from fastsr.evaluation.protocol import BICUBIC
 from fastsr.evaluation.results import Evaluation, mean
 from fastsr.reproduction.paper import BASELINE, TAUGHT, VARIANTS, published
 from fastsr.reproduction.results import Difference, Row, Table, Variant
 
+Outcome = Literal["better", "worse", "within", "open"]
 CONFIDENCE = 0.95
 RESAMPLES, SEED = 10_000, 0
 """Of the bootstrap: the same seed for every interval, so that equal scores give equal intervals."""
@@ -110,27 +114,87 @@ def noise(scores: Sequence[Scores]) -> float:
     return math.sqrt(fmean(variances)) if variances else nan
 
 
-def verdict(one: Table, variant: str) -> str:
-    """A sentence on whether a variant beat Independent, held against its interval and against the noise."""
-    known = [(r.test_set, r.differences[variant]) for r in one.rows if isfinite(r.differences[variant].mean)]
-    metric = f"{one.metric.upper()} at x{one.scale}"
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a variant does better than Independent, and in sentences what that rests on."""
+
+    outcome: Literal["better", "worse", "undecided"]
+    sentences: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join(self.sentences)
+
+
+def verdict(table: Table, variant: str) -> Verdict:
+    """Whether a variant does better than Independent by one metric at one scale.
+
+    Decided where the mean over sets is beyond what initial weights alone may make, and the interval over images of at
+    least one set leaves out zero on the same side; undecided where either is missing.
+    """
+    title = f"{table.metric.upper()} at x{table.scale}"
+    differences = {row.test_set: row.differences.get(variant, Difference()) for row in table.rows}
+    known = [one.mean for one in differences.values() if isfinite(one.mean)]
     if not known:
-        return f"{metric}: nothing can be said of {variant}."
-    sign = 1 if one.higher_is_better else -1
-    average = fmean(d.mean for _, d in known)
-    better = "better" if sign * average > 0 else "worse"
-    clear = [name for name, d in known if d.low * d.high > 0]
-    unit = f" {one.unit}" if one.unit else ""
-    text = (
-        f"{metric}: {variant} is {better} than Independent by {abs(average):.3f}{unit}, averaged over {len(known)} sets"
+        return Verdict("undecided", (f"{title}: nothing can be said of {variant}.",))
+    outcomes: dict[str, Outcome] = {name: outcome(one, table.higher_is_better) for name, one in differences.items()}
+    average, chance = fmean(known), by_chance(table, variant)
+    side = "better" if (average > 0) == table.higher_is_better else "worse"
+    decided = abs(average) > chance and side in outcomes.values()
+    size = f"{with_unit(table, abs(average))}, averaged over {len(known)} {'set' if len(known) == 1 else 'sets'}"
+    lead = (
+        f"{title}: {variant} is {side} than {BASELINE} by {size}."
+        if decided
+        else f"{title}: whether {variant} is better than {BASELINE} is undecided; it is {side} by {size}."
     )
-    text += f"; the interval over images leaves out zero on {', '.join(clear) or 'none of them'}"
-    if not isfinite(one.noise):
-        return text + "."
-    peers = min(len(r.variants["Independent"].peers) for r in one.rows)
-    chance = 2 * one.noise * math.sqrt(2 / peers)
-    compared = "beyond" if abs(average) > chance else "within"
-    return text + (
-        f". Peers that differ in initial weights alone have a standard deviation of {one.noise:.3f}{unit}, which "
-        f"makes differences up to {chance:.3f}{unit} by chance: this one is {compared} that."
+    return Verdict(
+        side if decided else "undecided",
+        (lead, *set_sentences(outcomes, variant), chance_sentence(table, abs(average), chance)),
     )
+
+
+def outcome(difference: Difference, higher_is_better: bool) -> Outcome:
+    """Of one set: within where zero lies in the interval, open where there is no interval."""
+    if not (isfinite(difference.low) and isfinite(difference.high)):
+        return "open"
+    if difference.low <= 0 <= difference.high:
+        return "within"
+    return "better" if (difference.low > 0) == higher_is_better else "worse"
+
+
+def by_chance(table: Table, variant: str) -> float:
+    """Twice the standard deviation of a difference between means of peers; NaN where the noise is not known."""
+    groups = [row.variants.get(name) for row in table.rows for name in (BASELINE, variant)]
+    fewest = min(len(group.peers) if group else 0 for group in groups)
+    return 2 * table.noise * math.sqrt(2 / fewest) if fewest else nan
+
+
+def set_sentences(outcomes: Mapping[str, Outcome], variant: str) -> Iterator[str]:
+    """What the intervals over images show, set by set."""
+    words: dict[Outcome, str] = {
+        "better": f"{variant} beat {BASELINE} on {{}}.",
+        "worse": f"{variant} fell short of {BASELINE} on {{}}.",
+        "within": "On {} the 95 % interval holds zero: no difference is shown.",
+        "open": "On {} no interval can be given.",
+    }
+    if "better" not in outcomes.values():
+        yield f"{variant} beat {BASELINE} on no test set."
+    for kind, sentence in words.items():
+        names = [name for name, found in outcomes.items() if found == kind]
+        if names:
+            yield sentence.format(listed(names))
+
+
+def chance_sentence(table: Table, size: float, chance: float) -> str:
+    """How the mean over sets compares with what peers that begin differently do without being taught."""
+    if not isfinite(chance):
+        return "How far initial weights alone move the numbers is not known: it takes two peers of one variant to tell."
+    spread = with_unit(table, table.noise)
+    return (
+        f"Peers that differ in their initial weights alone have a standard deviation of {spread}, "
+        f"which makes differences up to {with_unit(table, chance)} by chance: this one is "
+        f"{'beyond' if size > chance else 'within'} that."
+    )
+
+
+def with_unit(table: Table, value: float) -> str:
+    return metric_text(table.metric, value) + (f" {table.unit}" if table.unit else "")

@@ -64,7 +64,7 @@ def reproduce(plan: Plan, console: Console) -> None:
         raise
     for one in tables:
         for variant in TAUGHT:
-            say(console, verdict(one, variant))
+            say(console, str(verdict(one, variant)))
 
 
 def train_run(config: TrainConfig, console: Console) -> None:

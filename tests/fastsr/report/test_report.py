@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fastsr.console import listed
 from fastsr.errors import UserError
 from fastsr.report import write_report
 from fastsr.report.charts import Scale, Series, labels_of, line_chart, linear_ticks, log_ticks
 from fastsr.report.curves import calibration_error, compared_pairs, thinned
 from fastsr.report.pictures import liveliest
 from fastsr.report.runs import collect, read_run
-from fastsr.report.tables import listed, outcome
+from fastsr.reproduction.comparison import outcome
 from fastsr.reproduction.results import Difference
 from tests.fastsr.report.report_fixture import SIX, change, write_reproduction, write_run
 

@@ -11,7 +11,7 @@ from fastsr.config.mixing import mixing_matrix, temperatures, variants
 from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
 from fastsr.evaluation.results import Evaluation, ImageScores, ScoredModel, ScoredSet
-from fastsr.reproduction.comparison import noise, paired_difference, table, verdict
+from fastsr.reproduction.comparison import Verdict, noise, paired_difference, table, verdict
 from fastsr.reproduction.markdown import markdown
 from fastsr.reproduction.paper import RESULTS, SETS, published, three_pairs
 from fastsr.reproduction.plan import deviations
@@ -96,19 +96,55 @@ def test_a_missing_value_is_not_averaged_away() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "taught", "better", "beyond"),
+    ("metric", "taught", "decided", "lead", "sets", "chance"),
     [
-        ("psnr", TAUGHT, "better", "beyond"),
-        ("psnr", ([27.95, 25.9, 30.0], [28.1, 26.1, 30.15]), "worse", "within"),
-        ("niqe", TAUGHT, "worse", "beyond"),
+        (
+            "psnr", TAUGHT, "better", "ML is better than Independent by 0.33 dB,",
+            "ML beat Independent on Set5.", "beyond",
+        ),
+        (
+            "niqe", TAUGHT, "worse", "ML is worse than Independent by 0.333,",
+            "ML fell short of Independent on Set5.", "beyond",
+        ),
+        (
+            "psnr", ([27.95, 25.9, 29.95], [28.15, 26.1, 30.15]), "undecided",
+            "whether ML is better than Independent is undecided; it is worse by 0.07 dB,",
+            "ML fell short of Independent on Set5.", "within",
+        ),
+        (
+            "psnr", ([28.3, 25.9, 31.5], [28.5, 26.1, 31.7]), "undecided",
+            "whether ML is better than Independent is undecided; it is better by 0.57 dB,",
+            "On Set5 the 95 % interval holds zero: no difference is shown.", "beyond",
+        ),
     ],
-)
-def test_the_verdict_follows_the_numbers(metric: str, taught: Any, better: str, beyond: str) -> None:
+    ids=["better", "lower-is-better", "within-chance", "interval-holds-zero"],
+)  # fmt: skip
+def test_the_verdict_follows_the_numbers(
+    metric: str, taught: Any, decided: str, lead: str, sets: str, chance: str
+) -> None:
     one = table([evaluation(values={"Independent": ALONE, "ML": taught}, metric=metric)], metric)
-    text = verdict(one, "ML")
-    assert f"ML is {better} than Independent by " in text
-    assert text.endswith(f"this one is {beyond} that.")
-    assert verdict(one, "ML*") == f"{metric.upper()} at x4: nothing can be said of ML*."
+    got = verdict(one, "ML")
+    assert got.outcome == decided
+    assert str(got).startswith(f"{metric.upper()} at x4: {lead} averaged over 1 set.")
+    assert sets in got.sentences
+    assert got.sentences[-1].endswith(f"this one is {chance} that.")
+    assert verdict(one, "ML*") == Verdict("undecided", (f"{metric.upper()} at x4: nothing can be said of ML*.",))
+
+
+def test_without_two_peers_nothing_is_decided() -> None:
+    one = table([evaluation(values={"Independent": ALONE[:1], "ML": TAUGHT[:1]})], "psnr")
+    got = verdict(one, "ML")
+    assert got.outcome == "undecided" and "ML beat Independent on Set5." in got.sentences
+    assert got.sentences[-1].startswith("How far initial weights alone move the numbers is not known")
+
+
+def test_screen_markdown_and_page_give_the_same_verdict() -> None:
+    from fastsr.report.tables import reproduction_table
+
+    one = table([evaluation()], "psnr")
+    said = str(verdict(one, "ML"))
+    assert f"* {said}" in list(markdown(Tables(tables=(one,))))
+    assert f"<p>{said}</p>" in reproduction_table(one)
 
 
 def test_the_papers_numbers() -> None:
