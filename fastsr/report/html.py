@@ -12,25 +12,24 @@ from fastsr.evaluation.metrics import better_direction, metric_text, metric_titl
 
 @cache
 def environment() -> Environment:
-    found = Environment(
+    return Environment(
         loader=PackageLoader("fastsr.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals |= {
+
+
+def render(template: str, **values: object) -> Markup:
+    """A file of `templates` with these values, and with the functions that write numbers and nouns."""
+    functions = {
         "better_direction": better_direction,
         "counted": counted,
         "metric_title": metric_title,
         "number": number,
     }
-    return found
-
-
-def render(template: str, **values: object) -> Markup:
-    """A file of `templates` with these values."""
-    return Markup(environment().get_template(template).render(values))
+    return Markup(environment().get_template(template, globals=functions).render(values))
 
 
 def counted(count: int, noun: str) -> str:
