@@ -134,7 +134,7 @@ def run_without_torch(*words: object) -> subprocess.CompletedProcess[str]:
     """Runs a command line in a process of its own, which fails if it has imported torch."""
     program = """if True:
         import sys
-        from fastsr.cli import main
+        from fastsr.cli.main import main
         try:
             code = main(sys.argv[1:])
         except SystemExit as stop:
