@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from fastsr.evaluation.evaluate import Request, evaluate_models
 from fastsr.evaluation.pairs import load_pair
 from fastsr.evaluation.perceptual import Perceptual
 from fastsr.evaluation.psnr_ssim import psnr_y, ssim_y
-from fastsr.evaluation.results import Scoreboard
+from fastsr.evaluation.results import Evaluation
 from fastsr.models import SRResNet
 from fastsr.models.weights import save_generator
 from tests.images import random_image
@@ -68,9 +69,9 @@ def request_for(tmp_path: Path) -> Any:
     return lambda **changes: replace(base, **changes)
 
 
-def run(request: Request) -> tuple[Scoreboard, dict[str, Any]]:
-    board = evaluate_models(request, CPU, QUIET)
-    return board, json.loads((request.out / "evaluation.json").read_text())
+def run(request: Request) -> tuple[Evaluation, dict[str, Any]]:
+    evaluation = evaluate_models(request, CPU, QUIET)
+    return evaluation, json.loads((request.out / "evaluation.json").read_text())
 
 
 def test_every_number_can_be_had_again_from_the_pictures(request_for: Any, tmp_path: Path) -> None:
@@ -90,13 +91,13 @@ def test_every_number_can_be_had_again_from_the_pictures(request_for: Any, tmp_p
 
 
 def test_means_are_over_images_and_equal_in_all_files(request_for: Any, tmp_path: Path) -> None:
-    board, written = run(request_for())
+    evaluation, written = run(request_for())
     with (tmp_path / "evaluation/images.csv").open() as file:
         rows = list(csv.DictReader(file))
     for model in ("bicubic", "model"):
         values = [float(row["psnr"]) for row in rows if row["model"] == model]
         assert written["means"]["mine"][model]["psnr"] == pytest.approx(sum(values) / 2)
-        assert board.means()["mine"][model]["psnr"] == pytest.approx(sum(values) / 2)
+        assert evaluation.mean("mine", model, "psnr") == pytest.approx(sum(values) / 2)
     with (tmp_path / "evaluation/means.csv").open() as file:
         assert [float(row["psnr"]) for row in csv.DictReader(file)] == [
             values["psnr"] for values in written["means"]["mine"].values()
@@ -170,9 +171,9 @@ def test_sizes_of_given_pairs_must_belong_together(tmp_path: Path, height: int, 
 
 def test_cropping_is_said_once(request_for: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_images(tmp_path / "odd", [(41, 52), (44, 49), (44, 48)])
-    board = evaluate_models(request_for(sets=("odd",)), CPU, Console(width=200))
+    evaluation = evaluate_models(request_for(sets=("odd",)), CPU, Console(width=200))
     note = "2 of 3 images are cropped to a multiple of 2 pixels"
-    assert board.sets["odd"]["notes"] == [note]
+    assert evaluation.sets[0].notes == (note,)
     assert capsys.readouterr().out.count(note) == 1
 
 
@@ -201,9 +202,9 @@ def test_nothing_is_left_of_an_evaluation_that_fails(request_for: Any, tmp_path:
 def test_an_image_equal_to_its_original_has_no_psnr(request_for: Any, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / "plain/grey.png")
-    board, written = run(request_for(sets=("plain",)))
+    evaluation, written = run(request_for(sets=("plain",)))
     assert written["images"][0]["psnr"] is None  # JSON has no infinity
-    assert board.means()["plain"]["bicubic"]["psnr"] is None
+    assert isnan(evaluation.mean("plain", "bicubic", "psnr"))
     assert written["means"]["plain"]["bicubic"]["ssim"] == pytest.approx(1)
 
 
@@ -288,21 +289,21 @@ def test_niqe_with_the_published_parameters(shared_data: Path) -> None:
 @pytest.mark.usefixtures("offline")
 def test_images_too_small_for_niqe_have_none(request_for: Any, weights: Path, tmp_path: Path) -> None:
     write_images(tmp_path / "sizes", [(60, 60), (110, 110)])
-    board, _ = run(request_for(sets=("sizes",), metrics=("psnr", "niqe", "pi"), metric_weights=weights))
-    small, large = (row for row in board.images if row["model"] == "bicubic")
-    assert (small["niqe"], small["pi"]) == (None, None)
-    assert board.means()["sizes"]["bicubic"]["niqe"] is None
-    assert large["niqe"] > 0 and large["pi"] is not None
+    evaluation, _ = run(request_for(sets=("sizes",), metrics=("psnr", "niqe", "pi"), metric_weights=weights))
+    small, large = (row.values for row in evaluation.images if row.model == "bicubic")
+    assert isnan(small["niqe"]) and isnan(small["pi"])
+    assert isnan(evaluation.mean("sizes", "bicubic", "niqe"))
+    assert large["niqe"] > 0 and isfinite(large["pi"])
 
 
 @pytest.mark.usefixtures("offline")
 def test_metrics_without_weights_are_named_and_left_out(
     request_for: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    board = evaluate_models(request_for(metrics=()), CPU, Console(width=400))
-    assert board.protocol.metrics == ("psnr", "ssim")
-    assert board.missing.keys() == {"niqe", "pi"}
-    assert "put niqe_modelparameters.mat into a folder and give --metric-weights FOLDER" in board.missing["niqe"]
+    evaluation = evaluate_models(request_for(metrics=()), CPU, Console(width=400))
+    assert evaluation.metrics == ("psnr", "ssim")
+    assert evaluation.missing.keys() == {"niqe", "pi"}
+    assert "put niqe_modelparameters.mat into a folder and give --metric-weights FOLDER" in evaluation.missing["niqe"]
     said = capsys.readouterr().out
     assert said.count("NIQE is not measured: the weights of niqe cannot be fetched") == 1
     with pytest.raises(UserError, match="the weights of niqe cannot be fetched"):

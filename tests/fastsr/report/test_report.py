@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fastsr.console import listed
 from fastsr.errors import UserError
 from fastsr.report import write_report
 from fastsr.report.charts import Scale, Series, labels_of, line_chart, linear_ticks, log_ticks
 from fastsr.report.curves import calibration_error, compared_pairs, thinned
 from fastsr.report.pictures import liveliest
-from fastsr.report.reproduction import Difference
 from fastsr.report.runs import collect, read_run
-from fastsr.report.tables import listed
+from fastsr.reproduction.comparison import outcome
+from fastsr.reproduction.results import Difference
 from tests.fastsr.report.report_fixture import SIX, change, write_reproduction, write_run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -196,7 +197,7 @@ def test_reproduction_tables_equal_their_file(reproduction: Path) -> None:
     ],
 )  # fmt: skip
 def test_verdicts(low: float, high: float, higher: bool, verdict: str) -> None:
-    assert Difference(0.1, low, high).verdict(higher) == verdict
+    assert outcome(Difference(0.1, low, high), higher) == verdict
 
 
 def test_crops_carry_their_scores_and_every_method(run: Path) -> None:
