@@ -7,8 +7,8 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.recipes import make_sampler, paper_recipe, sample_store, small_recipe
-from bench.record import append_row, circumstances
+from bench.rows import append_row, circumstances
+from bench.setups import make_sampler, paper_recipe, sample_store, small_recipe
 from fastsr.config.settings import TrainConfig
 from fastsr.data.sampler import PatchSampler
 from fastsr.system.device import choose_device

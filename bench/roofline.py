@@ -14,18 +14,17 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from bench.recipes import paper_recipe
-from bench.record import RESULTS
-from bench.rows import Row, grouped, ladder_rows, sessions
+from bench.rows import RESULTS, Row, grouped, ladder_rows, sessions
+from bench.setups import paper_recipe
 from bench.traffic import Operation, fuse, step_operations
 from fastsr.config.check import check
 from fastsr.config.settings import SCALES, TrainConfig
 from fastsr.errors import UserError
 
 SHARE_OF_PEAK = 0.4
-"""What the design aims at."""
+"""Target of the design."""
 WIDTH = 120
-"""Characters, also where the output is no terminal."""
+"""Characters, also where the output is not a terminal."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def bound(operations: list[Operation], card: Card) -> Seconds:
 
 
 class Count(NamedTuple):
-    """One step's operations: as they are, and with element-wise runs fused."""
+    """Operations of one step: as executed, and with runs of element-wise operations fused."""
 
     eager: list[Operation]
     fused: list[Operation]
@@ -83,6 +82,7 @@ class Count(NamedTuple):
 
 @lru_cache
 def count(scale: int, peers: int, batch: int) -> Count:
+    """Counts the operations of one step of the paper's recipe with these settings."""
     eager = step_operations(recipe(scale, peers, batch))
     return Count(eager, fuse(eager))
 
@@ -100,7 +100,7 @@ def recipe(scale: int, peers: int, batch: int) -> TrainConfig:
 
 
 class Measured(NamedTuple):
-    """What a card reached: the rung of its newest session that came nearest its bound."""
+    """Best result of a card: the rung of its newest session that came nearest its bound."""
 
     row: Row
     efficiency: float
@@ -117,7 +117,7 @@ def measured(rows: list[Row]) -> dict[str, Measured]:
 
 
 def calibrate(rows: list[Row], card: Card) -> Measured:
-    """The best of one card's newest session, each row against the bound of its own setting."""
+    """The most efficient row of one card's newest session, each against the bound of its own setting."""
     candidates = [
         Measured(row, row["steps_per_second"] / bound(count(*setting(row)).fused, card).rate)
         for row in sessions(rows)[-1]
@@ -126,17 +126,19 @@ def calibrate(rows: list[Row], card: Card) -> Measured:
 
 
 def setting(row: Row) -> tuple[int, int, int]:
+    """Scale, peers and batch of a row."""
     return row["scale"], row["peers"], row.get("batch", paper_recipe().images.batch)
 
 
 def expected_efficiency(card: Card, known: dict[str, Measured]) -> float | None:
-    """A card's own, else the median of the others', else None."""
+    """Efficiency of the card itself, else the median of the others, else None."""
     if card.name in known:
         return known[card.name].efficiency
     return median(each.efficiency for each in known.values()) if known else None
 
 
 def table(step: Count, known: dict[str, Measured], title: str) -> Table:
+    """Bounds, and expectations where something was measured, for every card."""
     table = Table(title=title)
     table.add_column("GPU", no_wrap=True)
     columns = ("matrix\nTFLOP/s", "memory\nGB/s", "matrix\nms", "other ms\neager", "other ms\nfused")
@@ -149,6 +151,7 @@ def table(step: Count, known: dict[str, Measured], title: str) -> Table:
 
 
 def cells(step: Count, card: Card, efficiency: float | None) -> list[str]:
+    """One row of the table."""
     eager, fused = bound(step.eager, card), bound(step.fused, card)
     milliseconds = [f"{1e3 * t:.2f}" for t in (eager.matrix, eager.elementwise, fused.elementwise)]
     rates = [eager.rate, fused.rate, SHARE_OF_PEAK * card.teraflops / step.teraflop]
@@ -157,6 +160,8 @@ def cells(step: Count, card: Card, efficiency: float | None) -> list[str]:
 
 
 def counted(step: Count) -> str:
+    """FLOPs, bytes and operations of one step in words."""
+
     def gigabytes(operations: list[Operation], is_matrix: bool) -> str:
         return f"{sum(operation.bytes for operation in operations if operation.is_matrix == is_matrix) / 1e9:.2f} GB"
 
@@ -168,6 +173,7 @@ def counted(step: Count) -> str:
 
 
 def assumptions(step: Count) -> list[str]:
+    """Assumptions of the bounds, a line each."""
     return [
         "A matrix operation takes the longer of FLOPs / peak and bytes / bandwidth; any other, bytes / bandwidth.",
         "Peak: dense bf16 accumulated in fp32 by specification; the H200's 989 TFLOP/s are cut to the 790 it sustains.",
@@ -184,6 +190,7 @@ def assumptions(step: Count) -> list[str]:
 
 
 def calibration(known: dict[str, Measured]) -> list[str]:
+    """Measurements behind the expectations, a line each."""
     if not known:
         return [
             "Nothing was measured on a GPU of this table yet: efficiency 1.0, so bounds are upper bounds, caches aside."

@@ -1,4 +1,4 @@
-"""What each operation of a training step computes and moves, without running it: FLOPs and bytes."""
+"""Counts FLOPs and bytes of each operation of a training step without running it."""
 
 from collections.abc import Callable, Iterator
 from itertools import groupby

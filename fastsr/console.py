@@ -1,4 +1,4 @@
-"""Sentences, and saying them on a terminal."""
+"""Sentences, and lines on a terminal."""
 
 from collections.abc import Sequence
 

@@ -1,10 +1,12 @@
-"""Files: where they are kept, reading JSON, and waiting until the disk has what was written."""
+"""Files: where they are kept, reading JSON, waiting until the disk has them, and locks between processes."""
 
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from fastsr.errors import UserError
 
@@ -52,6 +54,21 @@ def read_json(file: Path, build: Callable[[dict[str, Any]], Built], form: int, r
     except (OSError, ValueError, TypeError, AttributeError, IndexError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{file} is damaged ({reason}); {remedy}") from None
+
+
+def lock(file: Path, when_held: str) -> BaseFileLock:
+    """A lock that nobody else can take until it is released, or this process ends, however it ends.
+
+    Raises UserError: `when_held` where another has it, and a line of its own where the file cannot be made.
+    """
+    taken = FileLock(file, timeout=0, thread_local=False)  # whichever thread took it, any may release it
+    try:
+        taken.acquire()
+    except Timeout:
+        raise UserError(when_held) from None
+    except OSError as error:
+        raise UserError(f"{file} cannot be written ({error.strerror}); give another folder") from None
+    return taken
 
 
 def default_cache() -> Path:

@@ -1,9 +1,7 @@
-"""One launch for a whole step: what a callable does on the GPU is recorded once and replayed, as a CUDA graph.
+"""Captures a training step as a CUDA graph, so that one launch replays all of its kernels.
 
-No other file knows of CUDA graphs.
-
-A replay repeats the same kernels on the same memory. So the callable must read and write tensors that stay where they
-are, and let nothing depend on numbers of the host.
+No other file uses CUDA graphs. A replay runs the same kernels on the same memory: the callable must read and write
+tensors whose storage stays in place, and must not depend on values of the host.
 """
 
 import gc
@@ -17,40 +15,43 @@ from typing import Any
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # steps: cuDNN tries its algorithms, torch.compile and Triton compile, libraries take their workspaces
+WARM_UP_STEPS = 3
+"""cuDNN tries its algorithms, torch.compile and Triton compile, libraries allocate their workspaces."""
+FAILED_GRAPHS: list[torch.cuda.CUDAGraph] = []
+"""Kept alive, as torch 2.11's allocator goes on asking them which memory is theirs."""
 
 
 class CaptureError(RuntimeError):
-    """A callable that cannot be captured; the text names the operation. What it works on is as it was."""
+    """A callable cannot be captured; the message names the operation. Its state is as it was before."""
 
 
 class Replay:
-    """A recorded callable. Calling it launches all of its work at once and does not wait for it."""
+    """A captured callable. Calling it launches the graph and does not wait for it."""
 
     def __init__(self, graph: torch.cuda.CUDAGraph, seconds: float) -> None:
         self.graph = graph
         self.seconds = seconds
-        """What compiling, warming up and recording took."""
+        """Duration of compilation, warm-up and capture."""
 
     def __call__(self) -> None:
         self.graph.replay()
 
     def close(self) -> None:
-        """Gives the memory of the recorded work back. The callable cannot be replayed any more."""
+        """Frees the memory of the graph, which cannot be replayed any more."""
         torch.cuda.synchronize()
         self.graph.reset()
 
 
-def capture(body: Callable[[], None], state: Sequence[Tensor], warm_up_steps: int = WARM_UP) -> Replay:
-    """Records one call of `body` on the current CUDA device.
+def capture(body: Callable[[], None], state: Sequence[Tensor], warm_up_steps: int = WARM_UP_STEPS) -> Replay:
+    """Captures one call of `body` on the current CUDA device.
 
     Args:
-        body: takes and returns nothing; works on device tensors that stay where they are.
-        state: every tensor that it changes and later reads. Warm-up changes them too, and they are put back: a run of
-            replays equals a run of calls.
+        body: takes and returns nothing; works on device tensors whose storage stays in place.
+        state: every tensor that it changes and later reads. They are restored after warm-up, so that a run of replays
+            equals a run of calls.
     Raises:
-        CaptureError: naming what cannot be captured, with `state` as it was. Whatever else the unfinished call left
-            behind, such as gradients, is of no use.
+        CaptureError: naming the operation that cannot be captured, with `state` restored. Whatever else the unfinished
+            call left behind, such as gradients, must be discarded.
     """
     stream, before = torch.cuda.Stream(), torch.cuda.current_stream()
     stream.wait_stream(before)
@@ -64,29 +65,25 @@ def capture(body: Callable[[], None], state: Sequence[Tensor], warm_up_steps: in
         with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
             body()
     except RuntimeError as error:
-        abandon(graph, pool, before)
-        if isinstance(first_error(error), torch.OutOfMemoryError):
-            raise first_error(error) from None
-        raise CaptureError(f"the step cannot be captured as a CUDA graph: {culprit(error)}") from error
+        end_failed_capture(graph, pool, before)
+        if isinstance(root_cause(error), torch.OutOfMemoryError):
+            raise root_cause(error) from None
+        raise CaptureError(f"the step cannot be captured as a CUDA graph: {describe_failure(error)}") from error
     return Replay(graph, seconds + time.perf_counter() - began)
 
 
-ABANDONED: list[torch.cuda.CUDAGraph] = []
-"""Graphs whose capture failed. torch 2.11's allocator goes on asking them which memory is theirs."""
-
-
-def abandon(graph: torch.cuda.CUDAGraph, pool: Any, before: torch.cuda.Stream) -> None:
-    """Does what a failed capture leaves undone before torch 2.13: the stream and the allocator stay in capture."""
-    ABANDONED.append(graph)
+def end_failed_capture(graph: torch.cuda.CUDAGraph, pool: Any, before: torch.cuda.Stream) -> None:
+    """Ends the capture that a failure leaves the stream and the allocator in before torch 2.13."""
+    FAILED_GRAPHS.append(graph)
     torch.cuda.set_stream(before)
-    for undo in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
+    for end in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
         with suppress(RuntimeError, AttributeError):  # done already, or gone
-            getattr(torch._C, undo)(before.device_index, pool)  # pyright: ignore[reportPrivateUsage]
+            getattr(torch._C, end)(before.device_index, pool)  # pyright: ignore[reportPrivateUsage]
     torch.cuda.synchronize()
 
 
 def warm_up(body: Callable[[], None], state: Sequence[Tensor], steps: int) -> float:
-    """Calls `body` so often that everything is compiled, puts `state` back, and returns the seconds that took."""
+    """Calls `body` `steps` times, so that everything is compiled, restores `state`, and returns the seconds taken."""
     began = time.perf_counter()
     with unchanged(state):
         for _ in range(steps):
@@ -97,7 +94,7 @@ def warm_up(body: Callable[[], None], state: Sequence[Tensor], steps: int) -> fl
 
 @contextmanager
 def unchanged(state: Sequence[Tensor]) -> Generator[None, None, None]:
-    """Puts tensors back in place afterwards. The copies wait in host memory: a GPU may have no room for them."""
+    """Restores tensors in place on exit. Copies are kept in host memory: a GPU may have no room for them."""
     before = [tensor.detach().to("cpu", copy=True) for tensor in state]
     try:
         yield
@@ -107,9 +104,9 @@ def unchanged(state: Sequence[Tensor]) -> Generator[None, None, None]:
                 tensor.copy_(value)
 
 
-def culprit(error: BaseException) -> str:
-    """The first error of a chain, and the last line outside torch that led to it: the operation to look at."""
-    error = first_error(error)
+def describe_failure(error: BaseException) -> str:
+    """The message of the root cause, with the last line outside torch that led to it."""
+    error = root_cause(error)
     frames = traceback.extract_tb(error.__traceback__)
     torch_folder = str(Path(torch.__file__).parent)
     own = [frame for frame in frames if not frame.filename.startswith(torch_folder)]
@@ -117,8 +114,8 @@ def culprit(error: BaseException) -> str:
     return f"{str(error).splitlines()[0] if str(error) else type(error).__name__}{at}"
 
 
-def first_error(error: BaseException) -> BaseException:
-    """What went wrong first: ending a failed capture fails too, and errors of CUDA are RuntimeErrors."""
+def root_cause(error: BaseException) -> BaseException:
+    """The first error of a chain: ending a failed capture raises another one, and errors of CUDA are RuntimeErrors."""
     while isinstance(error.__context__, RuntimeError):
         error = error.__context__
     return error

@@ -3,7 +3,8 @@
 Axes: P peers, N images, E logits of one peer, C channels, h w low and H W high resolution.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,11 +12,11 @@ import torch
 from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss, reference
 from torch import Tensor
 
-from fastsr.cohort.compile import prepare_compiler
 from fastsr.cohort.content import FeatureContent, PixelContent
 from fastsr.cohort.peer import Peer
+from fastsr.cohort.schedule import Schedule
 from fastsr.cohort.streams import Branches
-from fastsr.config.mixing import initial_weights, mixing_matrix, temperatures
+from fastsr.config.mixing import mixing_matrix, start_indices, temperatures
 from fastsr.config.settings import TrainConfig
 from fastsr.system.device import move
 from fastsr.system.precision import Precision
@@ -35,6 +36,8 @@ class Forward:
     """Logits `[E]` of each D on its own generator's images."""
     content_P: Tensor
     """Unweighted content loss of each peer."""
+    content_gradient: list[Tensor]
+    """d content / d sr `[N, C, H, W]` of each peer, unweighted, with the scale of G's scaler: it came through VGG."""
 
     @cached_property
     def logits_2PE(self) -> Tensor:
@@ -43,10 +46,10 @@ class Forward:
 
 
 @dataclass(frozen=True)
-class Seeds:
-    """Gradients of the losses with regard to logits and images: where backward begins, in each peer.
+class OutputGradients:
+    """Gradients of the losses with regard to the networks' outputs: where backward begins, in each peer.
 
-    Those of logits are not yet scaled for fp16, that of the content loss is, by G's scaler: it has gone through VGG.
+    Those of logits are not yet scaled for fp16; that of the content loss is, by G's scaler.
     """
 
     real_PE: Tensor
@@ -56,41 +59,45 @@ class Seeds:
     adversarial_PE: Tensor
     """dL_G / dz_fake, weighted."""
     content: list[Tensor]
-    """d content / d sr `[N, C, H, W]` of each peer, weighted and scaled."""
+    """d content / d sr of each peer, weighted and scaled."""
 
 
 class Cohort:
     """P peers, the mixing matrix, the content loss and the weights of their losses, all on one device.
 
     Everything that a step reads is a device tensor, so that a step never waits for the host.
+
+    Args:
+        branches: where the peers' work is queued; as many side streams as `config` says by default.
     """
 
     def __init__(
-        self, config: TrainConfig, content: PixelContent | FeatureContent, device: torch.device, precision: Precision
+        self,
+        config: TrainConfig,
+        content: PixelContent | FeatureContent,
+        device: torch.device,
+        precision: Precision,
+        branches: Branches | None = None,
     ) -> None:
         def scalar(value: float) -> Tensor:
             return torch.tensor(value, dtype=torch.float32, device=device)
 
         self.config, self.device, self.precision = config, device, precision
-        self.lr = scalar(config.optim.lr)
-        self.peers = [Peer(config, start, device, precision, self.lr) for start in initial_weights(config.cohort)]
+        optim = config.optim
+        self.schedule = Schedule(optim.lr, optim.lr_gamma, optim.lr_milestones, device)
+        starts = start_indices(config.cohort)
+        self.peers = [Peer(config, start, device, precision, self.schedule.lr) for start in starts]
         self.content = content
         self.layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
         move(content, device, self.layout)
         self.pixel = PixelContent()
         self.loss_operator = cohort_loss if config.machine.fused else reference.cohort_loss
-        self.branches = Branches(device, config.machine.peer_streams or config.cohort.peers)
+        self.branches = branches or Branches(device, config.machine.peer_streams or config.cohort.peers)
         self.mixing_PP = torch.tensor(mixing_matrix(config.cohort), dtype=torch.float32, device=device)
         self.temperature_P = torch.tensor(temperatures(config.cohort), dtype=torch.float32, device=device)
         self.kl_weight_P = scalar(config.cohort.kl_weight).repeat(len(self.peers))
-        self.content_weight, self.adversarial_weight = (
-            scalar(config.loss.content_weight),
-            scalar(config.loss.adversarial_weight),
-        )
-        self.base_lr, self.lr_gamma = scalar(config.optim.lr), scalar(config.optim.lr_gamma)
-        self.lr_milestones = torch.tensor(config.optim.lr_milestones, dtype=torch.int64, device=device)
-        self.step_count = torch.zeros((), dtype=torch.int64, device=device)
-        """Steps done, pre-training included; also the counter that patches are drawn by."""
+        self.content_weight = scalar(config.loss.content_weight)
+        self.adversarial_weight = scalar(config.loss.adversarial_weight)
         self.logits_2PE = torch.zeros(2, len(self.peers), config.images.batch, device=device)
         """What each D last thought of real and of generated images, for whoever looks: no step reads it."""
 
@@ -107,25 +114,23 @@ class Cohort:
                 yield peer
         self.branches.join()
 
+    @contextmanager
+    def in_precision(self, precision: Precision) -> Generator[None, None, None]:
+        """Forward passes within are in that precision; loss scaling stays as it was built."""
+        before, self.precision = self.precision, precision
+        try:
+            yield
+        finally:
+            self.precision = before
+
     def state(self) -> list[Tensor]:
         """Every tensor that a step changes and a later one reads."""
-        return [self.lr, self.step_count, *(tensor for peer in self.peers for tensor in peer.state())]
+        return [*self.schedule.state(), *(tensor for peer in self.peers for tensor in peer.state())]
 
-    def advance(self) -> None:
-        """Counts one step and sets the learning rate of the next."""
-        self.step_count += 1
-        self.schedule()
+    def forward(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> Forward:
+        """Runs every peer once.
 
-    def schedule(self) -> None:
-        """Sets the learning rate that belongs to the steps done, in place: base * gamma^(milestones passed)."""
-        passed = (self.step_count >= self.lr_milestones).sum()
-        self.lr.copy_(self.base_lr * self.lr_gamma**passed)
-
-    def forward(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[Forward, list[Tensor]]:
-        """Runs every peer once. Returns what the losses need, and each peer's content gradient, unweighted.
-
-        Content gradients carry the scale of G's scaler. The content loss goes backward to the image at once, so that
-        VGG's activations live no longer than they must.
+        The content loss goes backward to the image at once, so that VGG's activations live no longer than they must.
         """
         with self.precision.autocast(self.device):
             target = self.content.target(hr_NCHW)
@@ -140,23 +145,25 @@ class Cohort:
             (gradient,) = torch.autograd.grad(peer.g_scaler.scale(value), sr_leaf[-1])
             content.append(value.detach())
             content_gradient.append(gradient)
-        return Forward(sr, sr_leaf, z_real, z_fake, torch.stack(content)), content_gradient
+        return Forward(sr, sr_leaf, z_real, z_fake, torch.stack(content), content_gradient)
 
     def losses(self, forward: Forward) -> CohortLoss:
         """Every loss on logits, with gradients: eqs. 1 to 3 for all peers."""
         z_real_PE, z_fake_PE = forward.logits_2PE.unbind(0)
         return self.loss_operator(z_real_PE, z_fake_PE, self.mixing_PP, self.temperature_P, self.kl_weight_P)
 
-    def seeds(self, loss: CohortLoss, content_gradient: list[Tensor]) -> Seeds:
+    def output_gradients(self, forward: Forward, loss: CohortLoss) -> OutputGradients:
         """Weighs the generators' gradients; the discriminators' are weighted by the operator."""
-        return Seeds(
+        return OutputGradients(
             real_PE=loss.grad_real_PE,
             fake_PE=loss.grad_fake_PE,
             adversarial_PE=self.adversarial_weight * loss.grad_adversarial_PE,
-            content=[self.content_weight * gradient for gradient in content_gradient],
+            content=[self.content_weight * gradient for gradient in forward.content_gradient],
         )
 
-    def backward(self, forward: Forward, seeds: Seeds, then: Callable[[Peer], None] | None = None) -> None:
+    def backward(
+        self, forward: Forward, gradients: OutputGradients, then: Callable[[Peer], None] | None = None
+    ) -> None:
         """Leaves gradients, scaled by each scaler, in `.grad` of generators and discriminators.
 
         One forward pass of D(sr) serves both losses: L_D goes to D's weights and not to the image, L_G to the image
@@ -168,19 +175,12 @@ class Cohort:
         for k, peer in enumerate(self.branched()):
             torch.autograd.backward(
                 [forward.z_real[k], forward.z_fake[k]],
-                [peer.d_scaler.scale(seeds.real_PE[k]), peer.d_scaler.scale(seeds.fake_PE[k])],
+                [peer.d_scaler.scale(gradients.real_PE[k]), peer.d_scaler.scale(gradients.fake_PE[k])],
                 inputs=list(peer.discriminator.parameters()),
                 retain_graph=True,
             )
-            adversarial = peer.g_scaler.scale(seeds.adversarial_PE[k])
+            adversarial = peer.g_scaler.scale(gradients.adversarial_PE[k])
             (gradient,) = torch.autograd.grad(forward.z_fake[k], forward.sr_leaf[k], adversarial)
-            forward.sr[k].backward(gradient + seeds.content[k])
+            forward.sr[k].backward(gradient + gradients.content[k])
             if then:
                 then(peer)
-
-    def compile(self) -> None:
-        """Compiles every network in place. The first step then takes longer."""
-        prepare_compiler(self.config.machine.autotune)
-        self.content.compile_blocks()
-        for peer in self.peers:
-            peer.compile()

@@ -1,8 +1,18 @@
-"""Settings of torch.compile that compiled blocks rely on."""
+"""torch.compile for a cohort, and the settings of it that compiled blocks rely on."""
 
 import torch._dynamo.config as dynamo_config
 import torch._functorch.config as functorch_config
 import torch._inductor.config as inductor_config
+
+from fastsr.cohort.cohort import Cohort
+
+
+def compile_cohort(cohort: Cohort) -> None:
+    """Compiles every network in place. The first step then takes longer."""
+    prepare_compiler(cohort.config.machine.autotune)
+    cohort.content.compile_blocks()
+    for peer in cohort.peers:
+        peer.compile()
 
 
 def prepare_compiler(autotune: bool = False) -> None:

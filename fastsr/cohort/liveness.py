@@ -12,14 +12,16 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from fastsr.cohort.cohort import Cohort, Seeds
+from fastsr.cohort.cohort import Cohort, OutputGradients
 from fastsr.errors import UserError
 from fastsr.system.precision import Precision
 
 
 def check_liveness(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
     """Raises UserError naming the first loss, peer and parameter without a gradient (None, zero or not finite)."""
-    with unchanged(cohort):
+    # In fp16 the first scaled gradients may overflow; that is how loss scaling finds its scale, and no dead loss.
+    precision = Precision() if cohort.precision.scaled else cohort.precision
+    with unchanged(cohort), cohort.in_precision(precision):
         if cohort.config.optim.pretrain_steps:
             check_pretraining(cohort, lr_NChw, hr_NCHW)
         for term in enabled_terms(cohort) if cohort.config.optim.steps else []:
@@ -57,18 +59,19 @@ def backward_one(cohort: Cohort, term: str, lr_NChw: Tensor, hr_NCHW: Tensor) ->
     """The training step's forward and backward with one loss alone, at weight one."""
     for parameter in parameters(cohort):
         parameter.grad = None
-    forward, content_gradient = cohort.forward(lr_NChw, hr_NCHW)
+    forward = cohort.forward(lr_NChw, hr_NCHW)
     loss = cohort.losses(forward)
     plain = cohort.loss_operator(
         torch.stack(forward.z_real), torch.stack(forward.z_fake),
         cohort.mixing_PP, cohort.temperature_P, torch.zeros_like(cohort.kl_weight_P),
     )  # fmt: skip
     nothing = torch.zeros_like(plain.grad_real_PE)
-    off = Seeds(nothing, nothing, nothing, content=[torch.zeros_like(x) for x in content_gradient])
+    no_content = [torch.zeros_like(x) for x in forward.content_gradient]
+    off = OutputGradients(nothing, nothing, nothing, no_content)
     cohort.backward(
         forward,
         {
-            "content": replace(off, content=content_gradient),
+            "content": replace(off, content=forward.content_gradient),
             "adversarial": replace(off, adversarial_PE=loss.grad_adversarial_PE),
             "bce_real": replace(off, real_PE=plain.grad_real_PE),
             "bce_fake": replace(off, fake_PE=plain.grad_fake_PE),
@@ -101,18 +104,12 @@ def parameters(cohort: Cohort) -> Iterator[nn.Parameter]:
 
 @contextmanager
 def unchanged(cohort: Cohort) -> Generator[None, None, None]:
-    """Puts BN statistics back in place and clears gradients afterwards. Within, fp16 gives way to fp32.
-
-    In fp16 the first scaled gradients may overflow; that is how loss scaling finds its scale, and no dead loss.
-    """
+    """Puts BN statistics back in place and clears gradients afterwards."""
     buffers = [buffer for network in networks(cohort) for buffer in network.buffers()]
     before = [buffer.clone() for buffer in buffers]
-    precision = cohort.precision
-    cohort.precision = Precision() if precision.scaled else precision
     try:
         yield
     finally:
-        cohort.precision = precision
         for buffer, value in zip(buffers, before, strict=True):
             buffer.copy_(value)
         for parameter in parameters(cohort):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from fastsr.cohort.terms import TERMS
+from fastsr.cohort.terms import TRAINING_TERMS
 
 CALIBRATION_BINS = 10
 
@@ -38,11 +38,11 @@ class MetricsRing:
     """The last R rows of `[P, T]` fp32 metrics on the device; row t of training is slot t mod R."""
 
     def __init__(self, rows: int, peers: int, device: torch.device) -> None:
-        self.rows_RPT = torch.zeros(rows, peers, len(TERMS), device=device)
+        self.rows_RPT = torch.zeros(rows, peers, len(TRAINING_TERMS), device=device)
 
     def write(self, step: Tensor, row_PT: Tensor) -> None:
         """Stores the row of `step` (int64 scalar on the device), zeros behind its terms. Nothing waits for the host."""
-        row_PT = torch.nn.functional.pad(row_PT, (0, len(TERMS) - row_PT.shape[1]))
+        row_PT = torch.nn.functional.pad(row_PT, (0, len(TRAINING_TERMS) - row_PT.shape[1]))
         self.rows_RPT.index_copy_(0, (step % self.rows_RPT.shape[0]).view(1), row_PT[None])
 
     def read(self, first: int, last: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Checks of a configuration: each error names the setting, its value and the remedy."""
 
-from fastsr.config.mixing import initial_weights, mixing_matrix, require, temperatures
+from fastsr.config.mixing import mixing_matrix, require, start_indices, temperatures
 from fastsr.config.settings import SCALES, TrainConfig
 from fastsr.errors import UserError
 
@@ -44,5 +44,5 @@ def check(config: TrainConfig) -> TrainConfig:
     require(0 <= config.machine.seed < 2**63, "seed", config.machine.seed, "use 0 or more, below 2^63")
     mixing_matrix(cohort)
     temperatures(cohort)
-    initial_weights(cohort)
+    start_indices(cohort)
     return config

@@ -1,4 +1,4 @@
-"""Who teaches whom: the mixing matrix, temperatures and initial weights of a cohort."""
+"""Who teaches whom: the mixing matrix, temperatures and starts of a cohort."""
 
 from fastsr.config.settings import CohortConfig
 from fastsr.errors import UserError
@@ -41,8 +41,8 @@ def checked_matrix(matrix: tuple[tuple[float, ...], ...], peers: int) -> list[li
     return [list(row) for row in matrix]
 
 
-def initial_weights(cohort: CohortConfig) -> list[int]:
-    """Which initial weights each peer has, as numbers below 1000. Raises UserError."""
+def start_indices(cohort: CohortConfig) -> list[int]:
+    """For each peer the index, 0 to 999, of the initial weights it starts from (`--starts`). Raises UserError."""
     starts = cohort.starts or tuple(range(cohort.peers))
     if len(starts) != cohort.peers:
         raise UserError(f"--starts has {len(starts)} numbers; give one for each of {cohort.peers} peers, or none")

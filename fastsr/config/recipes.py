@@ -12,7 +12,7 @@ def paper() -> TrainConfig:
 
 
 def demo() -> TrainConfig:
-    """A small cohort for scikit-image's sample photos: a few minutes on two CPU cores, no downloads."""
+    """A small cohort for the sample photos: a few minutes on two CPU cores, no downloads."""
     return TrainConfig(
         recipe="demo",
         images=ImagesConfig(batch=8, patch=64),

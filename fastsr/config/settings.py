@@ -17,7 +17,7 @@ class ImagesConfig:
     """Images: what is trained on, and how patches are drawn from it."""
 
     data: tuple[Path, ...] = ()
-    """Folders of high-resolution training images, searched recursively. None: scikit-image's sample photos (demo)."""
+    """Folders of high-resolution training images, searched recursively. None: the sample photos (demo)."""
     val: tuple[Path, ...] = ()
     """Folders of high-resolution images to validate on. None: no validation (the demo keeps two photos for it)."""
     cache: Path | None = None

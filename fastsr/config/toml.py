@@ -1,32 +1,46 @@
 """Configurations as TOML files: one section per group of settings, every key checked."""
 
 import json
+import re
 import tomllib
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_type_hints
 
+import tomli_w
+
 from fastsr.config.settings import TrainConfig
 from fastsr.errors import UserError
 
+NUMBERS = re.compile(r"\[\n([^\[\]\"]+),\n *\]")
+"""A list of numbers as tomli_w writes it, each on a line of its own. No text looks so: it has no line breaks."""
+
 
 def to_toml(config: TrainConfig) -> str:
-    """The whole configuration as TOML, one section per group; unset (None) fields are left out."""
-    lines = [f"recipe = {json.dumps(config.recipe)}"]
-    for name, group in asdict(config).items():
-        if isinstance(group, dict):
-            lines += ["", f"[{name}]"]
-            settings = cast("dict[str, Any]", group)
-            lines += [f"{key} = {toml_value(value)}" for key, value in settings.items() if value is not None]
-    return "\n".join(lines) + "\n"
+    """The whole configuration as TOML, one section per group; unset (None) fields are left out.
+
+    Raises UserError for a path that is no text: TOML is UTF-8, and names of files may be any bytes.
+    """
+    content = {name: plain(value, name) for name, value in asdict(config).items()}
+    return NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[1].split())}]", tomli_w.dumps(content))
 
 
-def toml_value(value: Any) -> str:
+def plain(value: Any, setting: str) -> Any:
+    """A setting, or a group of them, in the types of TOML."""
+    if isinstance(value, dict):
+        group = cast("dict[str, Any]", value)
+        return {name: plain(item, name) for name, item in group.items() if item is not None}
     if isinstance(value, (tuple, list)):
-        return "[" + ", ".join(toml_value(item) for item in cast("list[Any]", value)) + "]"
-    if isinstance(value, Path):
-        return toml_value(str(value))
-    return json.dumps(value, ensure_ascii=False, default=str).replace("\x7f", "\\u007f")
+        return [plain(item, setting) for item in cast("list[Any]", value)]
+    if not isinstance(value, (str, Path)):
+        return value
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        option, shown = setting.replace("_", "-"), text.encode(errors="backslashreplace").decode()
+        raise UserError(f"--{option} {shown} is not UTF-8 and cannot be kept in config.toml; rename it") from None
+    return text
 
 
 def from_toml(file: Path, base: TrainConfig) -> TrainConfig:
@@ -68,7 +82,7 @@ def coerced(value: Any, hint: Any, where: str) -> Any:
     if origin is Literal:
         if value in options and type(value) is type(options[0]):
             return value
-        raise UserError(f"{where} = {toml_value(value)} cannot be used; use one of {', '.join(map(str, options))}")
+        raise UserError(f"{where} = {as_given(value)} cannot be used; use one of {', '.join(map(str, options))}")
     if origin is tuple and isinstance(value, list):
         return tuple(coerced(item, options[0], where) for item in cast("list[Any]", value))
     if type(None) in options:
@@ -79,4 +93,9 @@ def coerced(value: Any, hint: Any, where: str) -> Any:
         return float(value)
     if isinstance(hint, type) and type(value) is hint:
         return value
-    raise UserError(f"{where} = {toml_value(value)} is not a {getattr(hint, '__name__', 'list')}")
+    raise UserError(f"{where} = {as_given(value)} is not a {getattr(hint, '__name__', 'list')}")
+
+
+def as_given(value: Any) -> str:
+    """A value that was read, about as the file has it, on one line."""
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -24,7 +24,7 @@ DIRECT_MODES = frozenset(
 )
 
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
-"""What Pillow raises on damaged files."""
+"""Exceptions of Pillow on damaged files."""
 ORIENTATION = 274
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -120,6 +120,6 @@ def to_rgb8(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def is_grey(path: Path) -> bool:
-    """Whether a readable file stores grey samples, as opposed to three equal channels."""
+    """True for a readable file that stores grey samples, as opposed to three equal channels."""
     with Image.open(path) as image:
         return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I;16")

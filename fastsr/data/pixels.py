@@ -29,7 +29,7 @@ class PixelStore:
     width_I: Tensor
     """int64, in pixels."""
     names: tuple[str, ...]
-    """Where each image came from, for messages."""
+    """File of each image, for messages."""
     digest: str = ""
     """SHA-256 of the packed pixels, where they came from a pack."""
 

@@ -11,6 +11,7 @@ from fastsr_kernels.bicubic import Border
 from fastsr_kernels.patch_sampler import Choice, Crop, Images, patch_sampler, reference
 from torch import Tensor
 
+from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.errors import UserError
 
@@ -69,6 +70,23 @@ class PatchSampler:
         self.crop = Crop(scale, patch, batch, border, augment)
         tables_I = (store.start_I, store.height_I, store.width_I, running_weights(store, scale, patch, probability))
         self.images = Images(store.pixels, *(table_I.to(self.device).contiguous() for table_I in tables_I))
+
+    @staticmethod
+    def from_config(store: PixelStore, config: TrainConfig, device: torch.device | None = None) -> "PatchSampler":
+        """Draws what a configuration says, on `device`; on that of the store by default."""
+        images = config.images
+        return PatchSampler(
+            store,
+            scale=config.model.scale,
+            patch=images.patch,
+            batch=images.batch,
+            seed=config.machine.seed,
+            border=images.border,
+            probability=images.probability,
+            augment=images.augment,
+            device=device,
+            fused=config.machine.fused,
+        )
 
     def load(self) -> None:
         """Nothing: the device draws by itself."""

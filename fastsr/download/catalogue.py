@@ -54,18 +54,18 @@ class Split:
     members: str
     """Folder inside the archive."""
     folder: str
-    """What it becomes, below the folder of all data sets."""
+    """Folder of its images, below the folder of all data sets."""
     originals: str = "."
     """Below `folder`: where the high-resolution images are."""
     images: int
-    """How many of those there are."""
+    """Number of those images."""
 
     def count(self, folder: Path) -> int:
-        """How many high-resolution images a folder laid out like this split holds."""
+        """Counts the high-resolution images of a folder laid out like this split."""
         return sum(1 for _ in walk(folder / self.originals))
 
     def is_present(self, root: Path) -> bool:
-        """Whether all of it is there. Raises UserError where the folder holds something else."""
+        """True if all of it is there. Raises UserError where the folder holds something else."""
         folder = root / self.folder
         if not folder.exists():
             return False
@@ -86,7 +86,7 @@ class Dataset:
     use: Literal["train", "test"]
     splits: tuple[Split, ...]
     terms: str
-    """What its authors say of its use, in one line."""
+    """Terms of use by its authors, in one line."""
 
     @property
     def images(self) -> int:
@@ -97,7 +97,7 @@ class Dataset:
         return tuple(dict.fromkeys(split.archive for split in self.splits))
 
     def folders(self, root: Path) -> list[Path]:
-        """Where its high-resolution images are, or will be."""
+        """Folders of its high-resolution images, fetched or not."""
         return [root / split.folder / split.originals for split in self.splits]
 
 
@@ -176,7 +176,7 @@ def listing(root: Path, catalogue: Mapping[str, Dataset] = DATASETS) -> Table:
 
 
 def presence(dataset: Dataset, root: Path) -> str:
-    """Where the originals of a data set are, and how many if not all; or how to get them."""
+    """One line on a data set: the folder of its originals and their number if not all, or the command for them."""
     found = [split.count(root / split.folder) for split in dataset.splits]
     if not any(found):
         return f"not here; fastsr data fetch {dataset.name}"

@@ -13,11 +13,7 @@ from fastsr.download.catalogue import DATASETS, Archive, Dataset, Split, choose
 from fastsr.download.transfer import bytes_of, check_room, download
 from fastsr.download.unpack import unpack
 from fastsr.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from fastsr.files import lock
 
 
 def fetch(
@@ -59,18 +55,16 @@ def fetch(
 @contextmanager
 def locked(root: Path) -> Generator[Path, None, None]:
     """Keeps other processes from fetching into `root`. Yields the folder of archives. Raises UserError."""
+    archives = root / ".archives"
     try:
-        (root / ".archives").mkdir(parents=True, exist_ok=True)
-        file = (root / ".lock").open("w")
+        archives.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{root} cannot be written ({error.strerror}); give another folder") from None
-    with file:
-        try:
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another process fetches into {root}; wait for it, or stop it") from None
-        yield root / ".archives"
+    held = lock(root / ".lock", f"another process fetches into {root}; wait for it, or stop it")
+    try:
+        yield archives
+    finally:
+        held.release()
 
 
 def progress_bar(console: Console) -> Progress:

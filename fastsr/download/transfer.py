@@ -35,7 +35,7 @@ class AttemptError(Exception):
 
 
 def bytes_of(file: Path) -> int:
-    """How much of a download is there already, complete or not."""
+    """Bytes of a download that are there already, complete or not."""
     return next((path.stat().st_size for path in (file, part_of(file)) if path.exists()), 0)
 
 
@@ -165,7 +165,7 @@ def connect(url: str, part: Path, arrived: int, timeout: float) -> HTTPResponse:
 
 
 def offer(response: HTTPResponse, part: Path, arrived: int) -> tuple[int, int | None]:
-    """Where the answer begins and how many bytes the whole file has. Raises AttemptError if it is another file now."""
+    """First byte of the answer, and bytes of the whole file. Raises AttemptError if it is another file now."""
     if response.status != HTTPStatus.PARTIAL_CONTENT:
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if length.isdecimal() else None
@@ -177,7 +177,7 @@ def offer(response: HTTPResponse, part: Path, arrived: int) -> tuple[int, int | 
 
 
 def chunks(response: HTTPResponse) -> Iterator[bytes]:
-    """What arrives, as it arrives. Raises AttemptError, so that a failing network is not taken for a failing disk."""
+    """Yields bytes as they arrive. Raises AttemptError, so that a failing network is not taken for a failing disk."""
     try:
         while chunk := response.read1(CHUNK):
             yield chunk
@@ -191,7 +191,7 @@ def reason_of(error: Exception) -> str:
 
 
 def validator(response: HTTPResponse) -> str:
-    """What tells one version of a file from another: its strong ETag, or else its date (RFC 9110, 13.1.5)."""
+    """Identifies a version of a file: its strong ETag, or else its date (RFC 9110, 13.1.5)."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 

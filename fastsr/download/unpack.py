@@ -24,7 +24,7 @@ DAMAGE = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, struct.error,
     EOFError, RuntimeError, ValueError,
 )  # fmt: skip
-"""What the standard library raises on damaged, encrypted and exotic archives."""
+"""Exceptions of the standard library on damaged, encrypted and exotic archives."""
 
 
 class Entry(NamedTuple):

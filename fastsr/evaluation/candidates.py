@@ -52,7 +52,7 @@ def open_models(paths: tuple[Path, ...], weights: Iterable[str], device: torch.d
 
 
 def variants_of(path: Path, count: int) -> list[str | None]:
-    """What the peers of a run or of its checkpoint are called; None where that is not known."""
+    """Variants of the peers of a run or of its checkpoint, Independent, ML or ML*; None where that is not known."""
     run = next((folder for folder in (path, path.parent.parent) if (folder / "config.toml").is_file()), None)
     if run is None:
         return [None] * count

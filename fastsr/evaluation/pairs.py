@@ -23,9 +23,9 @@ class Pair:
     lr: Tensor
     hr: Tensor
     grey: bool = False
-    """Whether the file stores grey samples."""
+    """The file stores grey samples."""
     cropped: bool = False
-    """Whether the file is larger: no multiple of the scale, or more than its given low resolution covers."""
+    """The file is larger: no multiple of the scale, or more than its given low resolution covers."""
 
 
 def load_pairs(sources: tuple[Path, ...], scale: int, border: Border = "replicate") -> Iterator[Pair]:
@@ -54,7 +54,7 @@ def load_pair(path: Path, scale: int, border: Border = "replicate", lr_path: Pat
 
 
 def cropped_size(hr: Tensor, lr: Tensor | None, scale: int) -> tuple[int, int]:
-    """What is compared of an image: a multiple of the scale, or just what a given low resolution covers.
+    """Height and width that are compared: a multiple of the scale, or just what a given low resolution covers.
 
     Raises UserError where that is too small, or the sizes do not belong together.
     """

@@ -30,7 +30,7 @@ FILES = {
 TRUNKS = {"lpips": "alexnet-owt-7be5be79.pth", "dists": "vgg16-397923af.pth"}
 """Networks of torchvision's below some metrics, which torch looks for in its own cache."""
 PARTS = {"niqe": ("niqe",), "pi": ("niqe", "nrqm"), "lpips": ("lpips",), "dists": ("dists",)}
-"""What is measured for each metric."""
+"""Measurements that each metric is made of."""
 NIQE_BLOCK = 96
 INSTALL = "pip install 'fastsr[eval]' (pyiqa; its licence is non-commercial)"
 
@@ -95,7 +95,7 @@ def open_metric(part: str, scale: int, device: torch.device, weights: Path | Non
 
 
 def explained(error: Exception, part: str, file: Path | None) -> str:
-    """What is wrong with the weights of a metric, read from `file` or fetched, and what to do."""
+    """Message on the weights of a metric, read from `file` or fetched: the fault and the remedy."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     if file and not isinstance(error, URLError):
         return f"{file} cannot be read as weights of {part} ({reason}); replace or remove it"

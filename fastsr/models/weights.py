@@ -13,7 +13,7 @@ from fastsr.models import SRResNet
 
 ARCHITECTURE = "fastsr.SRResNet"
 NAMES = {"ema": "ema", "raw": "generator"}
-"""What a checkpoint calls a generator's averaged and trained weights."""
+"""Names in a checkpoint of a generator's averaged and trained weights."""
 
 
 def save_tensors(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:

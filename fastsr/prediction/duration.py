@@ -1,4 +1,4 @@
-"""How long a run will take, before it begins: the work of a step over the speed of this machine."""
+"""Predicted duration of a run: the work of a step over the speed of this machine."""
 
 import time
 
@@ -10,8 +10,8 @@ from fastsr.system.device import synchronise
 from fastsr.system.precision import choose_precision
 
 SHARE_OF_PEAK = {("cpu", False): 0.85, ("cpu", True): 0.5, ("cuda", False): 0.3, ("cuda", True): 0.3}
-"""What training reaches of the speed of large matrix products, by device and mixed precision. On CPUs a little less
-than was measured of the paper's recipe, on GPUs a guess."""
+"""Share that training reaches of the speed of large matrix products, by device and mixed precision. On CPUs a little
+less than was measured of the paper's recipe, on GPUs a guess."""
 
 
 def seconds_per_step(config: TrainConfig, prediction: Prediction, device: torch.device) -> float:

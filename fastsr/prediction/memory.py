@@ -119,8 +119,8 @@ def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = Fal
     device = torch.device("cpu")
     branches = CountedBranches((config.machine.peer_streams or config.cohort.peers) if on_gpu else 1)
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes(branches) as live:
-        cohort = Cohort(config, unloaded_content(config.loss.content), device, replace(precision, scaled=False))
-        cohort.branches = branches
+        unscaled = replace(precision, scaled=False)
+        cohort = Cohort(config, unloaded_content(config.loss.content), device, unscaled, branches)
         step = Step(cohort, FakePatches(config), MetricsRing(1, len(cohort.peers), device))
         resident = live.now.total()
         live.most = live.now.copy()

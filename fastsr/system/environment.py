@@ -1,4 +1,4 @@
-"""What the numbers of a run depend on beside its configuration."""
+"""Versions and hardware, on which the numbers of a run depend beside its configuration."""
 
 import platform
 import sys

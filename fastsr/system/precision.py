@@ -1,4 +1,4 @@
-"""Which precision this machine trains in: fp32, bf16 where the hardware multiplies it, else fp16 with loss scaling."""
+"""The precision of training: fp32, bf16 where the hardware multiplies it, else fp16 with loss scaling."""
 
 import platform
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Precision:
 
 
 def choose_precision(amp: bool, device: torch.device, cpu_flags: frozenset[str] | None = None) -> Precision:
-    """What `--amp` means on this device; `cpu_flags` are the processor's features, read from the system by default."""
+    """The precision of `--amp` on this device; `cpu_flags` are the processor's features, by default its own."""
     if not amp:
         return Precision()
     if device.type == "cpu":

@@ -1,28 +1,20 @@
 """A run: a folder with its configuration, environment, checkpoints, metrics and pictures."""
 
 import json
-import shutil
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from fastsr.cohort.cohort import Cohort
-from fastsr.cohort.ring import MetricsRing
+from filelock import BaseFileLock
+
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml, to_toml
 from fastsr.errors import UserError
-from fastsr.files import sync, write_text
-from fastsr.models.weights import list_checkpoints, load_tensors, save_tensors
+from fastsr.files import lock, write_text
+from fastsr.models.weights import list_checkpoints
 from fastsr.system.environment import environment
-from fastsr.training.checkpoint import load_peer, save_peer
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-FORMAT = 1
 CHANGEABLE = {
     "images": {"cache", "data", "val", "skip_bad"},
     "loss": {"vgg"},
@@ -37,11 +29,14 @@ Images may have moved: a fingerprint of their pixels tells whether they are the 
 
 
 class Run:
-    """The folder of one training run. Nothing in it is ever half-written: files get their names when complete."""
+    """The folder of one training run, which computes nothing.
+
+    Nothing in it is ever half-written: files get their names when complete.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.locked: TextIO | None = None
+        self.locked: BaseFileLock | None = None
         self.metrics_file = folder / "metrics.jsonl"
         self.pictures = folder / "pictures"
         self.checkpoints = folder / "checkpoints"
@@ -67,18 +62,13 @@ class Run:
 
     def lock(self) -> None:
         """Keeps other processes from training in this folder until this one ends. Raises UserError where one does."""
-        if fcntl is None:
-            return
-        self.locked = (self.folder / ".lock").open("w")
-        try:
-            fcntl.flock(self.locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{self.folder} is being trained by another process; wait for it, or stop it") from None
+        busy = f"{self.folder} is being trained by another process; wait for it, or stop it"
+        self.locked = lock(self.folder / ".lock", busy)
 
     def close(self) -> None:
         """Lets other processes train in this folder again."""
         if self.locked:
-            self.locked.close()
+            self.locked.release()
 
     def describe(self, config: TrainConfig) -> None:
         """Writes the settings and the environment that are in force from now on. Raises OSError."""
@@ -107,89 +97,6 @@ class Run:
                         f"{option} was {was} in {self.folder} and is {now} now; "
                         "leave it as it was, or start a new run with another --out"
                     )
-
-    def save(self, cohort: Cohort, ring: MetricsRing, data: str, keep: int) -> Path:
-        """Writes a checkpoint: all of it or nothing. Returns its folder.
-
-        Args:
-            data: fingerprint of the images, compared on resume. keep: how many checkpoints to keep.
-        Raises:
-            UserError: the disk is full or not writable; older checkpoints are untouched.
-        """
-        step = int(cohort.step_count)
-        final = self.checkpoints / f"step-{step:08d}"
-        temporary = self.checkpoints / f".saving-{step:08d}"
-        if final.exists():
-            return final
-        try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            for k, peer in enumerate(cohort.peers):
-                save_peer(peer, temporary, k)
-            save_tensors({"rows": ring.rows_RPT}, temporary / "metrics-ring.safetensors")
-            scalers = [{name: scaler.state_dict() for name, scaler in peer.scalers.items()} for peer in cohort.peers]
-            state = {"format": FORMAT, "step": step, "data": data, "scalers": scalers}
-            (temporary / "state.json").write_text(json.dumps(state))
-            for path in (self.metrics_file, temporary / "state.json", temporary):
-                sync(path)
-            temporary.rename(final)
-            sync(self.checkpoints)
-        except OSError as error:
-            shutil.rmtree(temporary, ignore_errors=True)
-            kept = f"the last good one is {self.latest()}" if self.latest() else "there is none yet"
-            raise UserError(
-                f"checkpoint {final} cannot be written ({error}); {kept}. Free space, then --resume"
-            ) from error
-        self.prune(keep)
-        return final
-
-    def prune(self, keep: int) -> None:
-        """Deletes all but the newest checkpoints. Each loses its name first, so that none is ever incomplete."""
-        for old in list_checkpoints(self.folder)[:-keep]:
-            doomed = old.with_name(f".deleting-{old.name}")
-            old.rename(doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
-
-    def restore(self, cohort: Cohort, ring: MetricsRing, data: str) -> int:
-        """Loads the latest checkpoint, in place. Returns the step.
-
-        Raises UserError where the checkpoint is damaged, does not fit, or the images are others than before.
-        """
-        checkpoint = self.latest()
-        assert checkpoint is not None
-        for leftover in (*self.checkpoints.glob(".saving-*"), *self.checkpoints.glob(".deleting-*")):
-            shutil.rmtree(leftover, ignore_errors=True)
-        try:
-            state = json.loads((checkpoint / "state.json").read_text())
-            step, scalers, known = int(state["step"]), state["scalers"], state["format"] == FORMAT
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{checkpoint}/state.json is damaged ({error}); {self.fall_back(checkpoint)}") from None
-        if not known:
-            raise UserError(f"{checkpoint} was written by another version of fastsr; continue it with that version")
-        if state["data"] != data:
-            raise UserError(
-                f"the images are not those that {self.folder} was trained on; restore them, or start a new run"
-            )
-        try:
-            for k, peer in enumerate(cohort.peers):
-                load_peer(peer, checkpoint, k)
-                for name, scaler in peer.scalers.items():
-                    if scalers[k][name]:  # empty where the run was not scaled before
-                        scaler.load_state_dict(scalers[k][name])
-            ring.rows_RPT.copy_(load_tensors(checkpoint / "metrics-ring.safetensors")["rows"])
-        except UserError as error:
-            raise UserError(f"{error}; {self.fall_back(checkpoint)}") from None
-        cohort.step_count.fill_(step)
-        cohort.schedule()
-        return step
-
-    def fall_back(self, checkpoint: Path) -> str:
-        others = [path for path in list_checkpoints(self.folder) if path != checkpoint]
-        return (
-            f"delete {checkpoint} to continue from {others[-1].name}"
-            if others
-            else "no older checkpoint is left: start a new run"
-        )
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Adds one line to metrics.jsonl. Raises UserError where it cannot be written."""

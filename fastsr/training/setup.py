@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.progress import track
 
 from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import content_loss
 from fastsr.cohort.liveness import check_liveness
 from fastsr.cohort.ring import MetricsRing
+from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
 from fastsr.data.images import find_images
@@ -27,6 +29,7 @@ from fastsr.system.backend import check_triton, kernels
 from fastsr.system.device import choose_device, set_up
 from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import choose_precision
+from fastsr.training.checkpoint import load_checkpoint
 from fastsr.training.run import Run, fresh_folder
 
 
@@ -45,6 +48,15 @@ class Training:
     step: int = 0
     capturable: bool = True
     """Whether a step may be captured as a CUDA graph; no longer once that has failed."""
+    stages: tuple[Stage, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stages = make_stages(self.cohort, self.patches, self.ring)
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that the last step belonged to; the first before any step."""
+        return next(stage for stage in self.stages if self.step <= stage.end)
 
 
 def prepare(config: TrainConfig, console: Console) -> Training:
@@ -69,7 +81,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         patches = patch_source(config, store, device)
         ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
         patches.load()
-        check_liveness(cohort, *(x[:2] for x in patches.draw(cohort.step_count)))
+        check_liveness(cohort, *(x[:2] for x in patches.draw(cohort.schedule.step_count)))
     run = continued or new_run(config)
     training = Training(config, run, cohort, patches, ring, validation, fingerprint(store))
     if continued:
@@ -78,7 +90,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     if isinstance(patches, HostPatches):
         patches.seek(training.step)
     if config.machine.compile:
-        cohort.compile()
+        compile_cohort(cohort)
         say(console, "--compile: compiling takes up to a minute, and again at the start of the adversarial stage")
     return training
 
@@ -89,7 +101,7 @@ def continue_run(training: Training) -> int:
     Raises UserError where that is not possible, with the run as it was.
     """
     run, config = training.run, training.config
-    step = run.restore(training.cohort, training.ring, training.data)
+    step = load_checkpoint(run, training.cohort, training.ring, training.data)
     if step > config.total_steps:
         raise UserError(f"{run.folder} is at step {step} already; give more than --steps {config.optim.steps}")
     run.cut_metrics(step)
@@ -103,7 +115,7 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
     if not sources:
         say(
             console,
-            "demonstration: training on scikit-image's sample photos. To train for real: "
+            "demonstration: training on sample photos. To train for real: "
             "fastsr train --data FOLDER --val FOLDER --amp --compile",
         )
     paths = find_images(sources or sample_photos(TRAIN))
@@ -147,21 +159,10 @@ def new_run(config: TrainConfig) -> Run:
 
 def patch_source(config: TrainConfig, store: PixelStore, device: torch.device) -> PatchSource:
     """What draws patches: the device itself, where it can reach the pixels, else a thread of the host."""
-    images, fused = config.images, config.machine.fused
     placed = place(store, device)
-    reachable = placed.device == device or (fused and kernels(device) == "triton" and placed.pixels.is_pinned())
-    sampler = PatchSampler(
-        placed,
-        scale=config.model.scale,
-        patch=images.patch,
-        batch=images.batch,
-        seed=config.machine.seed,
-        border=images.border,
-        probability=images.probability,
-        augment=images.augment,
-        device=device if reachable else None,
-        fused=fused,
-    )
+    by_triton = config.machine.fused and kernels(device) == "triton"
+    reachable = placed.device == device or (by_triton and placed.pixels.is_pinned())
+    sampler = PatchSampler.from_config(placed, config, device if reachable else None)
     return sampler if reachable else HostPatches(sampler, device)
 
 

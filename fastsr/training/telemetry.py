@@ -15,18 +15,13 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from fastsr.cohort.ring import opinions
-from fastsr.cohort.terms import MEANINGS, PRETRAIN_TERMS, TERMS
+from fastsr.cohort.step import Stage
+from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
 from fastsr.console import say
 from fastsr.errors import UserError
 from fastsr.evaluation.validate import Score
 from fastsr.training.pictures import as_tensor
 from fastsr.training.run import Run
-
-SHORT = {
-    "pixel": "pixel MSE", "content": "content", "adversarial": "adversarial", "bce_real": "BCE real",
-    "bce_fake": "BCE fake", "kl_real": "KL real", "kl_fake": "KL fake",
-    "d_prob_real": "D(real)", "d_prob_fake": "D(fake)",
-}  # fmt: skip
 
 
 class Telemetry:
@@ -37,9 +32,8 @@ class Telemetry:
         with written(run.folder):
             # Events of a previous attempt from this step on are hidden: those after the checkpoint continued from.
             self.writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=start + 1)
-            self.writer.add_text(
-                "metrics", "\n".join(f"* **{name}**: {text}" for name, text in MEANINGS.items()), start
-            )
+            meanings = (f"* **{t.name}**: {t.meaning} ({t.unit})" for t in (*PRETRAINING_TERMS, *TRAINING_TERMS))
+            self.writer.add_text("metrics", "\n".join(meanings), start)
         self.progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
             TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(),
@@ -66,27 +60,22 @@ class Telemetry:
         """Time since the last report, spent on compiling, does not count as training."""
         self.last_time = time.perf_counter()
 
-    def train_row(self, step: int, stage: str, lr: float, rows_RPT: Tensor, logits_2PE: Tensor) -> None:
-        """Reports the mean of the rows since the last report, fp32 `[R, P, T]`, and the last step's logits.
-
-        Both are on the host. Logits mean nothing in pre-training.
-        """
-        names = PRETRAIN_TERMS if stage == "pretraining" else TERMS
-        peers: list[dict[str, float]] = [
-            dict(zip(names, values, strict=False)) for values in rows_RPT.double().mean(0).tolist()
-        ]
+    def train_row(self, step: int, stage: Stage, lr: float, rows_RPT: Tensor, logits_2PE: Tensor | None) -> None:
+        """Reports the mean of the rows since the last report, fp32 `[R, P, T]`, and the last step's logits, if any."""
+        means_PT: list[list[float]] = rows_RPT.double().mean(0).tolist()
+        peers = [dict(zip(stage.terms, values, strict=True)) for values in means_PT]
         rate = self.rate(step)
-        row = {"kind": "train", "step": step, "stage": stage, "lr": lr, "peers": peers}
-        row |= opinions(logits_2PE) if stage == "training" else {}
+        row = {"kind": "train", "step": step, "stage": stage.name, "lr": lr, "peers": named(peers)}
+        row |= opinions(logits_2PE.cpu()) if logits_2PE is not None else {}
         self.run.append_metrics({**row, "wall": {"steps_per_second": rate, "time": time.time()}})
         with written(self.run.folder):
-            for k, peer in enumerate(peers):
+            for k, peer in enumerate(named(peers)):
                 for name, value in peer.items():
                     self.writer.add_scalar(f"{name}/peer {k}", value, step)
             self.writer.add_scalar("machine/steps per second", rate, step)
             self.writer.add_scalar("machine/learning rate", lr, step)
             self.writer.flush()
-        self.show(step, stage, rate, peers)
+        self.show(step, stage.name, rate, peers)
 
     def rate(self, step: int) -> float:
         now = time.perf_counter()
@@ -94,14 +83,15 @@ class Telemetry:
         self.last_step, self.last_time = step, now
         return rate
 
-    def show(self, step: int, stage: str, rate: float, peers: list[dict[str, float]]) -> None:
+    def show(self, step: int, stage: str, rate: float, peers: list[dict[Term, float]]) -> None:
         if self.live:
             self.progress.update(self.task, completed=step, description=stage, rate=f"{rate:.2f} steps/s")
             self.live.update(Group(self.progress, self.peer_table(peers)))
             return
         left = (self.total - step) / max(rate, 1e-9)
         texts = [
-            f"peer {k}: " + " ".join(f"{SHORT[n]} {v:.4g}" for n, v in peer.items()) for k, peer in enumerate(peers)
+            f"peer {k}: " + " ".join(f"{term.short} {value:.4g}" for term, value in peer.items())
+            for k, peer in enumerate(peers)
         ]
         minutes, seconds = divmod(round(left), 60)
         say(
@@ -109,8 +99,8 @@ class Telemetry:
             f"{stage} {step}/{self.total}  {rate:.2f} steps/s  {minutes}:{seconds:02d} left  |  " + "  |  ".join(texts),
         )
 
-    def peer_table(self, peers: list[dict[str, float]]) -> Table:
-        table = Table("peer", *(SHORT[name] for name in peers[0]), "val PSNR", box=None, padding=(0, 2))
+    def peer_table(self, peers: list[dict[Term, float]]) -> Table:
+        table = Table("peer", *(term.short for term in peers[0]), "val PSNR", box=None, padding=(0, 2))
         for k, peer in enumerate(peers):
             psnr = f"{self.psnr[k]:.2f} dB" if self.psnr else ""
             table.add_row(str(k), *(f"{value:.4g}" for value in peer.values()), psnr)
@@ -131,6 +121,10 @@ class Telemetry:
         texts = [f"{name} {s.psnr:.2f} dB / {s.ssim:.4f}" for name, s in scores.items()]
         say(self.console, f"validation {step}/{self.total}  " + "  ".join(texts))
         self.last_time = time.perf_counter()  # steps per second speak of training alone
+
+
+def named(peers: list[dict[Term, float]]) -> list[dict[str, float]]:
+    return [{term.name: value for term, value in peer.items()} for peer in peers]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -14,7 +14,6 @@ from rich.console import Console
 
 from fastsr.cohort.capture import CaptureError, Replay, capture, warm_up
 from fastsr.cohort.step import PretrainStep, Step
-from fastsr.cohort.terms import PRETRAIN_TERMS, TERMS
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
@@ -24,7 +23,7 @@ from fastsr.evaluation.validate import evaluate
 from fastsr.models.inference import super_resolve
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.system.memory import out_of_memory
-from fastsr.training.checkpoint import assert_finite
+from fastsr.training.checkpoint import assert_finite, save_checkpoint
 from fastsr.training.pictures import comparison
 from fastsr.training.run import Run
 from fastsr.training.setup import Training, prepare
@@ -48,11 +47,11 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
         Telemetry(training.run, console, start=training.step, total=total) as telemetry,
         out_of_memory(lambda: advise(training, console)),
     ):
-        for end, body in stages(training):
-            if training.step < end and not stopped():
-                with launched(body, training, console) as step:
+        for stage in training.stages:
+            if training.step < stage.end and not stopped():
+                with launched(stage.body, training, console) as step:
                     telemetry.restart_clock()
-                    while training.step < end and not stopped():
+                    while training.step < stage.end and not stopped():
                         training.patches.load()
                         step()
                         training.step += 1
@@ -71,13 +70,6 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
 def advise(training: Training, console: Console) -> str:
     say(console, "out of memory; looking for settings that would fit, which takes up to a minute")
     return f"{out_of_memory_advice(training.config, training.cohort.device)}. What was saved is intact"
-
-
-def stages(training: Training) -> Iterator[tuple[int, PretrainStep | Step]]:
-    """Last step and body of each stage."""
-    parts = (training.cohort, training.patches, training.ring)
-    yield training.config.optim.pretrain_steps, PretrainStep(*parts)
-    yield training.config.total_steps, Step(*parts)
 
 
 @contextmanager
@@ -117,21 +109,12 @@ def captured(body: PretrainStep | Step, training: Training, console: Console) ->
     return None
 
 
-def stage_of(training: Training) -> tuple[str, int, int]:
-    """Name, first and last step of the stage that the last step belonged to."""
-    pretrain = training.config.optim.pretrain_steps
-    if training.step <= pretrain:
-        return "pretraining", 0, pretrain
-    return "training", pretrain, training.config.total_steps
-
-
 def after_step(training: Training, telemetry: Telemetry) -> None:
     """What is due after a step: a row of metrics, a validation, a checkpoint. The only place where the host waits."""
-    step, output = training.step, training.config.output
-    stage, _, end = stage_of(training)
-    if step % output.log_every == 0 or step == end:
-        rows_RPT, logits_2PE = finite_rows(training), training.cohort.logits_2PE.cpu()
-        telemetry.train_row(step, stage, float(training.cohort.lr), rows_RPT, logits_2PE)
+    step, stage, output = training.step, training.stage, training.config.output
+    if step % output.log_every == 0 or step == stage.end:
+        lr = float(training.cohort.schedule.lr)
+        telemetry.train_row(step, stage, lr, finite_rows(training), stage.body.logits_2PE)
     if training.validation and (step % output.val_every == 0 or step == training.config.total_steps):
         validate(training, telemetry)
     if step % output.save_every == 0:
@@ -140,17 +123,16 @@ def after_step(training: Training, telemetry: Telemetry) -> None:
 
 def finite_rows(training: Training) -> torch.Tensor:
     """Metrics since the last report, `[R, P, T]`. Raises UserError at the first that is not finite."""
-    step, every = training.step, training.config.output.log_every
-    stage, begin, _ = stage_of(training)
-    first = max((step - 1) // every * every, begin)
-    rows_RPT = training.ring.read(first, step)
+    step, stage, every = training.step, training.stage, training.config.output.log_every
+    first = max((step - 1) // every * every, stage.begin)
+    rows_RPT = training.ring.read(first, step)[..., : len(stage.terms)]
     bad = (~rows_RPT.isfinite()).nonzero().tolist()
     if bad:
-        row, peer, term = bad[0]
-        name = (PRETRAIN_TERMS if stage == "pretraining" else TERMS)[term]
+        row, peer, column = bad[0]
+        term, value = stage.terms[column].name, float(rows_RPT[row, peer, column])
         kept = training.run.latest()
         raise UserError(
-            f"step {first + row + 1}: {name} of peer {peer} is {float(rows_RPT[row, peer, term])}, and training stops. "
+            f"step {first + row + 1}: {term} of peer {peer} is {value}, and training stops. "
             + (f"The last good checkpoint is {kept}. " if kept else "")
             + "Start a run with a lower --lr, or without --amp"
         )
@@ -176,7 +158,7 @@ def validate(training: Training, telemetry: Telemetry) -> None:
 def save(training: Training) -> Path:
     finite_rows(training)
     assert_finite(training.cohort)
-    return training.run.save(training.cohort, training.ring, training.data, training.config.output.keep)
+    return save_checkpoint(training.run, training.cohort, training.ring, training.data, training.config.output.keep)
 
 
 @contextmanager

@@ -9,9 +9,7 @@ from fastsr.cli.main import DoctorArguments, train_config
 from fastsr.config.recipes import demo, paper
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
-from tests.fastsr.cli.command_line import Fastsr, Trained, assert_one_line, elsewhere, fastsr, one_thread, trained
-
-__all__ = ["elsewhere", "fastsr", "one_thread", "trained"]
+from tests.fastsr.cli.command_line import Fastsr, Trained, assert_one_line
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,7 @@ from pathlib import Path
 import pytest
 
 from fastsr.download.catalogue import BENCHMARK, DATASETS, Dataset
-from tests.fastsr.cli.command_line import (
-    Fastsr,
-    Outcome,
-    assert_one_line,
-    elsewhere,
-    fastsr,
-    one_thread,
-    run_without_torch,
-    save_images,
-)
-
-__all__ = ["elsewhere", "fastsr", "one_thread"]
+from tests.fastsr.cli.command_line import Fastsr, Outcome, assert_one_line, run_without_torch, save_images
 
 
 def fill(dataset: Dataset, root: Path, side: int = 8) -> Path:

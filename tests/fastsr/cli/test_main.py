@@ -10,19 +10,7 @@ import pytest
 
 from fastsr import __version__
 from fastsr.config.settings import TrainConfig
-from tests.fastsr.cli.command_line import (
-    TINY,
-    Fastsr,
-    Outcome,
-    assert_one_line,
-    data,
-    elsewhere,
-    fastsr,
-    one_thread,
-    run_without_torch,
-)
-
-__all__ = ["data", "elsewhere", "fastsr", "one_thread"]
+from tests.fastsr.cli.command_line import TINY, Fastsr, Outcome, assert_one_line, run_without_torch
 
 COMMANDS = ("train", "eval", "upscale", "report", "data", "reproduce", "doctor")
 

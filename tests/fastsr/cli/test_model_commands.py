@@ -16,19 +16,11 @@ from tests.fastsr.cli.command_line import (
     Trained,
     assert_one_line,
     checkpoint,
-    data,
-    elsewhere,
-    fastsr,
     generator,
-    one_thread,
-    run,
     save_images,
-    trained,
     write_nothing,
     write_text,
 )
-
-__all__ = ["data", "elsewhere", "fastsr", "one_thread", "run", "trained"]
 
 
 def cut_generator(file: Path) -> None:

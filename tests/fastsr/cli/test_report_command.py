@@ -8,21 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fastsr.cli.command_line import (
-    Fastsr,
-    Outcome,
-    Trained,
-    assert_one_line,
-    data,
-    elsewhere,
-    fastsr,
-    one_thread,
-    run_without_torch,
-    trained,
-)
+from tests.fastsr.cli.command_line import Fastsr, Outcome, Trained, assert_one_line, run_without_torch
 from tests.fastsr.report.report_fixture import write_run
-
-__all__ = ["data", "elsewhere", "fastsr", "one_thread", "trained"]
 
 
 @pytest.fixture

@@ -13,21 +13,7 @@ from fastsr.cli.main import train_config
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.errors import UserError
-from tests.fastsr.cli.command_line import (
-    TINY,
-    Fastsr,
-    Trained,
-    assert_one_line,
-    checkpoint,
-    data,
-    elsewhere,
-    fastsr,
-    one_thread,
-    run,
-    trained,
-)
-
-__all__ = ["data", "elsewhere", "fastsr", "one_thread", "run", "trained"]
+from tests.fastsr.cli.command_line import TINY, Fastsr, Trained, assert_one_line, checkpoint
 
 UNLIKE: list[tuple[str, str]] = [
     ("--lr 3e-4", "--lr was 0.0001 in {run} and is 0.0003 now"),

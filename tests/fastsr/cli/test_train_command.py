@@ -16,23 +16,7 @@ from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
-from tests.fastsr.cli.command_line import (
-    TINY,
-    Fastsr,
-    Trained,
-    assert_one_line,
-    data,
-    elsewhere,
-    fastsr,
-    one_thread,
-    run,
-    save_images,
-    trained,
-    write_nothing,
-    write_text,
-)
-
-__all__ = ["data", "elsewhere", "fastsr", "one_thread", "run", "trained"]
+from tests.fastsr.cli.command_line import TINY, Fastsr, Trained, assert_one_line, save_images, write_nothing, write_text
 
 
 @pytest.mark.parametrize("command", ["train", "doctor"])

@@ -1,4 +1,4 @@
-"""A captured step equals an eager one. What of that a CPU can show, it shows here; the rest is marked gpu."""
+"""A captured step equals an eager one. Tests that need CUDA graphs are marked gpu; the others run on a CPU."""
 
 import subprocess
 import sys
@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fastsr.cohort.capture import capture, culprit, unchanged, warm_up
+from fastsr.cohort.capture import capture, describe_failure, unchanged, warm_up
 from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import PixelContent
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step
@@ -27,7 +28,7 @@ def make_step(
     config: TrainConfig, store: PixelStore, stage: type[Step], device: torch.device = CPU, precision: str = "fp32"
 ) -> Step:
     cohort = Cohort(config, PixelContent(), device, PRECISIONS[precision])
-    sampler = PatchSampler(store.to(device), scale=2, patch=16, batch=2, seed=0, fused=config.machine.fused)
+    sampler = PatchSampler.from_config(store.to(device), config)
     return stage(cohort, sampler, MetricsRing(4, 2, device))
 
 
@@ -86,7 +87,7 @@ def test_a_compiled_step_equals_an_eager_one(tiny_config: TrainConfig, store: Pi
     """Metrics of three steps. Compiled code rounds otherwise, so weights drift apart by a few learning rates."""
     config = replace(tiny_config, optim=replace(tiny_config.optim, lr=1e-5))
     eager, compiled = (make_step(config, store, stage) for _ in range(2))
-    compiled.cohort.compile()
+    compile_cohort(compiled.cohort)
     warm_up(compiled, compiled.state(), 1)
     for _ in range(3):
         eager()
@@ -153,7 +154,7 @@ def test_unchanged_keeps_parameters_and_their_place() -> None:
     assert parameter.data_ptr() == place
 
 
-def test_the_culprit_is_named_by_line() -> None:
+def test_a_failure_is_described_by_its_line() -> None:
     """The line of ours that led to the first error, not what failed after it inside torch."""
     try:
         try:
@@ -161,9 +162,9 @@ def test_the_culprit_is_named_by_line() -> None:
         except RuntimeError:
             torch.ones(2).view(7)
     except RuntimeError as error:
-        told = culprit(error)
-    assert "test_capture.py" in told
-    assert "torch.ones(2) @ torch.ones(3)" in told
+        described = describe_failure(error)
+    assert "test_capture.py" in described
+    assert "torch.ones(2) @ torch.ones(3)" in described
 
 
 @pytest.mark.gpu
@@ -183,14 +184,14 @@ def test_replays_equal_eager_steps(
         replay()
     for a, b in zip(copies(captured), copies(eager), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
-    assert int(captured.cohort.step_count) == 5
+    assert int(captured.cohort.schedule.step_count) == 5
     replay.close()
 
 
 @pytest.mark.gpu
 @pytest.mark.usefixtures("exact_gpu")
 def test_replays_go_on_from_a_state_put_in_place(tiny_config: TrainConfig, store: PixelStore) -> None:
-    """What a resume does: no new capture."""
+    """As a resumed run does: without a new capture."""
     ahead, other = (make_step(tiny_config, store, Step, torch.device("cuda")) for _ in range(2))
     replay_ahead, replay_other = capture(ahead, ahead.state()), capture(other, other.state())
     for _ in range(3):
@@ -219,7 +220,7 @@ def test_a_replay_never_waits_for_the_device(tiny_config: TrainConfig, store: Pi
 
 FAILING = """
 import torch
-from fastsr.capture import CaptureError, capture
+from fastsr.cohort.capture import CaptureError, capture
 
 x = torch.ones(3, device="cuda")
 

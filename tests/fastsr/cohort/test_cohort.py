@@ -12,7 +12,7 @@ from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import FeatureContent, PixelContent
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step
-from fastsr.cohort.terms import TERMS
+from fastsr.cohort.terms import TRAINING_TERMS
 from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
@@ -29,7 +29,7 @@ def cohort_of(
 
 
 def patches_of(config: TrainConfig, store: PixelStore) -> PatchSampler:
-    return PatchSampler(store, scale=config.model.scale, patch=config.images.patch, batch=config.images.batch, seed=1)
+    return PatchSampler.from_config(store, config)
 
 
 def bernoulli_kl(teacher: Tensor, student: Tensor) -> Tensor:
@@ -74,8 +74,8 @@ def test_one_forward_pass_gives_every_gradient(
     cohort = cohort_of(config)
     lr, hr = patches_of(config, store).draw(torch.tensor(0))
     want = plain_gradients(cohort, lr, hr)
-    forward, content_gradient = cohort.forward(lr, hr)
-    cohort.backward(forward, cohort.seeds(cohort.losses(forward), content_gradient))
+    forward = cohort.forward(lr, hr)
+    cohort.backward(forward, cohort.output_gradients(forward, cohort.losses(forward)))
     for k, peer in enumerate(cohort.peers):
         got = {f"{network}.{n}": p.grad for network in ("generator", "discriminator")
                for n, p in getattr(peer, network).named_parameters()}  # fmt: skip
@@ -95,10 +95,10 @@ def test_adversarial_loss_leaves_discriminators_alone_and_the_other_way_round(
 ) -> None:
     cohort = cohort_of(tiny_config)
     lr, hr = patches_of(tiny_config, store).draw(torch.tensor(0))
-    forward, content_gradient = cohort.forward(lr, hr)
-    seeds = cohort.seeds(cohort.losses(forward), content_gradient)
-    nothing = torch.zeros_like(seeds.real_PE)
-    cohort.backward(forward, replace(seeds, real_PE=nothing, fake_PE=nothing))
+    forward = cohort.forward(lr, hr)
+    gradients = cohort.output_gradients(forward, cohort.losses(forward))
+    nothing = torch.zeros_like(gradients.real_PE)
+    cohort.backward(forward, replace(gradients, real_PE=nothing, fake_PE=nothing))
     assert not any(
         bool(p.grad.any()) for peer in cohort.peers for p in peer.discriminator.parameters() if p.grad is not None
     )
@@ -122,13 +122,13 @@ def test_step_writes_one_row_and_counts(tiny_config: TrainConfig, store: PixelSt
     cohort, ring = cohort_of(tiny_config), MetricsRing(4, 2, CPU)
     step = Step(cohort, patches_of(tiny_config, store), ring)
     lr, hr = patches_of(tiny_config, store).draw(torch.tensor(0))
-    forward, _ = cohort_of(tiny_config).forward(lr, hr)
+    forward = cohort_of(tiny_config).forward(lr, hr)
     step()
-    assert int(cohort.step_count) == 1
+    assert int(cohort.schedule.step_count) == 1
     row_PT = ring.read(0, 1)[0]
-    assert row_PT.shape == (2, len(TERMS))
+    assert row_PT.shape == (2, len(TRAINING_TERMS))
     for k in range(2):
-        row = dict(zip(TERMS, row_PT[k].tolist(), strict=True))
+        row = dict(zip((term.name for term in TRAINING_TERMS), row_PT[k].tolist(), strict=True))
         assert row["content"] == pytest.approx(float(mse_loss(forward.sr[k].detach(), hr)), rel=1e-5)
         assert row["bce_real"] == pytest.approx(-float(logsigmoid(forward.z_real[k].detach()).mean()), rel=1e-5)
         assert row["bce_fake"] == pytest.approx(-float(logsigmoid(-forward.z_fake[k]).mean()), rel=1e-5)
@@ -192,10 +192,10 @@ def test_learning_rate_follows_its_milestones(tiny_config: TrainConfig, store: P
     step = Step(cohort, patches_of(tiny_config, store), MetricsRing(9, 2, CPU))
     used = []
     for _ in range(5):
-        used.append(float(cohort.lr))
+        used.append(float(cohort.schedule.lr))
         step()
     assert used == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025])
-    assert all(o.param_groups[0]["lr"] is cohort.lr for peer in cohort.peers for o in peer.optimizers.values())
+    assert all(o.param_groups[0]["lr"] is cohort.schedule.lr for peer in cohort.peers for o in peer.optimizers.values())
 
 
 def test_mixed_precision_trains_and_keeps_fp32_weights(tiny_config: TrainConfig, store: PixelStore) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import random_image
 from fastsr_kernels.backend import backend
 
 from fastsr.cohort.cohort import Cohort
@@ -23,6 +22,7 @@ from fastsr.data.sampler import PatchSampler
 from fastsr.errors import UserError
 from fastsr.system.backend import kernels
 from fastsr.system.precision import Precision
+from tests.images import random_image
 
 STEPS = 4
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -32,13 +32,14 @@ def trained(config: TrainConfig, fused: bool, device: torch.device) -> dict[str,
     """Everything that `STEPS` steps leave behind, by name."""
     config = replace(
         config,
+        images=replace(config.images, probability="area"),
         cohort=CohortConfig(peers=3, variant="ml-star", mixing="ring"),
         optim=replace(config.optim, lr=1e-5),  # Adam's first steps have the size of lr, however small a gradient is
         machine=replace(config.machine, fused=fused),
     )
     store = PixelStore.from_images([random_image(40 + k, 57 - k, k) for k in range(3)]).to(device)
     cohort = Cohort(config, PixelContent(), device, Precision())
-    sampler = PatchSampler(store, scale=2, patch=16, batch=2, seed=5, probability="area", fused=fused)
+    sampler = PatchSampler.from_config(store, config)
     ring = MetricsRing(STEPS, 3, device)
     step = Step(cohort, sampler, ring)
     for _ in range(STEPS):
@@ -96,10 +97,10 @@ def test_without_kernels_nothing_asks_for_them(tiny_config: TrainConfig) -> None
     config = replace(tiny_config, machine=replace(tiny_config.machine, fused=False))
     cohort = Cohort(config, PixelContent(), torch.device("cpu"), Precision())
     store = PixelStore.from_images([random_image(40, 57)])
-    sampler = PatchSampler(store, scale=2, patch=16, batch=2, seed=5, fused=False)
-    check_liveness(cohort, *sampler.draw(cohort.step_count))
+    sampler = PatchSampler.from_config(store, config)
+    check_liveness(cohort, *sampler.draw(cohort.schedule.step_count))
     Step(cohort, sampler, MetricsRing(1, 2, torch.device("cpu")))()
-    assert int(cohort.step_count) == 1
+    assert int(cohort.schedule.step_count) == 1
 
 
 @pytest.mark.gpu

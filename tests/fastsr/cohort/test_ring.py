@@ -10,6 +10,7 @@ from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import PixelContent
 from fastsr.cohort.ring import MetricsRing, opinions
 from fastsr.cohort.step import PretrainStep, Step
+from fastsr.cohort.terms import TRAINING_TERMS
 from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
@@ -43,7 +44,7 @@ def test_a_step_keeps_the_logits_that_its_losses_came_from(tiny_config: TrainCon
     config = replace(tiny_config, images=replace(tiny_config.images, batch=3))
     device = torch.device("cpu")
     cohort = Cohort(config, PixelContent(), device, Precision())
-    sampler = PatchSampler(store, scale=2, patch=16, batch=3, seed=0)
+    sampler = PatchSampler.from_config(store, config)
     ring = MetricsRing(4, 2, device)
     home = cohort.logits_2PE.data_ptr()
     PretrainStep(cohort, sampler, ring)()
@@ -56,3 +57,21 @@ def test_a_step_keeps_the_logits_that_its_losses_came_from(tiny_config: TrainCon
     assert torch.allclose(row[:, 6], real_PE.sigmoid().mean(1))
     assert torch.allclose(row[:, 7], fake_PE.sigmoid().mean(1))
     assert cohort.logits_2PE.data_ptr() == home
+
+
+CPU = torch.device("cpu")
+
+
+def test_ring_keeps_the_last_rows_in_order() -> None:
+    ring = MetricsRing(3, 2, CPU)
+    for step in range(5):
+        ring.write(torch.tensor(step), torch.full((2, len(TRAINING_TERMS)), float(step)))
+    assert ring.read(2, 5)[:, 0, 0].tolist() == [2.0, 3.0, 4.0]
+    assert ring.read(3, 4).shape == (1, 2, len(TRAINING_TERMS))
+
+
+def test_short_rows_overwrite_what_stood_behind_them() -> None:
+    ring = MetricsRing(1, 1, CPU)
+    ring.write(torch.tensor(0), torch.ones(1, len(TRAINING_TERMS)))
+    ring.write(torch.tensor(1), torch.full((1, 1), 7.0))
+    assert ring.read(1, 2)[0, 0].tolist() == [7.0] + [0.0] * (len(TRAINING_TERMS) - 1)

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import random_image
 from fastsr_kernels.bicubic import downscale_taps, halo
 from PIL import Image
 
 from fastsr.data.bicubic import Border, downscale, upscale
+from tests.images import random_image
 
 
 def read(path: Path) -> torch.Tensor:

@@ -1,19 +1,21 @@
 """Patches: the same everywhere for (seed, step), aligned, oriented, and equal to crops of whole-image bicubic."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from conftest import random_image
 from fastsr_kernels.patch_sampler.reference import below, orient, philox
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastsr.config.settings import ImagesConfig, TrainConfig
 from fastsr.data.bicubic import Border, downscale
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import HostPatches, PatchSampler
 from fastsr.errors import UserError
+from tests.images import random_image
 
 
 def philox_plain(counter: int, seed: int) -> tuple[int, ...]:
@@ -185,3 +187,16 @@ def test_cuda_draws_what_the_cpu_draws(store: PixelStore, scale: int) -> None:
     for step in range(20):
         for a, b in zip(on_cpu.draw_bytes(at(step)), on_gpu.draw_bytes(at(step).cuda()), strict=True):
             assert torch.equal(a, b.cpu())
+
+
+def test_a_configuration_says_what_is_drawn(store: PixelStore, tiny_config: TrainConfig) -> None:
+    """Every setting of it, each in a value of its own."""
+    images = ImagesConfig(batch=5, patch=24, border="mirror", probability="area", augment=False)
+    model, machine = replace(tiny_config.model, scale=4), replace(tiny_config.machine, seed=9, fused=False)
+    by_config = PatchSampler.from_config(store, replace(tiny_config, images=images, model=model, machine=machine))
+    by_hand = PatchSampler(
+        store, scale=4, patch=24, batch=5, seed=9, border="mirror", probability="area", augment=False, fused=False
+    )
+    assert (by_config.crop, by_config.seed, by_config.fused) == (by_hand.crop, by_hand.seed, by_hand.fused)
+    assert torch.equal(by_config.images.cumulative_I, by_hand.images.cumulative_I)
+    assert by_config.device == store.device

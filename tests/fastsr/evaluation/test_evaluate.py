@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import random_image
 from PIL import Image
 from rich.console import Console
 from scipy.io import savemat
@@ -29,6 +28,7 @@ from fastsr.evaluation.psnr_ssim import psnr_y, ssim_y
 from fastsr.evaluation.results import Evaluation
 from fastsr.models import SRResNet
 from fastsr.models.weights import save_generator
+from tests.images import random_image
 
 CPU = torch.device("cpu")
 QUIET = Console(quiet=True)

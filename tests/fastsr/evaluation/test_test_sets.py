@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from conftest import random_image
 from PIL import Image
 
 from fastsr.errors import UserError
 from fastsr.evaluation.test_sets import find_set
+from tests.images import random_image
 
 LAYOUTS = {
     "flat": (["baby.png", "bird.webp"], []),

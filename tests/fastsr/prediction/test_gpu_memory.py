@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import random_image
 
 from fastsr.cohort.capture import capture
 from fastsr.cohort.cohort import Cohort
@@ -22,6 +21,7 @@ from fastsr.data.sampler import PatchSampler
 from fastsr.prediction.memory import GIB, predict_memory
 from fastsr.system.device import choose_device, set_up
 from fastsr.system.precision import Precision, choose_precision
+from tests.images import random_image
 
 pytestmark = pytest.mark.gpu
 
@@ -52,9 +52,7 @@ def make_step(config: TrainConfig, precision: Precision) -> Step:
     device = choose_device("cuda")
     set_up(device)
     images: list[np.ndarray] = [random_image(200, 220, seed) for seed in range(3)]
-    sampler = PatchSampler(
-        PixelStore.from_images(images).to(device), scale=config.model.scale, patch=96, batch=16, seed=0
-    )
+    sampler = PatchSampler.from_config(PixelStore.from_images(images).to(device), config)
     cohort = Cohort(config, content_loss("random-vgg"), device, precision)
     return Step(cohort, sampler, MetricsRing(2, config.cohort.peers, device))
 

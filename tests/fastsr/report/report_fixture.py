@@ -11,7 +11,7 @@ from PIL import Image
 
 from fastsr.config.settings import CohortConfig, ImagesConfig, ModelConfig, OptimConfig, OutputConfig, TrainConfig
 from fastsr.config.toml import to_toml
-from tests.conftest import random_image
+from tests.images import random_image
 
 PAIRS = tuple(tuple(1.0 if k // 2 > 0 and j == k ^ 1 else 0.0 for j in range(6)) for k in range(6))
 SIX = CohortConfig(peers=6, temperature=(1, 1, 1, 1, 4, 4), mixing_matrix=PAIRS)

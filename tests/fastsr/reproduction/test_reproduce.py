@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import random_image
 from PIL import Image
 
 from fastsr.cli.main import main
-from tests.fastsr.cli.command_line import elsewhere
+from tests.fastsr.cli.conftest import elsewhere
+from tests.images import random_image
 
 __all__ = ["elsewhere"]
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import random_image
 from PIL import Image
 from safetensors.torch import load_file
+
+from tests.images import random_image
 
 STEPS = 24
 

@@ -22,7 +22,7 @@ from fastsr.data.sampler import PatchSampler
 from fastsr.errors import UserError
 from fastsr.models.weights import find_generators, load_generator
 from fastsr.system.precision import Precision
-from fastsr.training.checkpoint import assert_finite, optimizer_tensors
+from fastsr.training.checkpoint import assert_finite, load_checkpoint, optimizer_tensors, save_checkpoint
 from fastsr.training.run import Run, fresh_folder, latest_folder
 from fastsr.training.setup import existing_run
 
@@ -33,14 +33,14 @@ def trained(
     config: TrainConfig, store: PixelStore, steps: int, scaled: bool = False
 ) -> tuple[Cohort, MetricsRing, Step]:
     cohort, ring = Cohort(config, PixelContent(), CPU, Precision(scaled=scaled)), MetricsRing(2, 2, CPU)
-    step = Step(cohort, PatchSampler(store, scale=2, patch=16, batch=2, seed=1), ring)
+    step = Step(cohort, PatchSampler.from_config(store, config), ring)
     for _ in range(steps):
         step()
     return cohort, ring, step
 
 
 def everything(cohort: Cohort, ring: MetricsRing) -> dict[str, torch.Tensor]:
-    state = {"ring": ring.rows_RPT, "step": cohort.step_count, "lr": cohort.lr}
+    state = {"ring": ring.rows_RPT, "step": cohort.schedule.step_count, "lr": cohort.schedule.lr}
     for k, peer in enumerate(cohort.peers):
         for name, network in peer.networks.items():
             state |= {f"{k}.{name}.{key}": value for key, value in network.state_dict().items()}
@@ -58,9 +58,9 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
 def test_a_checkpoint_holds_everything(tiny_config: TrainConfig, store: PixelStore, scaled: bool) -> None:
     cohort, ring, step = trained(tiny_config, store, 3, scaled)
     run = Run.start(tiny_config.output.out or Path(), tiny_config)
-    run.save(cohort, ring, "images", keep=3)
+    save_checkpoint(run, cohort, ring, "images", keep=3)
     again, ring_again, step_again = trained(tiny_config, store, 0, scaled)
-    assert run.restore(again, ring_again, "images") == 3
+    assert load_checkpoint(run, again, ring_again, "images") == 3
     assert_same(everything(cohort, ring), everything(again, ring_again))
     for body in (step, step_again):
         body()
@@ -76,18 +76,18 @@ def test_only_the_newest_checkpoints_are_kept(tiny_config: TrainConfig, store: P
     run = Run.start(tiny_config.output.out or Path(), tiny_config)
     for _ in range(4):
         step()
-        run.save(cohort, ring, "", keep=2)
+        save_checkpoint(run, cohort, ring, "", keep=2)
     assert sorted(p.name for p in run.checkpoints.iterdir()) == ["step-00000003", "step-00000004"]
 
 
 def test_unfinished_saves_are_no_checkpoints(tiny_config: TrainConfig, store: PixelStore) -> None:
     cohort, ring, _ = trained(tiny_config, store, 1)
     run = Run.start(tiny_config.output.out or Path(), tiny_config)
-    run.save(cohort, ring, "", keep=2)
+    save_checkpoint(run, cohort, ring, "", keep=2)
     for leftover in (".saving-00000002", ".deleting-step-00000000"):
         (run.checkpoints / leftover).mkdir()
     assert run.latest() == run.checkpoints / "step-00000001"
-    run.restore(cohort, ring, "")
+    load_checkpoint(run, cohort, ring, "")
     assert [p.name for p in run.checkpoints.iterdir()] == ["step-00000001"]
 
 
@@ -96,22 +96,23 @@ import resource, signal, sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
 from test_run import trained
-from conftest import random_image
-import conftest, torch
+from tests.images import random_image
+import torch
 from fastsr.config.settings import *
 from fastsr.data.pixels import PixelStore
+from fastsr.training.checkpoint import save_checkpoint
 from fastsr.training.run import Run
 from fastsr.errors import UserError
 model = ModelConfig(scale=2, blocks=1, filters=4, discriminator_filters=2)
 config = TrainConfig(images=ImagesConfig(batch=2, patch=16), model=model)
 cohort, ring, step = trained(config, PixelStore.from_images([random_image(40, 40)]), 1)
 run = Run.start(Path({folder!r}), config)
-run.save(cohort, ring, "", keep=3)
+save_checkpoint(run, cohort, ring, "", keep=3)
 step()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
-    run.save(cohort, ring, "", keep=3)
+    save_checkpoint(run, cohort, ring, "", keep=3)
 except UserError as error:
     print(error)
 """
@@ -166,27 +167,27 @@ def test_damaged_checkpoints_are_named_with_a_way_back(
 ) -> None:  # type: ignore[no-untyped-def]
     cohort, ring, step = trained(tiny_config, store, 1)
     run = Run.start(tiny_config.output.out or Path(), tiny_config)
-    run.save(cohort, ring, "", keep=3)
+    save_checkpoint(run, cohort, ring, "", keep=3)
     step()
-    damage(run.save(cohort, ring, "", keep=3))
+    damage(save_checkpoint(run, cohort, ring, "", keep=3))
     with pytest.raises(UserError, match=rf"{named}.*delete .*step-00000002 to continue from step-00000001") as caught:
-        run.restore(cohort, ring, "")
+        load_checkpoint(run, cohort, ring, "")
     assert "\n" not in str(caught.value)
 
 
 def test_other_images_are_refused(tiny_config: TrainConfig, store: PixelStore) -> None:
     cohort, ring, _ = trained(tiny_config, store, 1)
     run = Run.start(tiny_config.output.out or Path(), tiny_config)
-    run.save(cohort, ring, "these", keep=3)
+    save_checkpoint(run, cohort, ring, "these", keep=3)
     with pytest.raises(UserError, match="images are not those"):
-        run.restore(cohort, ring, "those")
+        load_checkpoint(run, cohort, ring, "those")
 
 
 def test_a_run_is_not_started_over_another(tiny_config: TrainConfig, store: PixelStore) -> None:
     cohort, ring, _ = trained(tiny_config, store, 1)
     run = Run.start(tiny_config.output.out or Path(), tiny_config)
     assert existing_run(tiny_config) is None, "a folder without a checkpoint holds no run"
-    run.save(cohort, ring, "", keep=3)
+    save_checkpoint(run, cohort, ring, "", keep=3)
     with pytest.raises(UserError, match="--resume"):
         existing_run(tiny_config)
     with pytest.raises(UserError, match="trained by another process"):
@@ -237,7 +238,7 @@ def test_metrics_survive_a_torn_line(tiny_config: TrainConfig) -> None:
 def test_generators_are_found_by_run_checkpoint_and_file(tiny_config: TrainConfig, store: PixelStore) -> None:
     cohort, ring, _ = trained(tiny_config, store, 1)
     run = Run.start(tiny_config.output.out or Path(), tiny_config)
-    checkpoint = run.save(cohort, ring, "", keep=3)
+    checkpoint = save_checkpoint(run, cohort, ring, "", keep=3)
     file = checkpoint / "peer-1-ema.safetensors"
     assert find_generators(run.folder) == find_generators(checkpoint)
     assert list(find_generators(run.folder)) == ["peer 0", "peer 1"]

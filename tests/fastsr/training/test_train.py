@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import random_image
 from fastsr_kernels.cohort_loss import CohortLoss
 from PIL import Image
 from rich.console import Console
@@ -19,14 +18,15 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fastsr.cohort.cohort import Forward
-from fastsr.cohort.terms import MEANINGS, PRETRAIN_TERMS, TERMS
+from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS
 from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.errors import UserError
 from fastsr.training.run import Run
 from fastsr.training.setup import prepare
 from fastsr.training.telemetry import Telemetry
-from fastsr.training.train import after_step, save, stages, train
+from fastsr.training.train import after_step, save, train
+from tests.images import random_image
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tiny_cohort.json"
 
@@ -87,7 +87,8 @@ def test_a_run_leaves_everything_behind(config: TrainConfig) -> None:
     assert environment["torch"] == torch.__version__
     assert [p.name for p in sorted(run.checkpoints.iterdir())] == ["step-00000004", "step-00000008", "step-00000009"]
     for row in rows(run, "train"):
-        terms = PRETRAIN_TERMS if row["stage"] == "pretraining" else TERMS
+        stage = PRETRAINING_TERMS if row["stage"] == "pretraining" else TRAINING_TERMS
+        terms = tuple(term.name for term in stage)
         assert [tuple(peer) for peer in row["peers"]] == [terms, terms]
         assert row["wall"]["steps_per_second"] > 0
     assert [(row["step"], list(row["scores"])) for row in rows(run, "validation")] == [
@@ -110,15 +111,14 @@ def test_tensorboard_has_every_metric_of_every_peer(config: TrainConfig) -> None
     events = EventAccumulator(str(run.folder / "tensorboard"))
     events.Reload()
     tags = set(events.Tags()["scalars"])
-    assert tags >= {f"{term}/peer {k}" for term in (*TERMS, *PRETRAIN_TERMS) for k in range(2)}
+    assert tags >= {f"{term.name}/peer {k}" for term in (*TRAINING_TERMS, *PRETRAINING_TERMS) for k in range(2)}
     assert tags >= {f"validation {what}/{who}" for what in ("PSNR", "SSIM") for who in ("bicubic", "peer 0", "peer 1")}
     assert events.Tags()["images"] == ["comparison"]
+    (explained,) = events.Tensors("metrics/text_summary")
+    text = explained.tensor_proto.string_val[0].decode()
+    assert all(f"**{term.name}**: {term.meaning}" in text for term in (*TRAINING_TERMS, *PRETRAINING_TERMS))
     logged = [row["peers"][1]["bce_fake"] for row in rows(run, "train") if row["stage"] == "training"]
     assert [e.value for e in events.Scalars("bce_fake/peer 1")] == pytest.approx(logged, rel=1e-6)
-
-
-def test_every_metric_is_explained() -> None:
-    assert MEANINGS.keys() == {*TERMS, *PRETRAIN_TERMS}
 
 
 def test_plain_output_names_what_matters(config: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,17 +184,17 @@ def test_losses_that_are_not_finite_stop_the_run_by_name(config: TrainConfig) ->
     def poisoned(forward: Forward) -> CohortLoss:
         loss = original(forward)
         terms_P4 = loss.terms_P4.clone()
-        terms_P4[1, 3] = float("nan") if int(training.cohort.step_count) == 6 else terms_P4[1, 3]
+        terms_P4[1, 3] = float("nan") if int(training.cohort.schedule.step_count) == 6 else terms_P4[1, 3]
         return loss._replace(terms_P4=terms_P4)
 
     training.cohort.losses = poisoned  # type: ignore[method-assign]
-    _, (_, body) = stages(training)
+    _, stage = training.stages
     with (
         Telemetry(training.run, quiet(), start=0, total=20) as telemetry,
         pytest.raises(UserError, match=r"step 7: kl_fake of peer 1 is nan.* last good checkpoint is .*step-00000006"),
     ):
         for _ in range(20):
-            body()
+            stage.body()
             training.step += 1
             after_step(training, telemetry)
     assert training.run.latest() == training.run.checkpoints / "step-00000006"
@@ -203,8 +203,8 @@ def test_losses_that_are_not_finite_stop_the_run_by_name(config: TrainConfig) ->
 def test_weights_that_are_not_finite_are_never_saved(config: TrainConfig) -> None:
     """A bad update at the last step before a checkpoint shows in no loss yet, but in the weights."""
     training = prepare(replace(config, optim=replace(config.optim, pretrain_steps=0, steps=20)), quiet())
-    _, (_, body) = stages(training)
-    body()
+    _, stage = training.stages
+    stage.body()
     training.step = 1
     with torch.no_grad():
         training.cohort.peers[1].generator.output_conv.weight[0, 0, 0, 0] = float("nan")
@@ -234,16 +234,16 @@ def test_folders_that_cannot_be_written_are_told_in_one_line(config: TrainConfig
         training.run.pictures.rmdir()
     (training.run.folder / damaged).write_text("in the way")
     training.run.close()
-    pretrain, (_, body) = stages(training)
+    pretrain, adversarial = training.stages
     with (
         pytest.raises(UserError, match=r"run cannot be written \(.+\); free space, then --resume"),
         Telemetry(training.run, quiet(), start=0, total=9) as telemetry,
     ):
         for _ in range(4):
-            pretrain[1]()
+            pretrain.body()
             training.step += 1
             if training.step == 3:
-                body()
+                adversarial.body()
             after_step(training, telemetry)
 
 

@@ -1,4 +1,4 @@
-"""Two functions timed in turn, in one process: what slows the machine down slows both."""
+"""Times two functions in turn, in one process, so that a slower machine slows both."""
 
 import time
 from collections.abc import Callable
@@ -34,6 +34,7 @@ def timed(function: Callable[[], Any], seconds: list[Seconds]) -> Callable[[], N
 
 
 def synchronise() -> None:
+    """Waits for the GPU where there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 

@@ -1,4 +1,4 @@
-"""What is measured: a recipe, and the two contestants that train by it from the same weights on the same patches."""
+"""Recipes to measure, and the cohort and the baseline that train by them from the same weights on the same patches."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def paper_recipe() -> TrainConfig:
 
 
 def small_recipe() -> TrainConfig:
-    """Shows that the benchmarks work, in seconds. Its ratios mean little."""
+    """Small networks, which show in seconds that the benchmarks work. Ratios of their times mean little."""
     return replace(
         paper_recipe(),
         recipe="small",
@@ -35,15 +35,12 @@ def small_recipe() -> TrainConfig:
 
 
 def sample_store(device: torch.device) -> PixelStore:
-    """scikit-image's photos, in the memory that training would keep them in."""
+    """The sample photos, in the memory that training would keep them in."""
     return place(PixelStore.from_images([read_rgb8(path) for path in sample_photos(TRAIN)]), device)
 
 
 def make_sampler(config: TrainConfig, store: PixelStore) -> PatchSampler:
-    images = config.images
-    return PatchSampler(
-        store, scale=config.model.scale, patch=images.patch, batch=images.batch, seed=config.machine.seed
-    )
+    return PatchSampler.from_config(store, config)
 
 
 def make_step(config: TrainConfig, sampler: PatchSampler) -> Step:
@@ -56,6 +53,7 @@ def make_step(config: TrainConfig, sampler: PatchSampler) -> Step:
 
 
 def make_baseline(config: TrainConfig, device: torch.device) -> Baseline:
+    """SRGANs in the plain loop, in fp32."""
     content = content_loss(config.loss.content)
     assert isinstance(content, FeatureContent)
     return Baseline(config, content.vgg.to(device), content.scale, device)

@@ -1,6 +1,6 @@
-"""A trainer from the field, where it is installed: BasicSR's SRGANModel on the same networks and patches.
+"""BasicSR's SRGANModel, where BasicSR is installed, on the same networks and patches.
 
-Only its `optimize_parameters` is used, with losses of its own; building it from an options file would fetch weights.
+Its `optimize_parameters` runs with BasicSR's own losses. Building it from an options file would download weights.
 Axes: N images, C channels, h w low and H W high resolution.
 """
 
@@ -28,6 +28,7 @@ def import_basicsr() -> Any:
 
 
 def has_basicsr() -> bool:
+    """True where BasicSR can be imported."""
     try:
         import_basicsr()
     except ImportError:
@@ -36,7 +37,7 @@ def has_basicsr() -> bool:
 
 
 class BasicSR:
-    """As many of its models as a cohort has peers, one after the other, in its own fp32."""
+    """One SRGANModel for each peer of a cohort, one after the other, in fp32."""
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         content = content_loss(config.loss.content)
@@ -46,6 +47,7 @@ class BasicSR:
         self.iteration = 0
 
     def step(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
+        """One step of every model on the same patches."""
         self.iteration += 1
         for model in self.models:
             model.lq, model.gt = lr_NChw.contiguous(), hr_NCHW.contiguous()
@@ -53,7 +55,7 @@ class BasicSR:
 
 
 def basicsr_model(config: TrainConfig, content: FeatureContent, device: torch.device) -> Any:
-    """A model with what its `init_training_settings` would set, from objects instead of options."""
+    """A model with the attributes that `init_training_settings` would set from options."""
     SRGANModel, GANLoss = import_basicsr()
     shape = (config.model.scale, config.model.blocks, config.model.filters)
     model = object.__new__(SRGANModel)

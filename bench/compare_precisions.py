@@ -1,8 +1,8 @@
-"""Does mixed precision cost quality? The same training in fp32, bf16 and fp16: `python -m bench.precision`.
+"""Compares the quality of training in fp32, bf16 and fp16: `python -m bench.compare_precisions`.
 
-Same weights, same patches, same order: three quarters pre-training, one quarter adversarial. Prints and records the
-PSNR of the averaged generators along the way. A second fp32 run differs by the order of its sums alone (contiguous
-layout): what rounding does to a training run, before any precision is blamed.
+Weights and patches are the same: three quarters of the steps are pre-training, one quarter is adversarial. Prints and
+records the PSNR of the averaged generators along the way. A second fp32 run, in contiguous layout, differs only in the
+order of its sums: it shows how far rounding alone moves a training run.
 """
 
 import argparse
@@ -18,13 +18,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.recipes import paper_recipe
-from bench.record import append_row, circumstances
+from bench.rows import append_row, circumstances
+from bench.setups import paper_recipe
 from fastsr.cohort.capture import capture
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import content_loss
 from fastsr.cohort.ring import MetricsRing
-from fastsr.cohort.step import PretrainStep, Step
+from fastsr.cohort.step import PretrainStep, Step, make_stages
 from fastsr.config.settings import LossConfig, ModelConfig, TrainConfig
 from fastsr.data.images import find_images, read_rgb8
 from fastsr.data.photos import TRAIN, VAL, sample_photos
@@ -49,38 +49,34 @@ POINTS = 4
 
 @dataclass(frozen=True)
 class Curve:
-    """PSNR (dB, mean over peers and images) by step, and how long training took."""
+    """PSNR (dB, mean over peers and images) by step, and the duration of training."""
 
     psnr: dict[int, float]
     seconds: float
-
-    def at(self, step: int) -> float:
-        return self.psnr[step]
 
 
 def train(
     config: TrainConfig, precision: Precision, images: list[Path], pairs: list[Pair], device: torch.device
 ) -> Curve:
-    """Trains from the same start, and evaluates `POINTS` times in each stage."""
+    """Trains from the same weights on the same patches, and evaluates `POINTS` times in each stage."""
     store = place(PixelStore.from_images([read_rgb8(path) for path in images]), device)
     cohort = Cohort(config, content_loss(config.loss.content), device, precision)
-    sampler = PatchSampler(
-        store, scale=config.model.scale, patch=config.images.patch, batch=config.images.batch, seed=0, device=device
-    )
-    parts = (cohort, sampler, MetricsRing(50, len(cohort.peers), device))
+    ring = MetricsRing(50, len(cohort.peers), device)
     psnr: dict[int, float] = {}
     began = time.perf_counter()
-    for body, steps in ((PretrainStep(*parts), config.optim.pretrain_steps), (Step(*parts), config.optim.steps)):
-        with launched(body, device) as step:
+    for stage in make_stages(cohort, PatchSampler.from_config(store, config), ring):
+        steps = stage.end - stage.begin
+        with launched(stage.body, device) as step:
             for done in range(1, steps + 1):
                 step()
                 if done % max(1, steps // POINTS) == 0:
-                    psnr[int(cohort.step_count)] = psnr_of(cohort, pairs, config)
+                    psnr[int(cohort.schedule.step_count)] = psnr_of(cohort, pairs, config)
     return Curve(psnr, time.perf_counter() - began)
 
 
 @contextmanager
 def launched(body: Step | PretrainStep, device: torch.device) -> Iterator[Callable[[], None]]:
+    """The step as it is trained: captured on a GPU, eager elsewhere."""
     if device.type != "cuda":
         yield body
         return
@@ -89,6 +85,7 @@ def launched(body: Step | PretrainStep, device: torch.device) -> Iterator[Callab
 
 
 def psnr_of(cohort: Cohort, pairs: list[Pair], config: TrainConfig) -> float:
+    """PSNR of the averaged generators, mean over peers and images."""
     generators = {f"peer {k}": peer.ema for k, peer in enumerate(cohort.peers)}
     scores = evaluate(generators, pairs, config.model.scale, config.images.border)
     return mean(scores[name].psnr for name in generators)
@@ -113,6 +110,7 @@ def recipe(steps: int, small: bool) -> TrainConfig:
 
 
 def table(curves: dict[str, Curve]) -> Table:
+    """PSNR by step, a column for each precision."""
     table = Table(title="PSNR in dB of the averaged generators")
     table.add_column("step", justify="right")
     for name in curves:
@@ -152,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
     Console(width=100).print(table(curves))
     # The adversarial stage is chaotic: rounding alone moves it. Precisions are judged by what precedes it.
     end = config.optim.pretrain_steps
-    return int(any(curve.at(end) < curves["fp32"].at(end) - LARGEST_LOSS_DB for curve in curves.values()))
+    return int(any(curve.psnr[end] < curves["fp32"].psnr[end] - LARGEST_LOSS_DB for curve in curves.values()))
 
 
 if __name__ == "__main__":

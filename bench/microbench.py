@@ -1,4 +1,4 @@
-"""Functions that take microseconds: many calls timed as one, launched one by one or replayed from a CUDA graph."""
+"""Times functions of microseconds: many calls at once, launched one by one or replayed from a CUDA graph."""
 
 from collections.abc import Callable
 from statistics import median
@@ -10,8 +10,8 @@ from fastsr_kernels.backend import backend
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
-from bench.record import gpu_name
-from bench.rounds import ROUNDS, Seconds, timed
+from bench.rows import gpu_name
+from bench.timing import ROUNDS, Seconds, timed
 from fastsr.cohort.capture import capture
 
 ROUND_SECONDS = 0.05  # of one contender: beside it, waiting for the GPU at both ends is nothing
@@ -21,11 +21,11 @@ LAUNCHES = ["launched", pytest.param("replayed", marks=needs_gpu)]
 
 
 class Contender(NamedTuple):
-    """A function, and how it is called many times."""
+    """A function to time, and the calls of it to time together."""
 
     function: Callable[[], Any]
     calls: int = 20
-    """In a row. A replayed graph holds that many, so that launching the graph is shared between them."""
+    """Consecutive calls. A captured graph holds this many, so that its launch is shared between them."""
     state: tuple[Tensor, ...] = ()
     """Every tensor that the function changes and later reads."""
 
@@ -55,6 +55,8 @@ def measure(benchmark: BenchmarkFixture, contenders: dict[str, Contender], repla
 
 
 def repeat(function: Callable[[], Any], times: int) -> Callable[[], None]:
+    """A function that makes this many calls."""
+
     def row() -> None:
         for _ in range(times):
             function()
@@ -63,7 +65,7 @@ def repeat(function: Callable[[], Any], times: int) -> Callable[[], None]:
 
 
 def repetitions(function: Callable[[], None]) -> int:
-    """How often to call a function for it to take `ROUND_SECONDS`, at least once."""
+    """Number of calls that take `ROUND_SECONDS`, at least one."""
     function()  # compiles what has to be
     seconds: list[Seconds] = []
     timed(function, seconds)()
@@ -80,10 +82,10 @@ def microseconds(seconds: list[float]) -> dict[str, Any]:
 
 
 def ratio(slow: list[float], fast: list[float]) -> float:
-    """How many times as long the first takes, by medians."""
+    """Median of the first over median of the second."""
     return round(median(slow) / median(fast), 2)
 
 
 def has_targets() -> bool:
-    """An H200 that runs the Triton kernels: what targets are stated for."""
+    """True on an H200 that runs the Triton kernels, for which targets are stated."""
     return "H200" in (gpu_name() or "") and backend("cuda") == "triton"
