@@ -36,7 +36,7 @@ class SRGAN:
     ) -> None:
         model, loss, optim = config.model, config.loss, config.optim
         self.device, self.manner = device, manner
-        self.generator = SRResNet(model.scale, model.blocks, model.filters)
+        self.generator = SRResNet(model.scale, model.blocks, model.filters, model.skip)
         self.discriminator = Discriminator(config.images.patch, model.discriminator_filters)
         for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
             move(network, device, manner.layout)

@@ -49,6 +49,9 @@ class ModelConfig:
     """Residual blocks of the generator."""
     filters: int = 64
     """Channels of the generator."""
+    skip: Literal["none", "nearest", "bicubic"] = "none"
+    """Global skip: how the image is enlarged that the generator only adds details to. None: it makes all of the image,
+    as in the paper. Small networks and short runs need one for colours."""
     discriminator_filters: int = 64
     """Channels of the discriminator's first convolution; its last has eight times as many."""
 

@@ -24,9 +24,9 @@ class Peer:
         model = config.model
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((config.machine.seed * 1000 + start) % 2**63)
-            self.generator = SRResNet(model.scale, model.blocks, model.filters)
+            self.generator = SRResNet(model.scale, model.blocks, model.filters, model.skip)
             self.discriminator = Discriminator(config.images.patch, model.discriminator_filters)
-            self.ema = SRResNet(model.scale, model.blocks, model.filters).requires_grad_(False).eval()
+            self.ema = SRResNet(model.scale, model.blocks, model.filters, model.skip).requires_grad_(False).eval()
         self.generator.recompute = config.machine.checkpoint_activations
         self.ema.load_state_dict(self.generator.state_dict())
         layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
