@@ -23,6 +23,7 @@ from bench.record import append_row, circumstances
 from fastsr.capture import capture
 from fastsr.cohort import Cohort
 from fastsr.config import LossConfig, ModelConfig, TrainConfig
+from fastsr.ema import EmaStatistics
 from fastsr.errors import UserError
 from fastsr.evaluate import Pair, evaluate, load_pairs
 from fastsr.images import find_images, read_rgb8
@@ -67,6 +68,7 @@ def train(
         store, scale=config.model.scale, patch=config.images.patch, batch=config.images.batch, seed=0, device=device
     )
     parts = (cohort, sampler, MetricsRing(50, len(cohort.peers), device))
+    ema_statistics = EmaStatistics(cohort, sampler)
     psnr: dict[int, float] = {}
     began = time.perf_counter()
     for body, steps in ((PretrainStep(*parts), config.optim.pretrain_steps), (Step(*parts), config.optim.steps)):
@@ -74,6 +76,7 @@ def train(
             for done in range(1, steps + 1):
                 step()
                 if done % max(1, steps // POINTS) == 0:
+                    ema_statistics.measure(int(cohort.step_count))
                     psnr[int(cohort.step_count)] = psnr_of(cohort, pairs, config)
     return Curve(psnr, time.perf_counter() - began)
 

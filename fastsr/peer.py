@@ -85,9 +85,9 @@ class Peer:
 
     @torch.no_grad()
     def update_ema(self, step: Tensor) -> None:
-        """ema += (1 - decay) * (generator - ema), with decay = min(ema, (1+t)/(10+t)); buffers are copied.
+        """ema += (1 - decay) * (generator - ema), with decay = min(ema, (1+t)/(10+t)).
 
-        Copying BN's running statistics, which are averages already, keeps the EMA usable from the first step.
+        BN statistics are left alone: `EmaStatistics` measures those of the averaged weights before anybody uses them.
         """
         share = 1 - ((1 + step) / (10 + step)).clamp(max=self.ema_decay).float()
         averages: list[Tensor] = list(self.ema.parameters())
@@ -95,8 +95,6 @@ class Peer:
         differences = torch._foreach_sub(sources, averages)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         torch._foreach_mul_(differences, share)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         torch._foreach_add_(averages, differences)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
-        for average, source in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
-            average.copy_(source)
 
     def compile(self) -> None:
         """Compiles the trained networks in place; the EMA, run on images of any size, stays eager."""

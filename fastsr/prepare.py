@@ -12,6 +12,7 @@ from rich.progress import track
 from fastsr.allocator import keep_freed_memory
 from fastsr.cohort import Cohort
 from fastsr.config import TrainConfig
+from fastsr.ema import EmaStatistics
 from fastsr.environment import out_of_memory
 from fastsr.errors import UserError
 from fastsr.evaluate import Pair, load_pairs
@@ -37,6 +38,7 @@ class Training:
     cohort: Cohort
     patches: PatchSource
     ring: MetricsRing
+    ema_statistics: EmaStatistics
     validation: list[Pair]
     data: str
     """Fingerprint of the training images."""
@@ -69,7 +71,9 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         patches.load()
         check_liveness(cohort, *(x[:2] for x in patches.draw(cohort.step_count)))
     run = continued or new_run(config)
-    training = Training(config, run, cohort, patches, ring, validation, fingerprint(store))
+    training = Training(
+        config, run, cohort, patches, ring, EmaStatistics(cohort, patches), validation, fingerprint(store)
+    )
     if continued:
         training.step = continue_run(training)
         say(console, f"continuing {run.folder} at step {training.step}")

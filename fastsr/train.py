@@ -156,6 +156,7 @@ def finite_rows(training: Training) -> torch.Tensor:
 
 def validate(training: Training, telemetry: Telemetry) -> None:
     """Scores the averaged generators beside bicubic, and draws the first images."""
+    training.ema_statistics.measure(training.step)
     scale, border = training.config.model.scale, training.config.images.border
     generators = {f"peer {k}": peer.ema for k, peer in enumerate(training.cohort.peers)}
     scores = evaluate(generators, training.validation, scale, border)
@@ -172,6 +173,7 @@ def validate(training: Training, telemetry: Telemetry) -> None:
 
 def save(training: Training) -> Path:
     finite_rows(training)
+    training.ema_statistics.measure(training.step)
     assert_finite(training.cohort)
     return training.run.save(training.cohort, training.ring, training.data, training.config.output.keep)
 
