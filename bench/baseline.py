@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fastsr.cohort import prepare_compiler
-from fastsr.config import TrainConfig
+from fastsr.config import TrainConfig, fixed_content_weight
 from fastsr.models import Discriminator, SRResNet, VGG19Features
 from fastsr.peer import move
 from fastsr.precision import Precision
@@ -46,7 +46,7 @@ class SRGAN:
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=optim.lr)
         self.vgg, self.feature_scale = vgg, scale
         self.adversarial_criterion, self.content_criterion = nn.BCEWithLogitsLoss(), nn.MSELoss()
-        self.content_weight, self.adversarial_weight = loss.content_weight, loss.adversarial_weight
+        self.content_weight, self.adversarial_weight = fixed_content_weight(loss), loss.adversarial_weight
 
     def step(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> dict[str, float]:
         """Updates D, then G, and returns every loss as a number, which waits for the device.

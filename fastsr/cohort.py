@@ -14,7 +14,7 @@ import torch._inductor.config as inductor_config
 from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss, reference
 from torch import Tensor
 
-from fastsr.config import TrainConfig, initial_weights, mixing_matrix, temperatures
+from fastsr.config import TrainConfig, fixed_content_weight, initial_weights, mixing_matrix, temperatures
 from fastsr.losses import FeatureContent, PixelContent
 from fastsr.peer import Peer, move
 from fastsr.precision import Precision
@@ -84,7 +84,7 @@ class Cohort:
         self.temperature_P = torch.tensor(temperatures(config.cohort), dtype=torch.float32, device=device)
         self.kl_weight_P = scalar(config.cohort.kl_weight).repeat(len(self.peers))
         self.content_weight, self.adversarial_weight = (
-            scalar(config.loss.content_weight),
+            scalar(fixed_content_weight(config.loss)),
             scalar(config.loss.adversarial_weight),
         )
         self.base_lr, self.lr_gamma = scalar(config.optim.lr), scalar(config.optim.lr_gamma)

@@ -87,8 +87,11 @@ class LossConfig:
     """Content loss: VGG19 features conv5_4 or conv2_2, the same network with random weights, or pixels."""
     vgg: Path | None = None
     """File with torchvision's VGG19 weights. Default: downloaded once. No effect for random-vgg and pixel."""
-    content_weight: float = 1.0
-    """Weight of the content loss."""
+    content_weight: float | Literal["auto"] = "auto"
+    """Weight of the content loss. auto: of features, what content_ratio says; of pixels, 1."""
+    content_ratio: float = 20.0
+    """How many times the weighted adversarial loss the weighted content loss is at the start of the adversarial stage,
+    which sets content_weight. No effect unless that is auto and features are compared."""
     adversarial_weight: float = 1e-3
     """Weight of the adversarial loss."""
 
@@ -189,7 +192,7 @@ class TrainConfig:
             ("peers", cohort.peers, 1),
             ("kl_weight", cohort.kl_weight, 0),
             ("peer_streams", self.machine.peer_streams, 0),
-            ("content_weight", loss.content_weight, 0),
+            ("content_weight", fixed_content_weight(loss), 0),
             ("adversarial_weight", loss.adversarial_weight, 0),
             ("steps", optim.steps, 0),
             ("pretrain_steps", optim.pretrain_steps, 0),
@@ -203,6 +206,7 @@ class TrainConfig:
         nearest = max(images.patch // model.scale, -(-16 // model.scale)) * model.scale
         fits = images.patch % model.scale == 0
         require(fits, "patch", images.patch, f"use a multiple of the scale, such as {nearest}")
+        require(0 < loss.content_ratio < float("inf"), "content_ratio", loss.content_ratio, "use a number above 0")
         require(0 < optim.lr < 1, "lr", optim.lr, "use a number between 0 and 1, such as 1e-4")
         require(0 <= optim.ema < 1, "ema", optim.ema, "use a number from 0 to below 1, such as 0.999")
         for milestone in optim.lr_milestones:
@@ -234,6 +238,11 @@ def absolute(paths: tuple[Path, ...]) -> tuple[Path, ...]:
 def require(holds: bool, name: str, value: object, remedy: str) -> None:
     if not holds:
         raise UserError(f"--{name.replace('_', '-')} {value} cannot be used; {remedy}")
+
+
+def fixed_content_weight(loss: LossConfig) -> float:
+    """The weight of the content loss until it is measured."""
+    return 1.0 if loss.content_weight == "auto" else loss.content_weight
 
 
 def mixing_matrix(cohort: CohortConfig) -> list[list[float]]:

@@ -128,7 +128,8 @@ class Run:
                 save_peer(peer, temporary, k)
             save_tensors({"rows": ring.rows_RPT}, temporary / "metrics-ring.safetensors")
             scalers = [{name: scaler.state_dict() for name, scaler in peer.scalers.items()} for peer in cohort.peers]
-            state = {"format": FORMAT, "step": step, "data": data, "scalers": scalers}
+            weight = float(cohort.content_weight)
+            state = {"format": FORMAT, "step": step, "data": data, "scalers": scalers, "content_weight": weight}
             (temporary / "state.json").write_text(json.dumps(state))
             for path in (self.metrics_file, temporary / "state.json", temporary):
                 sync(path)
@@ -162,6 +163,7 @@ class Run:
         try:
             state = json.loads((checkpoint / "state.json").read_text())
             step, scalers, known = int(state["step"]), state["scalers"], state["format"] == FORMAT
+            content_weight = float(state.get("content_weight", cohort.content_weight))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{checkpoint}/state.json is damaged ({error}); {self.fall_back(checkpoint)}") from None
         if not known:
@@ -179,6 +181,7 @@ class Run:
             ring.rows_RPT.copy_(load_tensors(checkpoint / "metrics-ring.safetensors")["rows"])
         except UserError as error:
             raise UserError(f"{error}; {self.fall_back(checkpoint)}") from None
+        cohort.content_weight.fill_(content_weight)
         cohort.step_count.fill_(step)
         cohort.schedule()
         return step

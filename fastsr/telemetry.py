@@ -64,17 +64,20 @@ class Telemetry:
         """Time since the last report, spent on compiling, does not count as training."""
         self.last_time = time.perf_counter()
 
-    def train_row(self, step: int, stage: str, lr: float, rows_RPT: Tensor, logits_2PE: Tensor) -> None:
+    def train_row(self, step: int, stage: str, scalars: dict[str, float], rows_RPT: Tensor, logits_2PE: Tensor) -> None:
         """Reports the mean of the rows since the last report, fp32 `[R, P, T]`, and the last step's logits.
 
         Both are on the host. Logits mean nothing in pre-training.
+
+        Args:
+            scalars: the learning rate `lr`, and in training the `content_weight`.
         """
         names = PRETRAIN_TERMS if stage == "pretraining" else TERMS
         peers: list[dict[str, float]] = [
             dict(zip(names, values, strict=False)) for values in rows_RPT.double().mean(0).tolist()
         ]
         rate = self.rate(step)
-        row = {"kind": "train", "step": step, "stage": stage, "lr": lr, "peers": peers}
+        row = {"kind": "train", "step": step, "stage": stage, **scalars, "peers": peers}
         row |= opinions(logits_2PE) if stage == "training" else {}
         self.run.append_metrics({**row, "wall": {"steps_per_second": rate, "time": time.time()}})
         with written(self.run.folder):
@@ -82,7 +85,9 @@ class Telemetry:
                 for name, value in peer.items():
                     self.writer.add_scalar(f"{name}/peer {k}", value, step)
             self.writer.add_scalar("machine/steps per second", rate, step)
-            self.writer.add_scalar("machine/learning rate", lr, step)
+            self.writer.add_scalar("machine/learning rate", scalars["lr"], step)
+            if "content_weight" in scalars:
+                self.writer.add_scalar("machine/content weight", scalars["content_weight"], step)
             self.writer.flush()
         self.show(step, stage, rate, peers)
 

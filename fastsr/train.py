@@ -12,6 +12,7 @@ from types import FrameType
 import torch
 from rich.console import Console
 
+from fastsr.balance import balance, is_measured
 from fastsr.bicubic import upscale
 from fastsr.capture import CaptureError, Replay, capture, warm_up
 from fastsr.checkpoint import assert_finite
@@ -47,6 +48,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     ):
         for end, body in stages(training):
             if training.step < end and not stopped():
+                balance_losses(body, training, console)
                 with launched(body, training, console) as step:
                     telemetry.restart_clock()
                     while training.step < end and not stopped():
@@ -75,6 +77,14 @@ def stages(training: Training) -> Iterator[tuple[int, PretrainStep | Step]]:
     parts = (training.cohort, training.patches, training.ring)
     yield training.config.optim.pretrain_steps, PretrainStep(*parts)
     yield training.config.total_steps, Step(*parts)
+
+
+def balance_losses(body: PretrainStep | Step, training: Training, console: Console) -> None:
+    """At the start of the adversarial stage, measures how much the content loss has to weigh, where that is wanted."""
+    loss = training.config.loss
+    if isinstance(body, Step) and training.step == training.config.optim.pretrain_steps and is_measured(loss):
+        weight = balance(training.cohort, training.patches)
+        say(console, f"content weight {weight:.4g}, with which content is {loss.content_ratio:g} times adversarial")
 
 
 @contextmanager
@@ -128,11 +138,18 @@ def after_step(training: Training, telemetry: Telemetry) -> None:
     stage, _, end = stage_of(training)
     if step % output.log_every == 0 or step == end:
         rows_RPT, logits_2PE = finite_rows(training), training.cohort.logits_2PE.cpu()
-        telemetry.train_row(step, stage, float(training.cohort.lr), rows_RPT, logits_2PE)
+        telemetry.train_row(step, stage, scalars(training, stage), rows_RPT, logits_2PE)
     if training.validation and (step % output.val_every == 0 or step == training.config.total_steps):
         validate(training, telemetry)
     if step % output.save_every == 0:
         save(training)
+
+
+def scalars(training: Training, stage: str) -> dict[str, float]:
+    """Numbers of the whole cohort that belong to the last step."""
+    cohort = training.cohort
+    weight = {"content_weight": float(cohort.content_weight)} if stage == "training" else {}
+    return {"lr": float(cohort.lr), **weight}
 
 
 def finite_rows(training: Training) -> torch.Tensor:

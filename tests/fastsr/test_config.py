@@ -43,7 +43,7 @@ CHANGED = TrainConfig(
         probability="area",
         augment=False,
     ),
-    model=ModelConfig(scale=8, blocks=5, filters=6, discriminator_filters=7),
+    model=ModelConfig(scale=8, blocks=5, filters=6, skip="nearest", discriminator_filters=7),
     cohort=CohortConfig(
         peers=3,
         variant="ml-star",
@@ -53,7 +53,9 @@ CHANGED = TrainConfig(
         starts=(2, 0, 1),
         kl_weight=0.1,
     ),
-    loss=LossConfig(content="random-vgg", vgg=Path("vgg.pth"), content_weight=2.5, adversarial_weight=3e-5),
+    loss=LossConfig(
+        content="random-vgg", vgg=Path("vgg.pth"), content_weight=2.5, content_ratio=3.5, adversarial_weight=3e-5
+    ),
     optim=OptimConfig(steps=11, pretrain_steps=12, lr=2e-5, lr_milestones=(5, 7), lr_gamma=0.5, ema=0.0),
     machine=MachineConfig(
         device="cuda:1",
@@ -108,6 +110,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("cohort.temperature", (1.0, 1.0, 1.0), "give one for all, or one for each of 2 peers"),
     ("loss.content_weight", -1.0, "use 0 or more"),
     ("loss.content_weight", INF, "use"),
+    ("loss.content_ratio", 0.0, "use a number above 0"),
+    ("loss.content_ratio", INF, "use a number above 0"),
     ("loss.adversarial_weight", -1e-9, "use 0 or more"),
     ("loss.adversarial_weight", INF, "use"),
     ("optim.steps", -1, "use 0 or more"),
