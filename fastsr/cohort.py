@@ -73,7 +73,10 @@ class Cohort:
 
         self.config, self.device, self.precision = config, device, precision
         self.lr = scalar(config.optim.lr)
-        self.peers = [Peer(config, start, device, precision, self.lr) for start in initial_weights(config.cohort)]
+        starts = initial_weights(config.cohort)
+        self.peers = [Peer(config, start, device, precision, self.lr) for start in starts]
+        self.pretrained_by = [starts.index(start) for start in starts]
+        """Peers that begin alike are alike until discriminators matter: the first of them is pre-trained for all."""
         self.content = content
         self.layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
         move(content, device, self.layout)
@@ -106,6 +109,13 @@ class Cohort:
             with self.branches.branch(k):
                 yield peer
         self.branches.join()
+
+    def share_pretraining(self) -> None:
+        """Makes peers that begin alike equal again, after pre-training that computed only the first of them."""
+        with torch.no_grad():
+            for peer, first in zip(self.peers, self.pretrained_by, strict=True):
+                for home, value in zip(peer.state(), self.peers[first].state(), strict=True):
+                    home.copy_(value)
 
     def state(self) -> list[Tensor]:
         """Every tensor that a step changes and a later one reads."""

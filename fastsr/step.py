@@ -10,7 +10,10 @@ from fastsr.sampler import PatchSource
 
 
 class PretrainStep:
-    """SRResNet pre-training: each generator alone, mean squared error of pixels."""
+    """SRResNet pre-training: each generator alone, mean squared error of pixels.
+
+    Of peers that begin alike only the first is computed; `Cohort.share_pretraining` gives the others its state.
+    """
 
     def __init__(self, cohort: Cohort, patches: PatchSource, ring: MetricsRing) -> None:
         self.cohort, self.patches, self.ring = cohort, patches, ring
@@ -22,14 +25,16 @@ class PretrainStep:
     def __call__(self) -> None:
         cohort = self.cohort
         lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.step_count))
-        losses = []
-        for peer in cohort.branched():
+        losses: dict[int, Tensor] = {}
+        for k, peer in enumerate(cohort.branched()):
+            if cohort.pretrained_by[k] != k:
+                continue
             with cohort.precision.autocast(cohort.device):
                 loss = cohort.pixel(peer.generator(lr_NChw), hr_NCHW)
             peer.g_scaler.scale(loss).backward()
             peer.update_generator(cohort.step_count)
-            losses.append(loss.detach())
-        self.ring.write(cohort.step_count, torch.stack(losses)[:, None])
+            losses[k] = loss.detach()
+        self.ring.write(cohort.step_count, torch.stack([losses[k] for k in cohort.pretrained_by])[:, None])
         cohort.advance()
 
 

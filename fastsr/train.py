@@ -48,7 +48,8 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     ):
         for end, body in stages(training):
             if training.step < end and not stopped():
-                balance_losses(body, training, console)
+                if isinstance(body, Step) and training.step == training.config.optim.pretrain_steps:
+                    begin_adversarial_stage(training, console)
                 with launched(body, training, console) as step:
                     telemetry.restart_clock()
                     while training.step < end and not stopped():
@@ -79,10 +80,11 @@ def stages(training: Training) -> Iterator[tuple[int, PretrainStep | Step]]:
     yield training.config.total_steps, Step(*parts)
 
 
-def balance_losses(body: PretrainStep | Step, training: Training, console: Console) -> None:
-    """At the start of the adversarial stage, measures how much the content loss has to weigh, where that is wanted."""
+def begin_adversarial_stage(training: Training, console: Console) -> None:
+    """Shares what pre-training has made, and measures how much the content loss has to weigh, where that is wanted."""
     loss = training.config.loss
-    if isinstance(body, Step) and training.step == training.config.optim.pretrain_steps and is_measured(loss):
+    training.cohort.share_pretraining()
+    if is_measured(loss):
         weight = balance(training.cohort, training.patches)
         say(console, f"content weight {weight:.4g}, with which content is {loss.content_ratio:g} times adversarial")
 
@@ -173,7 +175,7 @@ def finite_rows(training: Training) -> torch.Tensor:
 
 def validate(training: Training, telemetry: Telemetry) -> None:
     """Scores the averaged generators beside bicubic, and draws the first images."""
-    training.ema_statistics.measure(training.step)
+    complete(training)
     scale, border = training.config.model.scale, training.config.images.border
     generators = {f"peer {k}": peer.ema for k, peer in enumerate(training.cohort.peers)}
     scores = evaluate(generators, training.validation, scale, border)
@@ -188,9 +190,16 @@ def validate(training: Training, telemetry: Telemetry) -> None:
     telemetry.validation(training.step, scores, comparison(rows))
 
 
+def complete(training: Training) -> None:
+    """Does what steps leave undone because only those need it who look at the peers: between steps, on the device."""
+    if training.step <= training.config.optim.pretrain_steps:
+        training.cohort.share_pretraining()
+    training.ema_statistics.measure(training.step)
+
+
 def save(training: Training) -> Path:
     finite_rows(training)
-    training.ema_statistics.measure(training.step)
+    complete(training)
     assert_finite(training.cohort)
     return training.run.save(training.cohort, training.ring, training.data, training.config.output.keep)
 
