@@ -211,6 +211,8 @@ def run_reproduce(words: list[str]) -> None:
         seeds=arguments.seeds,
         sets=arguments.sets,
         data_root=data_root,
+        metrics=arguments.metrics,
+        perceptual_sets=arguments.perceptual_sets,
         metric_weights=arguments.metric_weights,
         out=config.output.out or Path("reproduction"),
     )

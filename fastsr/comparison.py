@@ -124,7 +124,7 @@ def noise(scores: Sequence[Scores]) -> float | None:
 def verdict(one: dict[str, Any], variant: str) -> str:
     """A sentence on whether a variant beat Independent, held against its interval and against the noise."""
     known = [(r["set"], r["differences"][variant]) for r in one["rows"] if r["differences"][variant]]
-    metric = f"{one['metric'].upper()} at x{one['scale']}"
+    metric = f"{MEASURES[one['metric']].name} at x{one['scale']}"
     if not known:
         return f"{metric}: nothing can be said of {variant}."
     sign = 1 if one["higher_is_better"] else -1

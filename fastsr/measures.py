@@ -19,11 +19,12 @@ class Measure:
 
 MEASURES = {
     "psnr": Measure("PSNR", 2, True, "dB"),
+    "psnr_rgb": Measure("PSNR-RGB", 2, True, "dB"),
     "ssim": Measure("SSIM", 4, True),
     "niqe": Measure("NIQE", 3, False),
     "pi": Measure("PI", 3, False),
     "lpips": Measure("LPIPS", 4, False),
     "dists": Measure("DISTS", 4, False),
 }
-USUAL = ("psnr", "ssim", "niqe", "pi")
+USUAL = ("psnr", "psnr_rgb", "ssim", "niqe", "pi")
 """Those that papers of this kind report."""

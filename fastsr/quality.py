@@ -1,8 +1,8 @@
-"""PSNR and SSIM by the protocol of super-resolution papers.
+"""PSNR and SSIM by the protocol of super-resolution papers, and PSNR on RGB.
 
-Both images are 8-bit RGB. Compared is luma, BT.601 studio range (16 to 235, as MATLAB's rgb2ycbcr), `border` pixels cut
-from each side, by custom as many as the scale. An original stored in grey is compared on its grey values (0 to 255)
-instead, as MATLAB scripts do, which convert only images of three channels.
+Both images are 8-bit RGB. By that protocol luma is compared, BT.601 studio range (16 to 235, as MATLAB's rgb2ycbcr),
+`border` pixels cut from each side, by custom as many as the scale. An original stored in grey is compared on its grey
+values (0 to 255) instead, as MATLAB scripts do, which convert only images of three channels.
 
 Axes: H W of the image, C = 3.
 """
@@ -40,6 +40,16 @@ def psnr_y(sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False) -> f
     """Peak signal-to-noise ratio in dB; infinite for equal images. Arguments and errors as `compared`."""
     sr_HW, hr_HW = compared(sr_HWC, hr_HWC, border, grey)
     return float(10 * torch.log10(255**2 / (sr_HW - hr_HW).square().mean()))
+
+
+def psnr_rgb(sr_HWC: Tensor, hr_HWC: Tensor) -> float:
+    """PSNR in dB over all samples of whole uint8 RGB images, as `tf.image.psnr` has it; infinite for equal images.
+
+    Raises ValueError for sizes that differ.
+    """
+    if sr_HWC.shape != hr_HWC.shape:
+        raise ValueError(f"images differ in size: {tuple(sr_HWC.shape)} and {tuple(hr_HWC.shape)}")
+    return float(10 * torch.log10(255**2 / (sr_HWC.double() - hr_HWC.double()).square().mean()))
 
 
 def ssim_y(sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False) -> float:

@@ -30,7 +30,7 @@ from fastsr.precision import choose_device, choose_precision
 from fastsr.report import write_report
 from fastsr.run import Run
 from fastsr.scoreboard import Protocol, check_images
-from fastsr.scores import JSON_NAME, Request, evaluate_models, open_metrics, open_sets
+from fastsr.scores import JSON_NAME, Request, evaluate_models, is_perceptual, open_metrics, open_sets
 from fastsr.tables import deviations, markdown
 from fastsr.telemetry import say
 from fastsr.testsets import find_set
@@ -50,6 +50,9 @@ class Plan:
     seeds: tuple[int, ...]
     sets: tuple[str, ...]
     data_root: Path
+    metrics: tuple[str, ...]
+    """None: all that papers of this kind report."""
+    perceptual_sets: tuple[str, ...]
     metric_weights: Path | None
     out: Path
 
@@ -68,7 +71,7 @@ class Plan:
         folder = folder_of(config)
         return Request(
             models=(folder,), sets=self.sets, data_root=self.data_root, out=folder / "evaluation", weights=("ema",),
-            metric_weights=self.metric_weights,
+            metrics=self.metrics, perceptual_sets=self.perceptual_sets, metric_weights=self.metric_weights,
         )  # fmt: skip
 
 
@@ -126,7 +129,8 @@ def check_sets(plan: Plan, device: torch.device, console: Console) -> tuple[str,
     perceptual, missing = open_metrics(request, plan.scales[0], device)
     for name, reason in missing.items():
         say(console, f"{MEASURES[name].name} will be left out: {reason}")
-    metrics = ("psnr", "ssim", *perceptual.names)
+    own = [name for name in ("psnr", "psnr_rgb", "ssim") if name in (plan.metrics or USUAL)]
+    metrics = (*own, *perceptual.names)
     for scale in plan.scales:
         check_images(open_sets(request, scale), Protocol(scale=scale, metrics=metrics))
     return metrics
@@ -181,12 +185,19 @@ def evaluate_run(
     """Evaluates a trained run, unless that has been done on the same sets, by the same metrics or more."""
     done = read_evaluation(config)
     request = plan.request(config)
-    sets = [images.name for images in open_sets(request, config.model.scale)]
-    if done and list(done["sets"]) == sets and set(metrics) <= set(done["metrics"]):
+    sets = {images.name: is_perceptual(request, images.name) for images in open_sets(request, config.model.scale)}
+    if done and covers(done, sets, metrics):
         say(console, f"{folder_of(config).name} is evaluated")
         return
     with out_of_memory(lambda: "what is trained is kept; run again with --device cpu to evaluate it"):
         evaluate_models(request, device, console)
+
+
+def covers(done: dict[str, Any], sets: dict[str, bool], metrics: Sequence[str]) -> bool:
+    """Whether an evaluation has those metrics on those sets, and perceptual ones on each where that is wanted."""
+    measured = {name: facts.get("perceptual", True) for name, facts in done["sets"].items()}
+    enough = all(measured[name] >= wanted for name, wanted in sets.items()) if list(measured) == list(sets) else False
+    return enough and set(metrics) <= set(done["metrics"])
 
 
 def read_evaluation(config: TrainConfig) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from fastsr.evaluate import Pair, load_pair, super_resolve
 from fastsr.models import SRResNet
 from fastsr.perceptual import PROTOCOLS, Perceptual
 from fastsr.precision import Precision
-from fastsr.quality import psnr_y, ssim_y
+from fastsr.quality import psnr_rgb, psnr_y, ssim_y
 from fastsr.testsets import ImageFiles, ImageSet
 from fastsr.toml import from_toml
 from fastsr.weights import find_generators, load_generator
@@ -28,6 +28,7 @@ BICUBIC = "bicubic"
 PROTOCOL = {
     "psnr": "PSNR (dB) on BT.601 studio-range luma of 8-bit images (grey originals: on grey), {scale} pixels cut from "
     "each side",
+    "psnr_rgb": "PSNR (dB) on RGB of whole 8-bit images, nothing cut",
     "ssim": "SSIM on the same luma and crop, Gaussian window 11x11",
     **PROTOCOLS,
 }
@@ -189,7 +190,7 @@ class Examiner:
     """Scores models on images, one image at a time.
 
     Args:
-        perceptual: measures all metrics of the protocol but PSNR and SSIM.
+        perceptual: measures those metrics of the protocol that are not measured here.
         precision: what generators run in.
     """
 
@@ -203,16 +204,27 @@ class Examiner:
         for name, model in models.items():
             self.methods[name] = lambda lr, g=model.generator: super_resolve(g, lr, precision)
 
-    def examine(self, files: ImageFiles) -> tuple[dict[str, Tensor], dict[str, dict[str, float | None]]]:
-        """What each method makes of an image, uint8 `[height, width, 3]`, with `HR` behind, and its scores."""
+    def examine(
+        self, files: ImageFiles, perceptual: bool = True
+    ) -> tuple[dict[str, Tensor], dict[str, dict[str, float | None]]]:
+        """What each method makes of an image, uint8 `[height, width, 3]`, with `HR` behind, and its scores.
+
+        Args:
+            perceptual: measure perceptual metrics too; else they are None.
+        """
         pair = load(files, self.protocol)
         images = {name: method(pair.lr) for name, method in self.methods.items()}
-        scores = {name: self.measure(image, pair) for name, image in images.items()}
+        scores = {name: self.measure(image, pair, perceptual) for name, image in images.items()}
         return {**images, "HR": pair.hr}, scores
 
-    def measure(self, sr: Tensor, pair: Pair) -> dict[str, float | None]:
+    def measure(self, sr: Tensor, pair: Pair, perceptual: bool) -> dict[str, float | None]:
         scale = self.protocol.scale
-        own = {"psnr": psnr_y(sr, pair.hr, scale, pair.grey), "ssim": ssim_y(sr, pair.hr, scale, pair.grey)}
+        own = {
+            "psnr": psnr_y(sr, pair.hr, scale, pair.grey),
+            "psnr_rgb": psnr_rgb(sr, pair.hr),
+            "ssim": ssim_y(sr, pair.hr, scale, pair.grey),
+        }
         values = {name: value if math.isfinite(value) else None for name, value in own.items()}
-        values |= self.perceptual.measure(sr, pair.hr, pair.grey)
-        return {name: values[name] for name in self.protocol.metrics}
+        if perceptual:
+            values |= self.perceptual.measure(sr, pair.hr, pair.grey)
+        return {name: values.get(name) for name in self.protocol.metrics}

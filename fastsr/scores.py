@@ -47,6 +47,8 @@ class Request:
     metrics: tuple[str, ...] = ()
     """None: PSNR and SSIM, and of NIQE and PI what can be measured here."""
     metric_weights: Path | None = None
+    perceptual_sets: tuple[str, ...] = ()
+    """Names of the sets that perceptual metrics are measured on. None: all."""
     lr: str = BICUBIC
     border: Border = "replicate"
     pictures: int = 2
@@ -82,11 +84,17 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
         for images in sets:
             board.sets[images.name] = {"images": len(images.images), "folder": str(images.folder)}
             board.sets[images.name]["notes"] = notes[images.name]
+            board.sets[images.name]["perceptual"] = is_perceptual(request, images.name)
             score_set(board, examiner, images, folder, request.pictures, console)
             console.print(score_table(board, images.name))
         write_files(board, folder)
     print_protocol(board, request.out, console)
     return board
+
+
+def is_perceptual(request: Request, test_set: str) -> bool:
+    """Whether perceptual metrics are measured on a set of that name."""
+    return not request.perceptual_sets or test_set in request.perceptual_sets
 
 
 def open_sets(request: Request, scale: int) -> list[ImageSet]:
@@ -97,6 +105,9 @@ def open_sets(request: Request, scale: int) -> list[ImageSet]:
     for images in sets:
         if len([other for other in sets if other.name == images.name]) > 1:
             raise UserError(f"--sets names two sets called {images.name}; evaluate one at a time")
+    for name in request.perceptual_sets:
+        if name not in [images.name for images in sets]:
+            raise UserError(f"--perceptual-sets {name} is none of the test sets; use names that --sets has")
     return sets
 
 
@@ -124,7 +135,7 @@ def score_set(
         say(console, f"scoring {images.name}: {len(images.images)} images by {len(examiner.methods)} methods")
     shown = track(images.images, escape(images.name), console=console, disable=not console.is_terminal, transient=True)
     for index, files in enumerate(shown):
-        methods, scores = examiner.examine(files)
+        methods, scores = examiner.examine(files, board.sets[images.name]["perceptual"])
         board.images += [{"set": images.name, "image": files.name, "model": m, **v} for m, v in scores.items()]
         if index < pictures:
             place = Path("pictures") / slug(images.name) / f"{index:03d}-{slug(files.name)}"
@@ -236,6 +247,6 @@ def print_protocol(board: Scoreboard, out: Path, console: Console) -> None:
     lines += [f"{MEASURES[name].name} is not measured: {reason}" for name, reason in board.missing.items()]
     lines += [f"{name}: {note}" for name, facts in board.sets.items() for note in facts["notes"]]
     if any(value is None for row in board.images for value in row.values()):
-        lines.append("n/a: an image is too small for the metric, or equals its original")
+        lines.append("n/a: not measured on this set, or an image is too small for the metric, or equals its original")
     lines.append(f"per image: {out / 'images.csv'}; everything: {out / JSON_NAME}")
     console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)

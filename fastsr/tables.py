@@ -6,7 +6,7 @@ from typing import Any
 from fastsr.comparison import verdict
 from fastsr.config import TrainConfig
 from fastsr.measures import MEASURES
-from fastsr.paper import VARIANTS
+from fastsr.paper import PSNR_PROTOCOL, VARIANTS
 from fastsr.recipes import paper
 
 DIGITS = 3
@@ -19,6 +19,8 @@ def markdown(facts: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield "Each cell: both peers, their mean, and the paper's number. Differences: variant minus Independent, mean over"
     yield "images, with the 95 % confidence interval of a paired t-test."
+    yield ""
+    yield PSNR_PROTOCOL
     for one in facts["tables"]:
         direction = "higher" if one["higher_is_better"] else "lower"
         yield f"\n## x{one['scale']}, {MEASURES[one['metric']].title}, {direction} is better\n"
@@ -58,7 +60,7 @@ def deviations(config: TrainConfig, missing: Sequence[str] = ()) -> list[str]:
     """What a reproduction does otherwise than the paper states, or leaves out.
 
     Args:
-        missing: metrics that could not be measured.
+        missing: metrics that are not measured.
     """
     original, notes = paper(), list[str]()
     if not any("div2k" in str(path).lower() for path in config.images.data):
@@ -79,4 +81,4 @@ def deviations(config: TrainConfig, missing: Sequence[str] = ()) -> list[str]:
     if config.optim.lr_milestones:
         steps = ", ".join(map(str, config.optim.lr_milestones))
         notes.append(f"the learning rate is multiplied by {config.optim.lr_gamma} at steps {steps}")
-    return notes + [f"{MEASURES[name].name} could not be measured" for name in missing]
+    return notes + [f"{MEASURES[name].name} is not measured" for name in missing]

@@ -120,6 +120,11 @@ def picture(about: dict[str, Any], folder: Path) -> Picture:
     return Picture(str(about["set"]), str(about["image"]), files)
 
 
+def metric_name(metric: str) -> str:
+    """Such as `PSNR`."""
+    return MEASURES[metric].name if metric in MEASURES else metric.upper()
+
+
 def metric_title(metric: str) -> str:
     """Such as `PSNR (dB)`."""
     return MEASURES[metric].title if metric in MEASURES else metric.upper()

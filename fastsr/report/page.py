@@ -16,6 +16,7 @@ from fastsr.measures import MEASURES
 from fastsr.report.collect import Reproduction, Run, collect
 from fastsr.report.comparisons import comparisons
 from fastsr.report.curves import calibration, disagreement, losses, missing, validation
+from fastsr.report.evaluation import metric_name
 from fastsr.report.pictures import MOST, grid_uri
 from fastsr.report.settings import details, environment_table, plan_table, setting_tables
 from fastsr.report.tables import counted, evaluation_tables, listed, reproduction_table
@@ -132,7 +133,7 @@ def reproduction_part(part: Reproduction, index: int, alone: bool) -> str:
     if not part.tables.tables:
         pieces.append(missing("No table yet; fastsr reproduce writes them as its runs are evaluated."))
     pieces += [
-        f"<h3>x{table.scale}, {escape(table.metric.upper())}</h3>{reproduction_table(table)}"
+        f"<h3>x{table.scale}, {escape(metric_name(table.metric))}</h3>{reproduction_table(table)}"
         for table in part.tables.tables
     ]
     if part.tables.tables:

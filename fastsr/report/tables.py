@@ -11,6 +11,7 @@ from fastsr.report.evaluation import (
     Model,
     TestSet,
     better_direction,
+    metric_name,
     metric_text,
     metric_title,
 )
@@ -135,7 +136,7 @@ def reproduction_table(table: Table) -> str:
 
 
 def table_title(table: Table) -> str:
-    return table.metric.upper() + (f" ({table.unit})" if table.unit else "")
+    return metric_name(table.metric) + (f" ({table.unit})" if table.unit else "")
 
 
 def reproduction_row(table: Table, row: Row, variants: Sequence[str], compared: Sequence[str]) -> str:

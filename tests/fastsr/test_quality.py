@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_image
-from skimage.metrics import structural_similarity
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from fastsr.bicubic import downscale, upscale
 from fastsr.evaluate import evaluate, load_pairs
-from fastsr.quality import luma, psnr_y, ssim_y
+from fastsr.quality import luma, psnr_rgb, psnr_y, ssim_y
 
 
 def pair(seed: int = 0, height: int = 60, width: int = 72) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,6 +32,14 @@ def plain_psnr(sr: np.ndarray, hr: np.ndarray, border: int) -> float:
 def test_psnr_equals_plain_numpy(border: int) -> None:
     sr, hr = pair()
     assert psnr_y(sr, hr, border) == pytest.approx(plain_psnr(sr.numpy(), hr.numpy(), border), abs=1e-9)
+
+
+def test_psnr_of_rgb_equals_scikit_image() -> None:
+    sr, hr = pair()
+    assert psnr_rgb(sr, hr) == pytest.approx(peak_signal_noise_ratio(hr.numpy(), sr.numpy()), abs=1e-9)
+    assert psnr_rgb(hr, hr) == float("inf")
+    with pytest.raises(ValueError, match="differ in size"):
+        psnr_rgb(sr[1:], hr)
 
 
 def test_ssim_equals_scikit_image() -> None:
@@ -86,3 +94,8 @@ def test_refuses_sizes_that_do_not_match_or_leave_nothing() -> None:
 def test_bicubic_reads_as_in_the_literature(shared_data: Path, name: str, scale: int, low: float, high: float) -> None:
     scores = evaluate({}, load_pairs((shared_data / "test" / name,), scale), scale)
     assert low <= scores["bicubic"].psnr <= high
+
+
+def test_bicubic_in_rgb_is_what_the_papers_numbers_are_held_against(shared_data: Path) -> None:
+    pairs = list(load_pairs((shared_data / "test/Set5",), 4))
+    assert np.mean([psnr_rgb(upscale(pair.lr, 4), pair.hr) for pair in pairs]) == pytest.approx(26.69, abs=0.005)
