@@ -32,7 +32,7 @@ LAYERS = (
     ("sampler", "losses", "weights"),
     ("peer",),
     ("cohort",),
-    ("step", "liveness", "checkpoint"),
+    ("step", "liveness", "checkpoint", "balance", "ema"),
     ("memory",),
     ("estimate", "paper"),
     ("comparison",),
