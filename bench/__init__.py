@@ -1,1 +1,1 @@
-"""Benchmarks, one file per question. `pytest bench --benchmark-only` is small; `--paper` is the paper's recipe."""
+"""Benchmarks, one file per question; README.md lists them. `pytest bench --benchmark-only` is small."""

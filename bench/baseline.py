@@ -1,4 +1,4 @@
-"""The yardstick: SRGANs trained one after the other, the way most public PyTorch repositories write the loop.
+"""The baseline: SRGANs trained one after the other, as most public PyTorch repositories write the loop.
 
 Axes: N images, C channels, h w low and H W high resolution.
 """
@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from fastsr.cohort import prepare_compiler
-from fastsr.config import TrainConfig, fixed_content_weight
+from fastsr.cohort.compile import prepare_compiler
+from fastsr.config.settings import TrainConfig
 from fastsr.models import Discriminator, SRResNet, VGG19Features
-from fastsr.peer import move
-from fastsr.precision import Precision
+from fastsr.system.device import move
+from fastsr.system.precision import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manner:
-    """How the loop is run. The defaults are those of most repositories."""
+    """Settings of the loop. The defaults are those of most repositories."""
 
     precision: Precision = field(default_factory=Precision)
     layout: torch.memory_format = torch.contiguous_format
     compiled: tuple[str, ...] = ()
-    """Which networks are compiled: generator, discriminator, vgg."""
+    """Names of the networks to compile: generator, discriminator, vgg."""
 
 
 class SRGAN:
@@ -46,7 +46,7 @@ class SRGAN:
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=optim.lr)
         self.vgg, self.feature_scale = vgg, scale
         self.adversarial_criterion, self.content_criterion = nn.BCEWithLogitsLoss(), nn.MSELoss()
-        self.content_weight, self.adversarial_weight = fixed_content_weight(loss), loss.adversarial_weight
+        self.content_weight, self.adversarial_weight = loss.initial_content_weight, loss.adversarial_weight
 
     def step(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> dict[str, float]:
         """Updates D, then G, and returns every loss as a number, which waits for the device.
@@ -60,9 +60,11 @@ class SRGAN:
         return self.step_discriminator(sr_NCHW, hr_NCHW) | self.step_generator(sr_NCHW, hr_NCHW)
 
     def autocast(self) -> torch.autocast:
+        """Autocast in the precision of the loop."""
         return self.manner.precision.autocast(self.device)
 
     def step_discriminator(self, sr_NCHW: Tensor, hr_NCHW: Tensor) -> dict[str, float]:
+        """Updates D on real and generated images. Returns its two losses."""
         self.discriminator.requires_grad_(True)
         self.d_optimizer.zero_grad()
         with self.autocast():
@@ -74,6 +76,7 @@ class SRGAN:
         return {"bce_real": real.item(), "bce_fake": fake.item()}
 
     def step_generator(self, sr_NCHW: Tensor, hr_NCHW: Tensor) -> dict[str, float]:
+        """Updates G by content and adversarial loss. Returns both."""
         self.discriminator.requires_grad_(False)
         self.g_optimizer.zero_grad()
         with self.autocast():
@@ -87,10 +90,10 @@ class SRGAN:
 
 
 class Baseline:
-    """As many independent SRGANs as a cohort has peers, one after the other, without sharing.
+    """One independent SRGAN for each peer of a cohort, trained one after the other, without sharing.
 
-    They do not teach each other and keep no average of their generators; the cohort computes the KL divergence and the
-    EMA in addition.
+    They do not teach each other and keep no EMA of their generators; the cohort computes the KL divergence and the EMA
+    in addition.
     """
 
     def __init__(

@@ -7,11 +7,11 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.recipes import make_sampler, paper_recipe, sample_store, small_recipe
-from bench.record import append_row, circumstances
-from fastsr.config import TrainConfig
-from fastsr.precision import choose_device
-from fastsr.sampler import PatchSampler
+from bench.rows import append_row, circumstances
+from bench.setups import make_sampler, paper_recipe, sample_store, small_recipe
+from fastsr.config.settings import TrainConfig
+from fastsr.data.sampler import PatchSampler
+from fastsr.system.device import choose_device
 
 LINES = pytest.StashKey[list[str]]()
 

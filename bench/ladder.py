@@ -1,4 +1,4 @@
-"""The rungs between the usual loop and one graph launch a step: each adds one technique to the one before."""
+"""Rungs from the usual training loop to one graph launch a step: each adds one technique to the one before."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -8,42 +8,43 @@ from typing import Any
 import torch
 
 from bench.baseline import Baseline, Manner
-from bench.field import BasicSR
-from bench.recipes import sample_store
-from fastsr.capture import capture
-from fastsr.cohort import Cohort
-from fastsr.config import CohortConfig, TrainConfig
-from fastsr.losses import FeatureContent, content_loss
-from fastsr.metrics import MetricsRing
-from fastsr.precision import Precision, choose_precision
-from fastsr.prepare import set_up
-from fastsr.sampler import HostPatches, PatchSampler
-from fastsr.step import Step
+from bench.basicsr import BasicSR
+from bench.setups import sample_store
+from fastsr.cohort.capture import capture
+from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.compile import compile_cohort
+from fastsr.cohort.content import FeatureContent, content_loss
+from fastsr.cohort.ring import MetricsRing
+from fastsr.cohort.step import Step
+from fastsr.config.settings import CohortConfig, TrainConfig
+from fastsr.data.sampler import HostPatches, PatchSampler
+from fastsr.system.device import set_up
+from fastsr.system.precision import Precision, choose_precision
 
 NETWORKS = ("generator", "discriminator", "vgg")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """One way to train. `shared` and what follows it belong to the cohort, what precedes it to the loop as well."""
+    """Settings of one rung. Those from `shared` on need the cohort's step; those before apply to the loop too."""
 
     name: str
     tf32: bool = False
-    """In matrix products too; in convolutions it is torch's default."""
+    """TF32 in matrix products; in convolutions it is torch's default."""
     channels_last: bool = False
     half: bool = False
     """bf16, or fp16 with loss scaling, where the device has it."""
     compiled: tuple[str, ...] = ()
     shared: bool = False
-    """The cohort's step: one forward pass of each network for all losses, the content network sees HR once."""
+    """The cohort's step: one forward pass of each network for all losses, VGG features of HR computed once."""
     fused_loss: bool = False
     device_sampler: bool = False
-    """Patches by the kernel; before, by a thread of the host, one step ahead."""
+    """Patches drawn by the kernel; else by a thread of the host, one step ahead."""
     graph: bool = False
     autotune: bool = False
-    """Templates of convolutions timed beside cuDNN's, the fastest kept."""
+    """Inductor times its convolution templates against cuDNN and keeps the fastest."""
     streams: int = 1
-    """Peers that are worked on at the same time; 0: all."""
+    """Peers computed concurrently, each on a CUDA stream; 0: all."""
     basicsr: bool = False
     """BasicSR's loop instead of ours."""
 
@@ -68,11 +69,11 @@ def rungs() -> list[Rung]:
 
 
 def autotuned() -> Rung:
-    """The last rung with autotuned convolutions. Apart, as compiling takes longer."""
+    """The last rung with autotuned convolutions. Not in the ladder, as compiling takes longer."""
     return replace(rungs()[-1], name="+ autotune", autotune=True)
 
 
-FIELD = Rung(
+CURRENT_TRAINER = Rung(
     name="usual trainer: bf16, channels_last, compiled G", tf32=True, channels_last=True, half=True,
     compiled=("generator",),
 )  # fmt: skip
@@ -82,7 +83,7 @@ BASICSR = Rung(name="BasicSR SRGANModel, fp32", basicsr=True)
 
 
 class Contestant:
-    """A rung, built: call it for one step. A context manager, which gives the memory of a graph back."""
+    """A rung with its networks and patches. A call is one training step; leaving the context frees the graph."""
 
     def __init__(self, rung: Rung, config: TrainConfig, device: torch.device) -> None:
         set_up(device)
@@ -99,15 +100,14 @@ class Contestant:
             self.body, self.owned, self.seconds_to_prepare = replay, closing(replay), replay.seconds
 
     def patch_source(self) -> PatchSampler | HostPatches:
-        config, on_device = self.config, self.rung.device_sampler
+        """The sample photos, drawn on the device or by the host."""
+        on_device = self.rung.device_sampler
         store = sample_store(self.device if on_device else torch.device("cpu"))
-        sampler = PatchSampler(
-            store, scale=config.model.scale, patch=config.images.patch, batch=config.images.batch, seed=0,
-            fused=on_device,
-        )  # fmt: skip
+        sampler = PatchSampler.from_config(store, self.config)
         return sampler if on_device else HostPatches(sampler, self.device)
 
     def loop_body(self) -> Callable[[], Any]:
+        """One step of the baseline, or of BasicSR."""
         patches, counter = self.patches, torch.zeros((), dtype=torch.int64, device=self.device)
         if self.rung.basicsr:
             theirs = BasicSR(self.config, self.device)
@@ -120,11 +120,12 @@ class Contestant:
         return lambda: baseline.step(*patches.draw(counter.add_(1)))
 
     def cohort_body(self) -> Step:
+        """One step of the cohort."""
         cohort = Cohort(self.config, content_loss(self.config.loss.content), self.device, self.precision)
         if self.rung.autotune:
             torch.compiler.reset()  # else equal blocks would be taken from the rungs before
         if self.rung.compiled:
-            cohort.compile()
+            compile_cohort(cohort)
         return Step(cohort, self.patches, MetricsRing(50, len(cohort.peers), self.device))
 
     def __call__(self) -> None:
@@ -140,6 +141,7 @@ class Contestant:
 
 
 def configured(rung: Rung, config: TrainConfig) -> TrainConfig:
+    """The configuration with the machine settings of a rung."""
     machine = replace(
         config.machine,
         channels_last=rung.channels_last,
@@ -151,4 +153,5 @@ def configured(rung: Rung, config: TrainConfig) -> TrainConfig:
 
 
 def with_peers(config: TrainConfig, peers: int) -> TrainConfig:
+    """The configuration with this many peers, all of which teach each other."""
     return replace(config, cohort=CohortConfig(peers=peers, variant="ml" if peers > 1 else "independent"))

@@ -1,4 +1,4 @@
-"""What the machine itself can do, and what a step asks of its host."""
+"""Peak speed of the machine, and the work of one call: FLOPs, kernels, and seconds of the host."""
 
 import time
 from collections.abc import Callable
@@ -7,18 +7,26 @@ from typing import Any
 
 import torch
 
-from bench.rounds import synchronise
-from fastsr.estimate import matrix_speed
+from bench.timing import synchronise
+from fastsr.prediction.duration import matrix_speed
+from fastsr.prediction.flops import FlopCount
 
 
 @cache
 def matrix_peak(device: torch.device, dtype: torch.dtype | None, tf32: bool = True) -> float:
-    """TFLOP/s of a large square matrix product in this dtype: the peak that shares refer to."""
+    """TFLOP/s of a large square matrix product in this dtype, the peak that shares refer to."""
     return matrix_speed(device, dtype, tf32) / 1e12
 
 
+def teraflop(function: Callable[[], Any]) -> float:
+    """Floating-point operations of one call, in 10^12; a multiply-add is two."""
+    with FlopCount() as count:
+        function()
+    return round(count.total / 1e12, 4)
+
+
 def host_seconds(body: Callable[[], Any]) -> float:
-    """How long the host is busy with one call; on a GPU without waiting for it, elsewhere the whole call."""
+    """Seconds that the host is busy with one call: on a GPU without waiting for it, elsewhere the whole call."""
     times: list[float] = []
     for _ in range(3 if torch.cuda.is_available() else 1):
         synchronise()

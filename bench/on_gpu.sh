@@ -1,52 +1,106 @@
 #!/usr/bin/env bash
-# Everything that a GPU should answer, the most valuable first, each part within its own time: bench/on_gpu.sh OUT
-# About ten minutes. What a part prints goes to OUT as it runs; rows go to bench/results and are copied to OUT.
-# FASTSR_DATA and FASTSR_VAL may name folders of images to train and to test on; default: sample photos.
+# Everything to measure on a GPU, the most valuable first, in two halves of at most nine minutes:
+#   bench/on_gpu.sh OUT          tests of the captured step, the top of the ladder with its profile, other trainers
+#   bench/on_gpu.sh OUT second   peers, the rest of the ladder, kernels, precisions, a training, autotune, racecheck
+# Each part has its own time; one that fails costs only itself. Its output goes to OUT/HALF.log as it runs; rows go to
+# bench/results and are copied to OUT. FASTSR_DATA and FASTSR_VAL may name folders of images; default: sample photos.
 set -uo pipefail
-out=$(mkdir -p "${1:?usage: bench/on_gpu.sh OUT}" && cd "$1" && pwd)
-cd "$(dirname "$0")/.."
+usage="usage: bench/on_gpu.sh OUT [first|second]"
+out=$(mkdir -p "${1:?$usage}" && cd "$1" && pwd) || exit 2
+half=${2:-first}
+cd "$(dirname "$0")/.." || exit 2
 export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD:$PWD/kernels${PYTHONPATH:+:$PYTHONPATH}"
 data=${FASTSR_DATA:+--data $FASTSR_DATA} val=${FASTSR_VAL:+--val $FASTSR_VAL}
-log="$out/log.txt" summary="$out/summary.txt"
+log="$out/$half.log" summary="$out/$half.txt"
+end=$((SECONDS + 540))
+
+if ! missing=$(python3 -c "import fastsr.config.settings, fastsr.cli.main, pytest, pytest_benchmark, pytest_timeout" 2>&1)
+then
+    echo "cannot start: $(tail -n 1 <<<"$missing"); install with: pip install -e '.[test]'" >&2
+    exit 2
+fi
 : >"$log"
 : >"$summary"
 
 part() { # part SECONDS NAME COMMAND...
-    local limit=$1 name=$2 began=$SECONDS status
+    local limit=$1 name=$2 began=$SECONDS status outcome
     shift 2
+    # At most 20 s pass between SIGINT, upon which pytest reports what has failed so far, and SIGKILL.
+    limit=$((limit < end - SECONDS - 20 ? limit : end - SECONDS - 20))
+    if [ "$limit" -lt 5 ]; then
+        printf '%-18s %4d s  %s\n' "$name" 0 "out of time" | tee -a "$summary"
+        return
+    fi
     printf '\n===== %s\n' "$name" >>"$log"
-    timeout --kill-after=10 "$limit" "$@" >>"$log" 2>&1
+    timeout -s INT -k 20 "$limit" "$@" >>"$log" 2>&1
     status=$?
-    printf '%-12s %4d s  %s\n' "$name" $((SECONDS - began)) \
-        "$([ $status = 0 ] && echo done || { [ $status = 124 ] && echo "out of time" || echo "failed ($status)"; })" |
-        tee -a "$summary"
+    case $status in
+        0) outcome="done" ;;
+        124) outcome="out of time" ;;
+        137) outcome="killed, out of time or of memory" ;;
+        *) outcome="failed ($status)" ;;
+    esac
+    printf '%-18s %4d s  %s\n' "$name" $((SECONDS - began)) "$outcome" | tee -a "$summary"
     cp -f bench/results/*.jsonl "$out"/ 2>/dev/null
 }
 
-part 140 "GPU tests" python3 -m pytest -q -m gpu tests -p no:cacheprovider --benchmark-disable \
-    --continue-on-collection-errors
-part 180 "ladder" python3 -m pytest -q bench/test_ladder.py --benchmark-only --record -k "not autotune" \
-    -p no:cacheprovider
-part 60 "kernels" python3 -m pytest -q bench/test_cohort_loss.py bench/test_patch_sampler.py --benchmark-only --record \
-    -p no:cacheprovider
-part 20 "profile" python3 -m bench.profile_step
-part 15 "alternatives" python3 -m pytest -q bench/test_alternatives.py --benchmark-only --record -p no:cacheprovider
-# shellcheck disable=SC2086
-part 65 "precision" python3 -m bench.precision --record $data $val
-rm -rf "$out/run"
-# shellcheck disable=SC2086
-part 40 "training" python3 -m fastsr train --amp --compile --content random-vgg --steps 1000 --pretrain-steps 1000 \
-    --recipe paper --log-every 100 --out "$out/run" $data $val
-part 45 "autotune" python3 -m pytest -q bench/test_ladder.py --benchmark-only --record -k autotune -p no:cacheprovider
+gpu_tests() { # gpu_tests SECONDS NAME ARGUMENTS...
+    part "$1" "$2" python3 -m pytest -m gpu -v --tb=short -p no:cacheprovider --benchmark-disable \
+        --continue-on-collection-errors "${@:3}"
+}
+
+benchmarks() { # benchmarks SECONDS NAME ARGUMENTS...
+    part "$1" "$2" python3 -m pytest -v --tb=short -p no:cacheprovider --benchmark-only --record "${@:3}"
+}
+
+first_half() {
+    gpu_tests 170 "step tests" tests/fastsr/cohort/test_capture.py tests/fastsr/cohort/test_fused.py \
+        tests/fastsr/cohort/test_cohort.py
+    benchmarks 130 "top rung" bench/test_ladder.py -k parallel
+    part 50 "profile x4" python3 -m bench.profile_step --scale 4
+    part 50 "profile x2" python3 -m bench.profile_step --scale 2
+    benchmarks 120 "other trainers" bench/test_ladder.py -k "usual or BasicSR"
+}
+
+second_half() {
+    benchmarks 90 "peers" bench/test_ladder.py -k "test_peers or test_streams"
+    benchmarks 110 "rest of ladder" bench/test_ladder.py \
+        -k "not (usual or BasicSR or peers or streams or autotune)"
+    benchmarks 60 "kernels" bench/test_cohort_loss.py bench/test_patch_sampler.py bench/test_alternatives.py
+    # shellcheck disable=SC2086
+    part 60 "precisions" python3 -m bench.compare_precisions --steps 600 --only fp32 bf16 fp16 --record $data $val
+    training
+    gpu_tests 70 "other GPU tests" tests/kernels tests/fastsr --ignore=tests/fastsr/cohort
+    benchmarks 45 "autotune" bench/test_ladder.py -k autotune
+    racecheck
+}
+
+training() {
+    rm -rf "$out/run"
+    # shellcheck disable=SC2086
+    part 60 "training" python3 -m fastsr train --amp --compile --content random-vgg --steps 2000 --pretrain-steps 1000 \
+        --recipe paper --log-every 100 --out "$out/run" $data $val
+    cp -f "$out/run/metrics.jsonl" "$out/training.jsonl" 2>/dev/null
+    cp -f "$(ls -t "$out"/run/pictures/*.png 2>/dev/null | head -1)" "$out/training.png" 2>/dev/null
+    rm -rf "$out/run"
+}
+
 # Sees races in shared memory alone; those between programs show as values that differ, in the GPU tests.
-if command -v compute-sanitizer >/dev/null; then
-    part 20 "racecheck" compute-sanitizer --tool racecheck --error-exitcode 9 python3 -m pytest -q -m gpu \
+racecheck() {
+    if ! command -v compute-sanitizer >/dev/null; then
+        echo "racecheck: compute-sanitizer is not installed" | tee -a "$summary"
+        return
+    fi
+    part 25 "racecheck" compute-sanitizer --tool racecheck --error-exitcode 9 python3 -m pytest -v --tb=short -m gpu \
         tests/kernels -k "of_large_maps and not 600000" -p no:cacheprovider
-else
-    echo "racecheck: compute-sanitizer is not installed" | tee -a "$summary"
-fi
-cp -f "$out"/run/metrics.jsonl "$out/training.jsonl" 2>/dev/null
-cp -f "$(ls -t "$out"/run/pictures/*.png 2>/dev/null | head -1)" "$out/training.png" 2>/dev/null
-rm -rf "$out/run"
-cat "$summary"
+}
+
+case $half in
+    first) first_half ;;
+    second) second_half ;;
+    *)
+        echo "$usage" >&2
+        exit 2
+        ;;
+esac
 ! grep -q -e failed -e "out of time" "$summary"

@@ -1,7 +1,7 @@
-"""Peak memory of training, in a process of its own: `python -m bench.peak_memory cohort [--paper]` prints JSON.
+"""Measures the peak memory of training in its own process: `python -m bench.peak_memory cohort [--paper]`.
 
-Bytes. On a CPU they are the process's resident set, Python and torch's libraries ("imported") included; on a GPU what
-torch has allocated there.
+Prints bytes as JSON: on a CPU the process's resident set, Python and torch's libraries ("imported") included; on a GPU
+the memory that torch has allocated.
 """
 
 import argparse
@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from bench.recipes import make_baseline, make_sampler, make_step, paper_recipe, sample_store, small_recipe
-from fastsr.precision import choose_device
+from bench.setups import make_baseline, make_sampler, make_step, paper_recipe, sample_store, small_recipe
+from fastsr.system.device import choose_device
 
 STEPS = 2  # Adam's states come with the first
 

@@ -9,8 +9,7 @@ import sys
 from html import escape
 from pathlib import Path
 
-from bench.record import RESULTS, slug
-from bench.rows import Row, grouped, ladder_rows, rungs, sessions
+from bench.rows import RESULTS, Row, grouped, ladder_rows, rungs, sessions, slug
 
 SETTING = ("recipe", "scale", "peers")
 STYLE = """
@@ -29,7 +28,7 @@ HEADER, PANEL_TITLE, PANEL_GAP = 66, 24, 22
 
 
 def text_width(content: str, size: float) -> float:
-    """Pixels, rather too many than too few: no font is at hand to measure with."""
+    """Width in pixels, estimated from above: there is no font to measure with."""
     return 0.62 * size * len(content)
 
 
@@ -62,7 +61,7 @@ def setting_line(row: Row) -> str:
 
 
 def document(title: str, row: Row, panels: list[str], width: float, height: float) -> str:
-    """A picture: its title, the circumstances of its newest row, and what is drawn below."""
+    """An SVG: title, environment of the newest row, panels."""
     environment = environment_line(row)
     width = max(width, *(text_width(*line) + 2 * MARGIN for line in ((title, TITLE), (environment, BODY))))
     size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
@@ -78,7 +77,7 @@ def document(title: str, row: Row, panels: list[str], width: float, height: floa
 
 
 def ladder_svg(rows: list[Row]) -> str:
-    """Steps/s of each rung, and how many times the first, for every setting of one session."""
+    """Steps/s of each rung and its ratio to the first, for every setting of one session."""
     panels = [rungs(group) for group in grouped(rows, *SETTING).values()]
     gutter = MARGIN + 10 + max(text_width(row["rung"], BODY) for panel in panels for row in panel)
     parts: list[str] = []
@@ -92,6 +91,7 @@ def ladder_svg(rows: list[Row]) -> str:
 
 
 def bars(panel: list[Row], gutter: float, top: float) -> list[str]:
+    """One horizontal bar per rung, its name left of `gutter`, its value behind it."""
     most = max(row["steps_per_second"] for row in panel)
     parts: list[str] = []
     for index, row in enumerate(panel):
@@ -125,7 +125,7 @@ def history_svg(rows: list[Row]) -> str:
 
 
 def curve(points: list[Row], top: float) -> list[str]:
-    """One point per row, evenly spaced, from zero up; as many labels as there is room for, the newest among them."""
+    """One point per row, evenly spaced, the axis from zero; labels as space allows, the newest always."""
     bottom, most = top + PLOT_HEIGHT, max(row["steps_per_second"] for row in points)
     spacing = (PLOT_WIDTH - LABEL_WIDTH) / max(1, len(points) - 1)
     heights = [PLOT_HEIGHT * row["steps_per_second"] / most for row in points]
@@ -146,12 +146,13 @@ def curve(points: list[Row], top: float) -> list[str]:
 
 
 def is_valley(heights: list[float], index: int) -> bool:
-    """Whether the line comes down to a point and does not go on down, so that a value above would lie on it."""
+    """True where the line falls to a point and then rises or stays, so that a label above would lie on the line."""
     before, height, after = heights[max(0, index - 1)], heights[index], heights[min(len(heights) - 1, index + 1)]
     return before > height <= after and height > 24
 
 
 def point_labels(row: Row, x: float, value_y: float, bottom: float) -> list[str]:
+    """Value, date and commit of a point."""
     return [
         text(x, value_y, number(row["steps_per_second"]), SMALL, "middle"),
         text(x, bottom + 16, row["date"][:10], SMALL, "middle", muted=True),
@@ -160,7 +161,7 @@ def point_labels(row: Row, x: float, value_y: float, bottom: float) -> list[str]
 
 
 def draw(rows: list[Row], out: Path) -> list[Path]:
-    """Writes both pictures of every machine. The paper's recipe hides the small one, whose ratios mean little."""
+    """Writes both pictures of every machine: of the paper's recipe where there is one, else of the small one."""
     out.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     for (gpu,), group in grouped(rows, "gpu").items():

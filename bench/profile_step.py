@@ -1,4 +1,4 @@
-"""Where does the time of a step go? Kernels of one replay by their time: `python -m bench.profile_step --scale 4`."""
+"""Lists the kernels of a captured step by their time: `python -m bench.profile_step --scale 4`."""
 
 import argparse
 import sys
@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.ladder import Contestant, rungs
-from bench.recipes import paper_recipe
-from bench.rounds import synchronise
-from fastsr.precision import choose_device
+from bench.setups import paper_recipe
+from bench.timing import synchronise
+from fastsr.system.device import choose_device
 
 REPLAYS = 10
 SHOWN = 30
@@ -35,6 +35,7 @@ def kernel_times(contestant: Contestant) -> dict[str, list[float]]:
 
 
 def table(times: dict[str, list[float]]) -> Table:
+    """The `SHOWN` kernels that take longest."""
     total = sum(map(sum, times.values()))
     table = Table(title=f"{total / REPLAYS / 1e3:.3f} ms of kernels a step, those that ran beside others counted fully")
     for heading in ("share", "us a step", "times a step", "kernel"):

@@ -14,17 +14,20 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from bench.recipes import paper_recipe
-from bench.record import RESULTS
-from bench.rows import Row, grouped, ladder_rows, sessions
+from bench.rows import RESULTS, Row, grouped, ladder_rows, sessions
+from bench.setups import paper_recipe
+from bench.step_nodes import count_nodes
 from bench.traffic import Operation, fuse, step_operations
-from fastsr.config import SCALES, TrainConfig
+from fastsr.config.check import check
+from fastsr.config.settings import SCALES, TrainConfig
 from fastsr.errors import UserError
 
 SHARE_OF_PEAK = 0.4
-"""What the design aims at."""
+"""Target of the design."""
+NODE_SECONDS = (2e-6, 3e-6)
+"""From one node of a graph to the next on the same branch, whatever they do: at best and at worst."""
 WIDTH = 120
-"""Characters, also where the output is no terminal."""
+"""Characters, also where the output is not a terminal."""
 
 
 @dataclass(frozen=True)
@@ -70,35 +73,60 @@ def bound(operations: list[Operation], card: Card) -> Seconds:
 
 
 class Count(NamedTuple):
-    """One step's operations: as they are, and with element-wise runs fused."""
+    """Operations of one step: as executed, and with runs of element-wise operations fused."""
 
     eager: list[Operation]
     fused: list[Operation]
+    longest: int = 0
+    """Nodes of the step's graph, eager, that wait for each other: those on its longest branch."""
 
     @property
     def teraflop(self) -> float:
         return sum(operation.flop for operation in self.eager) / 1e12
 
 
+class Prediction(NamedTuple):
+    """Steps per second, and what takes the longest: "matrix operations", "memory" or "launches"."""
+
+    worst: float
+    best: float
+    limiter: str
+
+
+def predict(step: Count, card: Card) -> Prediction:
+    """At best launches hide behind fused work, or work behind launches; at worst they add up, at a share of peak."""
+    fused, eager = bound(step.fused, card), bound(step.eager, card)
+    least, most = (step.longest * seconds for seconds in NODE_SECONDS)
+    worst = {"matrix operations": eager.matrix / SHARE_OF_PEAK, "memory": eager.elementwise, "launches": most}
+    return Prediction(
+        worst=1 / sum(worst.values()),
+        best=1 / max(1 / fused.rate, least),
+        limiter=max(worst, key=lambda name: worst[name]),
+    )
+
+
 @lru_cache
 def count(scale: int, peers: int, batch: int) -> Count:
-    eager = step_operations(recipe(scale, peers, batch))
-    return Count(eager, fuse(eager))
+    """Counts the operations of one step of the paper's recipe with these settings."""
+    config = recipe(scale, peers, batch)
+    eager = step_operations(config)
+    return Count(eager, fuse(eager), count_nodes(config).longest)
 
 
 def recipe(scale: int, peers: int, batch: int) -> TrainConfig:
     """The paper's recipe with these settings. Raises UserError where one of them cannot be used."""
     paper = paper_recipe()
-    return replace(
+    changed = replace(
         paper,
         model=replace(paper.model, scale=scale),
         cohort=replace(paper.cohort, peers=peers),
         images=replace(paper.images, batch=batch),
-    ).check()
+    )
+    return check(changed)
 
 
 class Measured(NamedTuple):
-    """What a card reached: the rung of its newest session that came nearest its bound."""
+    """Best result of a card: the rung of its newest session that came nearest its bound."""
 
     row: Row
     efficiency: float
@@ -115,7 +143,7 @@ def measured(rows: list[Row]) -> dict[str, Measured]:
 
 
 def calibrate(rows: list[Row], card: Card) -> Measured:
-    """The best of one card's newest session, each row against the bound of its own setting."""
+    """The most efficient row of one card's newest session, each against the bound of its own setting."""
     candidates = [
         Measured(row, row["steps_per_second"] / bound(count(*setting(row)).fused, card).rate)
         for row in sessions(rows)[-1]
@@ -124,17 +152,19 @@ def calibrate(rows: list[Row], card: Card) -> Measured:
 
 
 def setting(row: Row) -> tuple[int, int, int]:
+    """Scale, peers and batch of a row."""
     return row["scale"], row["peers"], row.get("batch", paper_recipe().images.batch)
 
 
 def expected_efficiency(card: Card, known: dict[str, Measured]) -> float | None:
-    """A card's own, else the median of the others', else None."""
+    """Efficiency of the card itself, else the median of the others, else None."""
     if card.name in known:
         return known[card.name].efficiency
     return median(each.efficiency for each in known.values()) if known else None
 
 
 def table(step: Count, known: dict[str, Measured], title: str) -> Table:
+    """Bounds, and expectations where something was measured, for every card."""
     table = Table(title=title)
     table.add_column("GPU", no_wrap=True)
     columns = ("matrix\nTFLOP/s", "memory\nGB/s", "matrix\nms", "other ms\neager", "other ms\nfused")
@@ -147,6 +177,7 @@ def table(step: Count, known: dict[str, Measured], title: str) -> Table:
 
 
 def cells(step: Count, card: Card, efficiency: float | None) -> list[str]:
+    """One row of the table."""
     eager, fused = bound(step.eager, card), bound(step.fused, card)
     milliseconds = [f"{1e3 * t:.2f}" for t in (eager.matrix, eager.elementwise, fused.elementwise)]
     rates = [eager.rate, fused.rate, SHARE_OF_PEAK * card.teraflops / step.teraflop]
@@ -155,6 +186,8 @@ def cells(step: Count, card: Card, efficiency: float | None) -> list[str]:
 
 
 def counted(step: Count) -> str:
+    """FLOPs, bytes and operations of one step in words."""
+
     def gigabytes(operations: list[Operation], is_matrix: bool) -> str:
         return f"{sum(operation.bytes for operation in operations if operation.is_matrix == is_matrix) / 1e9:.2f} GB"
 
@@ -166,6 +199,7 @@ def counted(step: Count) -> str:
 
 
 def assumptions(step: Count) -> list[str]:
+    """Assumptions of the bounds, a line each."""
     return [
         "A matrix operation takes the longer of FLOPs / peak and bytes / bandwidth; any other, bytes / bandwidth.",
         "Peak: dense bf16 accumulated in fp32 by specification; the H200's 989 TFLOP/s are cut to the 790 it sustains.",
@@ -174,14 +208,24 @@ def assumptions(step: Count) -> list[str]:
         "eager: every operation pays for its own. fused: each run of others between two matrix operations reads and",
         "  writes once; nothing is fused into a matrix operation.",
         "Operations follow one another: no overlap between peers. Optimisers, averages and casts of weights included.",
-        f"Launches are free. At 2 us each, {len(step.eager)} (fused {len(step.fused)}) would add "
-        f"{2e-3 * len(step.eager):.1f} ms (fused {2e-3 * len(step.fused):.1f} ms) to a step.",
+        f"Bounds leave launches out. Predictions take {step.longest} nodes on the longest branch (bench.nodes, eager):",
+        "  at best 2 us each, hidden behind fused work, or the reverse; at worst 3 us each, unfused work, and matrix",
+        f"  operations at {SHARE_OF_PEAK:.0%} of peak, one after the other. The limiter is the longest of the latter.",
         "Autocast is the CPU's, and a GPU's may cast a little differently. Patches are drawn for nothing.",
         f"at {SHARE_OF_PEAK:.0%} peak: if a card reaches {SHARE_OF_PEAK:.0%} of its matrix peak, over the whole step.",
     ]
 
 
+def predictions(step: Count) -> list[str]:
+    def line(card: Card) -> str:
+        predicted = predict(step, card)
+        return f"{card.name}: {predicted.worst:.1f} to {predicted.best:.1f} steps/s, limited by {predicted.limiter}."
+
+    return ["Predicted with launches:", *(f"  {line(card)}" for card in CARDS)]
+
+
 def calibration(known: dict[str, Measured]) -> list[str]:
+    """Measurements behind the expectations, a line each."""
     if not known:
         return [
             "Nothing was measured on a GPU of this table yet: efficiency 1.0, so bounds are upper bounds, caches aside."
@@ -208,7 +252,13 @@ def main(arguments: list[str] | None = None) -> None:
     console = Console(width=WIDTH, soft_wrap=True)
     title = f"Steps/s of the paper's recipe at x{options.scale}, {options.peers} peers, batch {options.batch}"
     console.print(table(step, known, title))
-    for line in (counted(step), *calibration(known), "Assumptions:", *(f"  {line}" for line in assumptions(step))):
+    for line in (
+        counted(step),
+        *predictions(step),
+        *calibration(known),
+        "Assumptions:",
+        *(f"  {line}" for line in assumptions(step)),
+    ):
         console.print(line, highlight=False, markup=False)
 
 

@@ -1,22 +1,88 @@
-"""Rows of bench/results read back: those of the ladder, `pytest bench/test_ladder.py`."""
+"""Measured results as rows of JSON in bench/results, written with machine and versions, and read back.
+
+A row is one line of a JSON Lines file: `name` of the benchmark, `date`, the values measured, `circumstances`, `load`.
+"""
 
 import json
+import os
+import re
+import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from fastsr.system.environment import environment
+
 Row = dict[str, Any]
+
+RESULTS = Path(__file__).parent / "results"
+KEPT = ("python", "torch", "triton", "processor", "threads")
+
+
+def append_row(name: str, values: dict[str, Any], about: dict[str, Any]) -> Path:
+    """Adds one row to results/cpu.jsonl, or to the file named after the GPU; rows are never changed. Returns the file.
+
+    Args:
+        about: `circumstances` at the start of the session, whose sources are measured whatever is committed meanwhile.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    row = {"name": name, "date": now, **values, **about, "load": load()}
+    file = RESULTS / f"{slug(gpu_name() or 'cpu')}.jsonl"
+    RESULTS.mkdir(exist_ok=True)
+    with file.open("a") as lines:
+        lines.write(json.dumps(row) + "\n")
+    return file
+
+
+def circumstances() -> dict[str, Any]:
+    """Commit, versions and machine, as they are in every row."""
+    known = environment()
+    return {
+        "commit": output("git", "rev-parse", "HEAD"),
+        # Rows written by this very run would count as changes.
+        "dirty": output("git", "status", "--porcelain", "--", ".", ":!bench/results") != "",
+        **{key: known[key] for key in KEPT},
+        "gpu": gpu_name(),
+        "driver": output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") if gpu_name() else None,
+    }
+
+
+def load() -> float | None:
+    """Mean number of running processes in the last minute, the benchmark's included; None on Windows."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def gpu_name() -> str | None:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def output(*command: str) -> str | None:
+    """Output of a command, or None where it fails or does not exist."""
+    try:
+        done = subprocess.run(command, cwd=RESULTS.parent.parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def slug(name: str) -> str:
+    """A name in lower case with hyphens, for files."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def ladder_rows(folder: Path) -> list[Row]:
     """Rows of the ladder from all files of a folder, oldest first.
 
-    Raises ValueError where a line is no JSON.
+    Raises ValueError where a line is not JSON.
     """
     rows = [row for file in sorted(folder.glob("*.jsonl")) for row in read_rows(file) if row.get("name") == "ladder"]
     return sorted(rows, key=lambda row: row["date"])
 
 
 def read_rows(file: Path) -> list[Row]:
+    """All rows of a file. Raises ValueError, naming the line, where one is not JSON."""
     rows: list[Row] = []
     for number, line in enumerate(file.read_text().splitlines(), 1):
         try:
@@ -27,7 +93,7 @@ def read_rows(file: Path) -> list[Row]:
 
 
 def session(row: Row) -> tuple[str, str]:
-    """Commit and day: what is measured together."""
+    """Commit and day, which identify rows measured together."""
     return row["commit"] or "", row["date"][:10]
 
 

@@ -1,8 +1,8 @@
-"""Two ways to save launches that the step does not take: is that still right? Ratios above 1: they would pay.
+"""Two ways to save launches that the step does not use. Ratios above 1: they would be faster.
 
-VGG features of originals and generated images in one batch need the gradient of the originals too, which nothing uses;
-one optimiser for all peers updates as many tensors as one for each, in about as many launches, but waits for the last
-peer's gradients, and would couple the peers' fp16 scalers.
+VGG features of HR and SR images in one batch need the gradient of HR too, which nothing uses; one optimiser for all
+peers updates as many tensors as one for each, in about as many launches, but waits for the last peer's gradients, and
+would couple the peers' fp16 scalers.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from bench.machine import kernels_of
-from bench.recipes import make_step
-from bench.rounds import alternate, median_wall, summary
-from fastsr.config import TrainConfig
-from fastsr.losses import FeatureContent, content_loss
-from fastsr.peer import BETAS
-from fastsr.sampler import PatchSampler
+from bench.setups import make_step
+from bench.timing import alternate, median_wall, summary
+from fastsr.cohort.content import FeatureContent, content_loss
+from fastsr.cohort.peer import BETAS
+from fastsr.config.settings import TrainConfig
+from fastsr.data.sampler import PatchSampler
 
 
 class Features:
@@ -35,11 +35,12 @@ class Features:
         self.hr, self.sr = images[0], [image.requires_grad_() for image in images[1:]]
 
     def apart(self) -> list[Tensor]:
-        """As the step has it: the originals once, without gradients; each peer by itself."""
+        """As in the step: HR once, without gradients; SR of each peer by itself."""
         target = self.content.target(self.hr)
         return [torch.autograd.grad(self.content(sr, target), sr)[0] for sr in self.sr]
 
     def together(self) -> list[Tensor]:
+        """HR and SR of all peers in one batch."""
         target, *features = self.content.vgg(torch.cat([self.hr, *self.sr])).chunk(3)
         losses = [mse_loss(f * self.content.scale, target.detach() * self.content.scale) for f in features]
         return list(torch.autograd.grad(torch.stack(losses).sum(), self.sr))
@@ -78,7 +79,7 @@ def test_one_optimiser_for_all_peers(
     parameters = [p for optimizer in optimizers for p in optimizer.param_groups[0]["params"]]
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
-    shared = torch.optim.Adam(parameters, lr=cohort.lr, betas=BETAS, fused=True, capturable=True)
+    shared = torch.optim.Adam(parameters, lr=cohort.schedule.lr, betas=BETAS, fused=True, capturable=True)
 
     def each() -> None:
         for optimizer in optimizers:

@@ -1,4 +1,4 @@
-"""Is the cohort loss worth an operator? Forward and backward against torch, and its use of the memory's bandwidth.
+"""Latency of the cohort loss, forward and backward, against torch, and its share of the memory's bandwidth.
 
 Axes: P peers, E logits of one peer.
 """
@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, kl_div, logsigmoid
 
-from bench.launches import LAUNCHES, Contender, has_targets, measure, microseconds, needs_gpu, ratio
+from bench.microbench import LAUNCHES, Contender, has_targets, measure, microseconds, needs_gpu, ratio
 
 TEMPERATURE, KL_WEIGHT = 2.0, 0.5
 LARGEST_ERROR = 1e-5  # relative to the largest value
@@ -25,7 +25,7 @@ LARGE_COPY = 2**29  # bytes read and written: far more than a GPU's cache holds
 
 
 class Case(NamedTuple):
-    """Logits of one size."""
+    """Number and dtype of the logits."""
 
     peers: int
     logits: int
@@ -43,7 +43,7 @@ BANDWIDTH = [TINY_MAP, *(pytest.param(x, marks=needs_gpu) for x in (MAP, LARGEST
 
 
 class Inputs(NamedTuple):
-    """What the operator takes."""
+    """Arguments of the operator."""
 
     z_real_PE: Tensor
     z_fake_PE: Tensor
@@ -137,14 +137,14 @@ def test_latency(
 
 
 def copy(moved: int, device: torch.device) -> Contender:
-    """A copy that reads and writes so many bytes together."""
+    """A copy that reads and writes this many bytes in all."""
     source = torch.zeros(moved // 2, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return Contender(lambda: target.copy_(source))
 
 
 def bytes_moved(inputs: Inputs) -> int:
-    """What has to be read and written: the logits once, in their dtype, and three gradients in fp32."""
+    """Bytes to read and write: the logits once, in their dtype, and three gradients in fp32."""
     logits = inputs.z_real_PE.nbytes + inputs.z_fake_PE.nbytes
     return logits + 4 * (inputs.z_real_PE.numel() + 2 * inputs.z_fake_PE.numel())
 

@@ -1,4 +1,4 @@
-"""What does each technique bring? Steps per second from the usual loop to one graph launch, and from one peer to eight.
+"""Steps per second of each technique, from the usual loop to one graph launch, and of one to eight peers.
 
 On a GPU this is the paper's recipe at x4 and x2; elsewhere a small one, whose ratios mean little.
 """
@@ -14,13 +14,12 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.field import has_basicsr
-from bench.flops import teraflop
-from bench.ladder import BASICSR, FIELD, Contestant, Rung, autotuned, rungs, with_peers
-from bench.machine import host_seconds, kernels_of, matrix_peak
-from bench.recipes import paper_recipe, small_recipe
-from bench.rounds import synchronise
-from fastsr.config import TrainConfig
+from bench.basicsr import has_basicsr
+from bench.ladder import BASICSR, CURRENT_TRAINER, Contestant, Rung, autotuned, rungs, with_peers
+from bench.machine import host_seconds, kernels_of, matrix_peak, teraflop
+from bench.setups import paper_recipe, small_recipe
+from bench.timing import synchronise
+from fastsr.config.settings import TrainConfig
 
 GPU = torch.cuda.is_available()
 ROUNDS, WARM_UP, LONGEST_BLOCK = (3, 3, 100) if GPU else (1, 1, 1)
@@ -30,6 +29,7 @@ STREAMS = (1, 2, 4)
 
 
 def recipe_at(scale: int, is_paper: bool) -> TrainConfig:
+    """The paper's recipe, on a GPU always, or the small one, at this scale."""
     config = paper_recipe() if is_paper or GPU else small_recipe()
     return replace(config, model=replace(config.model, scale=scale))
 
@@ -72,7 +72,7 @@ def block_size(contestant: Contestant) -> int:
 
 
 def row_of(rung: Rung, config: TrainConfig, device: torch.device, benchmark: BenchmarkFixture) -> dict[str, Any]:
-    """One row: speed, memory, work, and what share of the chip's matrix multiplication that is."""
+    """One row: speed, memory, FLOPs, and their rate as a share of the peak of matrix products."""
     gc.collect()
     if GPU:
         torch.cuda.empty_cache()
@@ -138,7 +138,7 @@ def test_streams(
     is_paper: bool,
     streams: int,
 ) -> None:
-    """Four peers, so many of them at a time."""
+    """Four peers on this many CUDA streams."""
     if not GPU:
         pytest.skip("needs an NVIDIA GPU")
     rung = replace(rungs()[-1], streams=streams)
@@ -147,17 +147,17 @@ def test_streams(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("rung", [FIELD, BASICSR], ids=lambda rung: rung.name)
-def test_field(
+@pytest.mark.parametrize("rung", [CURRENT_TRAINER, BASICSR], ids=lambda rung: rung.name)
+def test_other_trainers(
     benchmark: BenchmarkFixture,
     report: Callable[[dict[str, Any]], None],
     device: torch.device,
     is_paper: bool,
     rung: Rung,
 ) -> None:
-    """The settings of today's best kept trainers, and BasicSR itself, with patches that cost nothing.
+    """The settings of current trainers, and BasicSR itself.
 
-    Theirs come from worker processes.
+    Patches are drawn one step ahead by a thread, where theirs come from worker processes.
     """
     if rung.basicsr and not has_basicsr():
         pytest.skip("BasicSR is not installed")

@@ -1,4 +1,4 @@
-"""How many pairs of patches a second? The operator against torch and against the DataLoader of most repositories.
+"""Pairs of patches per second of the operator, of torch, and of a DataLoader as most repositories have it.
 
 Axes: N patches of a batch, C channels, H W high- and h w low-resolution sides of a patch.
 """
@@ -20,12 +20,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from bench.launches import LAUNCHES, Contender, has_targets, measure, microseconds, needs_gpu, ratio
-from bench.rounds import ROUNDS, synchronise
-from fastsr.images import read_rgb8
-from fastsr.pixels import PixelStore
-from fastsr.sampler import PatchSampler
-from fastsr.samples import TRAIN, sample_photos
+from bench.microbench import LAUNCHES, Contender, has_targets, measure, microseconds, needs_gpu, ratio
+from bench.timing import ROUNDS, synchronise
+from fastsr.data.images import read_rgb8
+from fastsr.data.photos import TRAIN, sample_photos
+from fastsr.data.pixels import PixelStore
+from fastsr.data.sampler import PatchSampler
 
 SCALE, BATCH, WORKERS = 4, 16, 2
 AHEAD = 2 * WORKERS  # batches that a DataLoader prepares in advance
@@ -127,7 +127,7 @@ def to_unit(x_HWC: NDArray[np.uint8]) -> Tensor:
 
 
 def turned(x_HWC: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
-    """Flips rows and columns and transposes, each or not."""
+    """The patch in orientation `turn`: bit 0 mirrors columns, bit 1 rows, bit 2 then transposes."""
     x_HWC = x_HWC[:: -1 if turn & 2 else 1, :: -1 if turn & 1 else 1]
     return np.ascontiguousarray(x_HWC.transpose(1, 0, 2) if turn & 4 else x_HWC)
 

@@ -1,4 +1,4 @@
-"""Do patches cost anything? The time to draw them as a share of a step, which trains on them."""
+"""The time to draw patches as a share of the step that trains on them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,10 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.recipes import make_step
-from bench.rounds import alternate, median_wall, summary
-from fastsr.config import TrainConfig
-from fastsr.sampler import PatchSampler
+from bench.setups import make_step
+from bench.timing import alternate, median_wall, summary
+from fastsr.config.settings import TrainConfig
+from fastsr.data.sampler import PatchSampler
 
 LARGEST_SHARE = 0.02
 

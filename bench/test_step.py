@@ -1,4 +1,4 @@
-"""Is a step of the cohort faster than SRGANs trained one after the other, and what does it cost?"""
+"""Speed, FLOPs and peak memory of the cohort's step against SRGANs trained one after the other."""
 
 import json
 import subprocess
@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.flops import teraflop
-from bench.recipes import make_baseline, make_step, share_weights
-from bench.rounds import alternate, median_cpu, median_wall, summary
-from fastsr.config import TrainConfig
-from fastsr.sampler import PatchSampler
+from bench.machine import teraflop
+from bench.setups import make_baseline, make_step, share_weights
+from bench.timing import alternate, median_cpu, median_wall, summary
+from fastsr.cohort.compile import compile_cohort
+from fastsr.config.settings import TrainConfig
+from fastsr.data.sampler import PatchSampler
 
 SMALLEST_RATIO = 1.0
 
@@ -32,7 +33,7 @@ class Contest:
 
         Their drawing counts for the baseline too: 0.1 % of its step.
         """
-        lr_NChw, hr_NCHW = (x.contiguous() for x in self.sampler.draw(self.cohort_step.cohort.step_count))
+        lr_NChw, hr_NCHW = (x.contiguous() for x in self.sampler.draw(self.cohort_step.cohort.schedule.step_count))
         return self.baseline.step(lr_NChw, hr_NCHW)
 
 
@@ -49,7 +50,7 @@ def test_step_against_baseline(
     contest = Contest(recipe, sampler)
     flops = {"baseline": teraflop(contest.baseline_step), "cohort": teraflop(contest.cohort_step)}
     if mode == "compile":
-        contest.cohort_step.cohort.compile()
+        compile_cohort(contest.cohort_step.cohort)
     cohort_s, baseline_s = alternate(benchmark, contest.cohort_step, contest.baseline_step)
     ratio = median_wall(baseline_s) / median_wall(cohort_s)
     report(
@@ -77,6 +78,7 @@ def test_peak_memory(
 
 
 def fresh_process(contestant: str, is_paper: bool, config: pytest.Config) -> dict[str, int]:
+    """Bytes that `bench.peak_memory` prints, in a process of its own."""
     command = [sys.executable, "-m", "bench.peak_memory", contestant, *(["--paper"] if is_paper else [])]
     done = subprocess.run(command, cwd=config.rootpath, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

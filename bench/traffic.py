@@ -1,4 +1,4 @@
-"""What each operation of a training step computes and moves, without running it: FLOPs and bytes."""
+"""Counts FLOPs and bytes of each operation of a training step without running it."""
 
 from collections.abc import Callable, Iterator
 from itertools import groupby
@@ -12,13 +12,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
-from fastsr.cohort import Cohort
-from fastsr.config import TrainConfig
-from fastsr.losses import unloaded_content
-from fastsr.memory import FakePatches
-from fastsr.metrics import MetricsRing
-from fastsr.precision import Precision
-from fastsr.step import Step
+from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.content import unloaded_content
+from fastsr.cohort.ring import MetricsRing
+from fastsr.cohort.step import Step
+from fastsr.config.settings import TrainConfig
+from fastsr.prediction.memory import FakePatches
+from fastsr.system.precision import Precision
 
 ALLOCATIONS = {torch.ops.aten.empty, torch.ops.aten.empty_like, torch.ops.aten.empty_strided, torch.ops.aten.new_empty}
 

@@ -1,6 +1,6 @@
 import sys
 
-from fastsr.cli import main
+from fastsr.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,7 +1,11 @@
-"""Where files are kept, and waiting until the disk has them."""
+"""Where files are kept, waiting until the disk has them, and locks between processes."""
 
 import os
 from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from fastsr.errors import UserError
 
 
 def sync(path: Path) -> None:
@@ -21,6 +25,21 @@ def write_text(file: Path, text: str) -> None:
     temporary.write_text(text, encoding="utf-8")
     sync(temporary)
     temporary.replace(file)
+
+
+def lock(file: Path, when_held: str) -> BaseFileLock:
+    """A lock that nobody else can take until it is released, or this process ends, however it ends.
+
+    Raises UserError: `when_held` where another has it, and a line of its own where the file cannot be made.
+    """
+    taken = FileLock(file, timeout=0, thread_local=False)  # whichever thread took it, any may release it
+    try:
+        taken.acquire()
+    except Timeout:
+        raise UserError(when_held) from None
+    except OSError as error:
+        raise UserError(f"{file} cannot be written ({error.strerror}); give another folder") from None
+    return taken
 
 
 def default_cache() -> Path:

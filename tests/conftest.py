@@ -3,11 +3,10 @@
 from collections.abc import Generator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from fastsr.config import (
+from fastsr.config.settings import (
     CohortConfig,
     ImagesConfig,
     LossConfig,
@@ -17,7 +16,8 @@ from fastsr.config import (
     OutputConfig,
     TrainConfig,
 )
-from fastsr.pixels import PixelStore
+from fastsr.data.pixels import PixelStore
+from tests.images import random_image
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -49,14 +49,6 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no benchmark images at {SHARED}")
     return SHARED
-
-
-def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth colours with noise on them: more like a photo than noise alone. uint8 `[height, width, 3]`."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:height, 0:width]
-    waves = [np.sin(x / rng.uniform(5, 30) + rng.uniform(0, 6)) * np.cos(y / rng.uniform(5, 30)) for _ in range(3)]
-    return np.clip(127 + 90 * np.stack(waves, 2) + rng.normal(0, 12, (height, width, 3)), 0, 255).astype(np.uint8)
 
 
 @pytest.fixture

@@ -10,44 +10,25 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# A module may import from its own line and from lines above it.
-LAYERS = (
-    (
-        "allocator",
-        "bicubic",
-        "capture",
-        "errors",
-        "files",
-        "flops",
-        "measures",
-        "metrics",
-        "models",
-        "samples",
-        "streams",
-        "__init__",
-    ),
-    ("config", "images", "quality", "environment", "unpack"),
-    ("arguments", "recipes", "toml", "pixels", "precision", "perceptual", "testsets", "datasets"),
-    ("fetch",),
-    ("sampler", "losses", "weights"),
-    ("peer",),
-    ("cohort",),
-    ("step", "liveness", "checkpoint", "balance", "ema"),
-    ("memory",),
-    ("estimate", "paper"),
-    ("comparison",),
-    ("tables",),
-    ("run",),
-    ("evaluate", "pictures"),
-    ("scoreboard", "upscale", "telemetry", "report", "doctor"),
-    ("scores",),
-    ("prepare",),
-    ("train",),
-    ("reproduce",),
-    ("cli",),
-    ("__main__",),
+FOLDERS = (
+    "cli",
+    "report",
+    "reproduction",
+    "training",
+    "prediction",
+    "evaluation",
+    "cohort",
+    "models",
+    "download",
+    "data",
+    "config",
+    "system",
 )
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+"""From top to bottom: a folder imports only from itself and from folders below it."""
+SHARED = ("errors", "files", "console")
+"""Modules that everybody may use, and that use only each other."""
+LEVEL = {name: level for level, name in enumerate((*SHARED, *reversed(FOLDERS)))}
+ENTRANCES = ("__init__", "__main__")
 
 
 def modules() -> list[Path]:
@@ -55,7 +36,7 @@ def modules() -> list[Path]:
 
 
 def unit(path: Path) -> str:
-    """The first name below fastsr: a module, or a package such as models."""
+    """The first name below fastsr: a folder, or a module beside the folders."""
     return path.relative_to(ROOT / "fastsr").parts[0].removesuffix(".py")
 
 
@@ -70,33 +51,29 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def violations(path: Path, names: set[str], level: dict[str, int]) -> list[str]:
+def violations(path: Path, names: set[str]) -> list[str]:
+    """Imports that lead upwards, or to benchmarks and tests."""
     wrong = []
+    level = LEVEL.get(unit(path), len(LEVEL))
     for name in names:
         parts = name.split(".")
-        if parts[0] in ("bench", "tests"):
-            wrong.append(f"{path.name} imports {name}")
-        if parts[0] == "fastsr" and len(parts) > 1 and parts[1] in level and level[parts[1]] > level[unit(path)]:
-            wrong.append(f"{path.name} (layer {level[unit(path)]}) imports {name} (layer {level[parts[1]]})")
+        upwards = parts[0] == "fastsr" and len(parts) > 1 and LEVEL.get(parts[1], -1) > level
+        if upwards or parts[0] in ("bench", "tests"):
+            wrong.append(f"{path.relative_to(ROOT)} imports {name}")
     return wrong
 
 
-def test_every_module_has_a_layer() -> None:
-    assert {unit(path) for path in modules()} <= LEVEL.keys()
+def test_every_module_has_a_folder() -> None:
+    assert {unit(path) for path in modules()} == {*FOLDERS, *SHARED, *ENTRANCES}
 
 
 def test_imports_go_down_only() -> None:
-    assert [wrong for path in modules() for wrong in violations(path, imports(path), LEVEL)] == []
+    assert [wrong for path in modules() for wrong in violations(path, imports(path))] == []
 
 
 def test_a_planted_import_is_caught() -> None:
-    assert violations(ROOT / "fastsr" / "cohort.py", {"fastsr.train.train"}, LEVEL) != []
-    assert violations(ROOT / "fastsr" / "train.py", {"bench.baseline"}, LEVEL) != []
-
-
-def test_evaluation_and_upscaling_do_without_training() -> None:
-    for name in ("evaluate", "upscale"):
-        assert not any(i.startswith(("fastsr.train", "fastsr.cohort")) for i in imports(ROOT / "fastsr" / f"{name}.py"))
+    assert violations(ROOT / "fastsr" / "cohort" / "step.py", {"fastsr.training.train.train"}) != []
+    assert violations(ROOT / "fastsr" / "training" / "train.py", {"bench.baseline"}) != []
 
 
 def test_kernels_know_nothing_of_fastsr() -> None:
@@ -106,7 +83,7 @@ def test_kernels_know_nothing_of_fastsr() -> None:
 
 def test_help_needs_no_torch() -> None:
     """`fastsr --help` answers at once."""
-    code = "import sys; from fastsr.cli import main; main(['--help']); assert 'torch' not in sys.modules"
+    code = "import sys; from fastsr.cli.main import main; main(['--help']); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 

@@ -124,5 +124,5 @@ def first_line(error: BaseException) -> str:
 
 
 def cached_weights() -> Path:
-    """Where torch keeps a downloaded copy."""
+    """The file in which torch keeps a downloaded copy."""
     return Path(torch.hub.get_dir()) / "checkpoints" / URL.rsplit("/", 1)[1]

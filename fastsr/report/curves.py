@@ -1,42 +1,25 @@
 """What is drawn of a run: losses, validation, disagreement, calibration."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from html import escape
 from itertools import combinations
 from math import isfinite, nan
 from statistics import fmean
 
+from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
 from fastsr.report.charts import Series, legend, line_chart, reliability_chart
-from fastsr.report.collect import BINS, Peer, Run, TrainRow
 from fastsr.report.evaluation import BICUBIC, metric_title
 from fastsr.report.reproduction import BASELINE
+from fastsr.report.runs import BINS, Peer, Run, TrainRow
 
 DASHES = {BASELINE: 0, "ML": 1, "ML*": 2}
 MOST_LINES = 6
 """Lines of one chart that can be told apart; more pairs of peers are summed up by their mean."""
 
 
-@dataclass(frozen=True)
-class Term:
-    key: str
-    title: str
-    unit: str
-    bounds: tuple[float, float] | None = None
-    reference: tuple[float, str] | None = None
-
-
-TERMS = (
-    Term("pixel", "Pre-training loss of G", "mean squared error, pixels 0 to 1"),
-    Term("content", "Content loss of G", "loss, unweighted"),
-    Term("adversarial", "Adversarial loss of G", "nats, unweighted"),
-    Term("bce_real", "Loss of D on real images", "nats"),
-    Term("bce_fake", "Loss of D on generated images", "nats"),
-    Term("kl_real", "KL of D to its teachers, real images", "nats, weighted"),
-    Term("kl_fake", "KL of D to its teachers, generated", "nats, weighted"),
-    Term("d_prob_real", "What D says of real images", "probability of real", (0, 1), (0.5, "cannot tell")),
-    Term("d_prob_fake", "What D says of generated images", "probability of real", (0, 1), (0.5, "cannot tell")),
-)
+PROBABILITIES = ("d_prob_real", "d_prob_fake")
+"""Terms between 0 and 1; in the middle, a discriminator cannot tell."""
 
 
 def thinned(xs: Sequence[float], ys: Sequence[float], most: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -75,12 +58,9 @@ def losses(run: Run, most: int) -> str:
     if not run.training:
         return missing(f"No training metrics yet; fastsr train --resume {run.folder} continues the run.")
     charts: list[str] = []
-    for term in TERMS:
-        stage = "pretraining" if term.key == "pixel" else "training"
+    for stage, terms in (("pretraining", PRETRAINING_TERMS), ("training", TRAINING_TERMS)):
         rows = [row for row in run.training if row.stage == stage]
-        series = peer_series(run, lambda row, peer, key=term.key: loss_of(row, peer, key), rows, most)
-        if series:
-            charts.append(line_chart(term.title, term.unit, series, bounds=term.bounds, reference=term.reference))
+        charts += [chart for term in terms if (chart := loss_chart(run, term, rows, most))]
     notes: list[str] = []
     if not any(row.stage == "training" for row in run.training):
         notes.append(
@@ -90,6 +70,17 @@ def losses(run: Run, most: int) -> str:
     if any(not peer.teachers for peer in run.peers) and any(peer.teachers for peer in run.peers):
         notes.append("Peers without teachers have no KL to them.")
     return peers_legend(run) + grid(charts) + "".join(missing(note) for note in notes)
+
+
+def loss_chart(run: Run, term: Term, rows: Sequence[TrainRow], most: int) -> str:
+    """Nothing where no peer has a value."""
+    series = peer_series(run, lambda row, peer: loss_of(row, peer, term.name), rows, most)
+    if not series:
+        return ""
+    title = term.meaning[0].upper() + term.meaning[1:]
+    is_probability = term.name in PROBABILITIES
+    bounds, reference = ((0.0, 1.0), (0.5, "cannot tell")) if is_probability else (None, None)
+    return line_chart(title, term.unit, series, bounds=bounds, reference=reference)
 
 
 def loss_of(row: TrainRow, peer: Peer, key: str) -> float:

@@ -6,7 +6,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from fastsr.measures import MEASURES
+from fastsr.evaluation.metrics import MEASURES
 
 ORIGINAL = "HR"
 BICUBIC = "bicubic"

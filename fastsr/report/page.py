@@ -12,12 +12,12 @@ from typing import Any
 
 from fastsr import __version__
 from fastsr.errors import UserError
-from fastsr.measures import MEASURES
-from fastsr.report.collect import Reproduction, Run, collect
+from fastsr.evaluation.metrics import MEASURES
 from fastsr.report.comparisons import comparisons
 from fastsr.report.curves import calibration, disagreement, losses, missing, validation
 from fastsr.report.evaluation import metric_name
 from fastsr.report.pictures import MOST, grid_uri
+from fastsr.report.runs import Reproduction, Run, collect
 from fastsr.report.settings import details, environment_table, plan_table, setting_tables
 from fastsr.report.tables import counted, evaluation_tables, listed, reproduction_table
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from fastsr.data.images import read_rgb8
 from fastsr.errors import UserError
-from fastsr.images import read_rgb8
 from fastsr.report.evaluation import ORIGINAL, Picture
 
 Pixels = NDArray[np.uint8]

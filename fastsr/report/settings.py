@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, cast
 
-from fastsr.config import TrainConfig
+from fastsr.config.settings import TrainConfig
 
 
 def details(title: str, content: str) -> str:

@@ -1,4 +1,4 @@
-"""Compiles kernels for GPUs that are not there, and tells what they would occupy on them.
+"""Compiles kernels for GPUs that are not present, and reports registers, stack, shared memory and code size.
 
 `python -m fastsr_kernels.ahead_of_time` prints the table. Neither a GPU nor a driver is needed: Triton brings NVIDIA's
 assembler along.
@@ -40,12 +40,12 @@ ALIGNED = [["tt.divisibility", 16]]
 
 @dataclass(frozen=True)
 class Resources:
-    """What a compiled kernel occupies."""
+    """Resources of a compiled kernel."""
 
     registers: int
     """Of a thread."""
     stack: int
-    """Bytes of a thread in slow local memory, spilled registers included; 0 is what is wanted."""
+    """Bytes of a thread in slow local memory, spilled registers included; should be 0."""
     shared: int
     """Bytes of a program."""
     code: int
@@ -93,6 +93,7 @@ def resources(launch: Launch, capability: int) -> Resources:
 
 
 def disassemble(option: str, cubin: Path) -> str:
+    """The output of `cuobjdump OPTION CUBIN`."""
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     return subprocess.run([tool, option, cubin], capture_output=True, text=True, check=True).stdout
 
@@ -100,7 +101,7 @@ def disassemble(option: str, cubin: Path) -> str:
 def loss_launch(
     peers: int, real: int, dtype: torch.dtype, fake: int | None = None, strides: tuple[int, int] | None = None
 ) -> Launch:
-    """The launch of the cohort loss for so many logits of each peer, contiguous or with these strides."""
+    """The launch of the cohort loss for this many logits of each peer, contiguous or with these strides."""
 
     def logits(count: int) -> torch.Tensor:
         return torch.empty_strided((peers, count), strides or (count, 1), dtype=dtype, device="meta")
@@ -110,7 +111,7 @@ def loss_launch(
 
 
 def sampler_launch(crop: Crop, dtype: torch.dtype, images: int, seed: int) -> Launch:
-    """The launch of the patch sampler for so many images."""
+    """The launch of the patch sampler for this many images."""
     table_I = torch.empty(images, dtype=torch.int64, device="meta")
     packed = Images(torch.empty(3 * images, dtype=torch.uint8, device="meta"), table_I, table_I, table_I, table_I)
     step = torch.empty((), dtype=torch.int64, device="meta")

@@ -1,4 +1,4 @@
-"""Which implementation runs: Triton kernels or plain torch. Decided once for each kind of device, and logged."""
+"""Choice between Triton kernels and plain torch, made once for each kind of device and logged."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ logger = logging.getLogger("fastsr_kernels")
 
 @cache
 def backend(device_type: str) -> Backend:
-    """What operators run on devices of this type ("cpu", "cuda").
+    """The implementation of operators on devices of this type ("cpu", "cuda").
 
     Triton on GPUs where it is installed, and on CPUs where TRITON_INTERPRET=1 lets its interpreter run the kernels;
     torch elsewhere. The environment variable FASTSR_KERNELS, "triton" or "torch", overrides that.
@@ -28,6 +28,7 @@ def backend(device_type: str) -> Backend:
 
 
 def interpreted() -> bool:
+    """True where Triton's interpreter runs the kernels on the CPU."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 

@@ -1,9 +1,9 @@
-"""MATLAB's bicubic shrinking, bit for bit: how super-resolution benchmarks make their low-resolution images.
+"""MATLAB's bicubic shrinking, bit for bit, as benchmarks make their low-resolution images.
 
 On 8-bit images it is an integer algorithm: filter the rows, round half up to 8 bits, filter the columns, round again.
 The Keys kernel (a = -1/2), widened by the scale, has rational taps, so int32 sums are exact and every device gives the
-same bits. `border` is what lies beyond the image: "replicate" repeats the edge pixel (older MATLAB releases, and with
-them Set5, Set14, BSD100, Urban100), "mirror" reflects the image, edge included (newer releases).
+same bits. `border` is the rule for pixels beyond the image: "replicate" repeats the edge pixel (older MATLAB releases,
+and with them Set5, Set14, BSD100, Urban100), "mirror" reflects the image, edge included (newer releases).
 
 Source: MATLAB's documentation of imresize; Keys, "Cubic convolution interpolation", 1981.
 """
@@ -20,6 +20,7 @@ Border = Literal["replicate", "mirror"]
 
 
 def keys_kernel(x: Fraction) -> Fraction:
+    """Keys' cubic convolution kernel with a = -1/2."""
     x = abs(x)
     if x < 1:
         return (3 * x**3 - 5 * x**2 + 2) / 2

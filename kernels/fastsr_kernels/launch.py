@@ -1,4 +1,4 @@
-"""A kernel with everything it is launched with: what the launchers run is what is compiled ahead of time."""
+"""A Triton kernel with its arguments and options, to be launched or compiled ahead of time."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Rows of the ladder say which recipe was measured: that decides what roofline and plot make of them."""
 
-from bench.recipes import paper_recipe, small_recipe
+from bench.setups import paper_recipe, small_recipe
 from bench.test_ladder import recipe_at
 
 

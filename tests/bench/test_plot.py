@@ -49,7 +49,7 @@ def texts(picture: str) -> list[str]:
 
 
 def boxes(picture: str) -> list[Box]:
-    """Where texts lie, a character being 0.6 of the font size wide as in DejaVu Sans."""
+    """Boxes of the texts, a character being 0.6 of the font size wide as in DejaVu Sans."""
     found: list[Box] = []
     for element in ElementTree.fromstring(picture).iter(f"{SVG}text"):
         x, y, size = (float(element.attrib[name]) for name in ("x", "y", "font-size"))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import roofline
-from bench.roofline import Card, Count, Measured, bound, expected_efficiency, measured
+from bench.roofline import Card, Count, Measured, bound, expected_efficiency, measured, predict
 from bench.traffic import Operation, fuse, record, step_operations
 
 CARD = Card("made", teraflops=2e-6, gigabytes=1e-3)  # 2 FLOP and 1 byte a microsecond
@@ -102,6 +102,24 @@ def test_time_is_the_longer_of_flop_and_bytes() -> None:
     assert bound([heavy], CARD) == pytest.approx((6.0, 0.0))
 
 
+@pytest.mark.parametrize(
+    ("longest", "worst", "best", "limiter"),
+    [
+        (0, 1 / 5.75, 1 / 2.75, "matrix operations"),  # 2 s of matrix operations are 5 s at 40 % of peak
+        (1_000_000, 1 / 8.75, 1 / 2.75, "matrix operations"),  # at best 2 s hide behind 2.75 s of work
+        (2_000_000, 1 / 11.75, 1 / 4, "launches"),
+    ],
+)
+def test_a_prediction_takes_launches_in(longest: int, worst: float, best: float, limiter: str) -> None:
+    predicted = predict(Count([MATRIX, ELEMENTWISE], [MATRIX, ELEMENTWISE], longest), CARD)
+    assert (predicted.worst, predicted.best) == pytest.approx((worst, best))
+    assert predicted.limiter == limiter
+
+
+def test_a_prediction_knows_memory_as_the_limit() -> None:
+    assert predict(Count([MATRIX, ELEMENTWISE, *[ELEMENTWISE] * 9], [MATRIX], 1), CARD).limiter == "memory"
+
+
 def test_flop_of_the_papers_step() -> None:
     """1.3426 is what a real step counted on a CPU, in bench/results/cpu.jsonl."""
     operations = step_operations(roofline.recipe(scale=4, peers=2, batch=16))
@@ -158,6 +176,7 @@ def test_output(tmp_path: Path, capsys: pytest.CaptureFixture[str], is_measured:
     assert ("Nothing was measured" in printed) == (not is_measured)
     assert ("50% of the fused bound" in printed) == is_measured
     assert all(card.name in printed for card in roofline.CARDS)
+    assert "H200: 0.4 to 1.0 steps/s, limited by matrix operations." in printed
 
 
 def test_a_bad_setting_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

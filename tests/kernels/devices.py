@@ -1,4 +1,4 @@
-"""Where a test runs: marks that give it a `device`, and whether Triton's interpreter is on.
+"""Marks that give a test a `device`, and a flag for Triton's interpreter.
 
 Without a GPU kernels run in the interpreter, which `@triton.jit` turns to on import: test_interpreter.py starts a
 process for that, with the same files.

@@ -39,7 +39,7 @@ def packed(images: list[np.ndarray], weights: list[int] | None = None) -> Images
 
 
 def crops_in(images: list[np.ndarray], scale: int) -> list[int]:
-    """How many patches each image holds, to draw images by."""
+    """The number of patches in each image, as weights to draw images by."""
     return [
         (h // scale - PATCH // scale + 1) * (w // scale - PATCH // scale + 1) for h, w, _ in (i.shape for i in images)
     ]
@@ -120,5 +120,5 @@ def assert_patches(got: tuple[Tensor, Tensor], want: tuple[Tensor, Tensor], trun
 
 def poison(launch: Launch) -> None:
     """Fills the memory that a launch is to write with NaN."""
-    for name in ("lr", "hr"):
+    for name in ("lr_NChw", "hr_NCHW"):
         launch.arguments[name].fill_(float("nan"))

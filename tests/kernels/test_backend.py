@@ -1,4 +1,4 @@
-"""Which implementation runs: chosen once, said once, to be overridden, and without triton nothing is missing."""
+"""The choice of implementation: made once, logged once, overridden by a variable, and possible without triton."""
 
 import logging
 import subprocess

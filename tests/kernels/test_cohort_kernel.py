@@ -17,7 +17,9 @@ FLOATS = [torch.float32, torch.bfloat16, torch.float16]
 
 
 def launched(inputs: Inputs, width: int | None = None) -> CohortLoss:
-    """What the kernel writes into poisoned memory. `width` logits of each peer at once, few for many programs."""
+    """The loss that the kernel writes into poisoned memory. `width` logits of each peer at once, few for many
+    programs.
+    """
     launch, loss = kernel.plan(*inputs, width=width)
     poison(launch, loss)
     launch.run()
@@ -61,7 +63,7 @@ def test_a_program_may_have_nothing_to_do_in_one_map(real: int, fake: int, devic
 
 def test_a_program_takes_several_tiles(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many logits that there are fewer programs than tiles."""
-    monkeypatch.setattr(kernel, "MOST_PROGRAMS", 3)
+    monkeypatch.setattr(kernel, "MAX_PROGRAMS", 3)
     inputs = drawn(2, 7 * 16 + 5, 2.0)
     assert_close(launched(inputs.to(device), 16), by_autograd(inputs))
 

@@ -70,7 +70,7 @@ def test_extreme_logits_stay_finite_and_exact(size: float, temperatures: tuple[f
 
 @on_every_device
 def test_confident_gradients_do_not_cancel(device: str) -> None:
-    """Where both peers are sure, the difference of probabilities is far below fp32's spacing at one."""
+    """If both peers are confident, the difference of probabilities is far below fp32's spacing at one."""
     z = torch.tensor([[20.0], [21.0]])
     inputs = Inputs(z, z, mutual(2), torch.ones(2), torch.ones(2)).to(device)
     plain = inputs._replace(mixing_PP=torch.zeros(2, 2, device=device))

@@ -1,4 +1,4 @@
-"""What only a GPU can show: bit-equality over many runs, captured graphs, pinned memory, and no waiting host.
+"""Tests that need a GPU: bit-equality over many runs, captured graphs, pinned memory, and no waiting host.
 
 Outputs and gradients on a GPU are compared by the other files here, wherever they take a `device`.
 """

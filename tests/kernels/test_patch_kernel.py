@@ -16,7 +16,7 @@ pytestmark = where_kernels_run
 def launched(
     images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtype = torch.float32, **tiles: int
 ) -> tuple[Tensor, Tensor]:
-    """What the kernel writes into poisoned memory."""
+    """The patches that the kernel writes into poisoned memory."""
     launch, patches = kernel.plan(images, crop, seed, step, dtype, **tiles)
     poison(launch)
     launch.run()

@@ -1,7 +1,8 @@
-"""The cohort loss in one Triton launch, forward and backward. What it computes is in reference.py, why in README.md.
+"""The cohort loss in one Triton launch, forward and backward. reference.py defines it, README.md derives the formulas.
 
-Axes: P peers, E logits of one peer. A tile has R peers, P rounded up to a power of two (the rest repeat the last peer
-and are never stored), and B logits of each.
+Axes: P peers, E logits of one peer. A tile has R rows, P rounded up to a power of two (rows beyond P repeat the last
+peer and are never stored), and B logits of each; suffix 1 is a broadcast axis, K counts programs.
+Pointers have the name of the tensor they point to. Names of outcomes: one is "real", zero is "generated".
 """
 # pyright: basic, reportOperatorIssue=false, reportArgumentType=false
 # Triton's language has no types.
@@ -16,15 +17,15 @@ from torch import Tensor
 from fastsr_kernels.cohort_loss.reference import CohortLoss
 from fastsr_kernels.launch import Launch
 
-TILE = 1024  # logits of all peers that a program holds at once, 4 a thread
-MOST_PROGRAMS = 2048
+TILE = 1024  # logits of all peers in one tile, 4 a thread
+MAX_PROGRAMS = 2048
 SUMS = tl.constexpr(5)  # of each peer: BCE real, KL real, BCE fake, KL fake, adversarial
-CHUNK = tl.constexpr(1024)  # partial sums of one kind that the last program holds at once
+CHUNK = tl.constexpr(1024)  # partial sums of one kind that the last program loads at once
 REGISTERS = 128  # of a thread at most: two programs of 8 warps share a multiprocessor
 
 
 @triton.jit
-def logistic(u):
+def sigmoid_and_softplus(u):
     """sigma(-|u|) and softplus(-|u|), each exact relative to its own size."""
     e = tl.exp(-tl.abs(u))
     # log1p(e) = 2 artanh(s) with s = e / (2 + e) <= 1/3. A GPU's logarithm loses its digits near one.
@@ -37,147 +38,160 @@ def logistic(u):
 
 
 @triton.jit
-def teach(p_RB, q_RB, entropy_RB, weight_R, v):
-    """Adds a teacher's probabilities of "real" (p) and "generated" (q) and its entropy to its students' sums."""
-    small, soft = logistic(v)
+def add_teacher(p_one_RB, p_zero_RB, entropy_RB, weight_R, v):
+    """Adds the weighted probabilities and entropy of one teacher, whose logits over temperature are v."""
+    sigmoid, softplus = sigmoid_and_softplus(v)
     weight_R1 = weight_R[:, None]
-    p_RB += weight_R1 * tl.where(v > 0, 1.0 - small, small)
-    q_RB += weight_R1 * tl.where(v > 0, small, 1.0 - small)
-    entropy_RB += weight_R1 * (soft + tl.abs(v) * small)
-    return p_RB, q_RB, entropy_RB
+    p_one_RB += weight_R1 * tl.where(v > 0, 1.0 - sigmoid, sigmoid)
+    p_zero_RB += weight_R1 * tl.where(v > 0, sigmoid, 1.0 - sigmoid)
+    entropy_RB += weight_R1 * (softplus + tl.abs(v) * sigmoid)
+    return p_one_RB, p_zero_RB, entropy_RB
 
 
 @triton.jit
-def divergence(z_RB, z, stride_p, offset_B, valid_B, mixing, temperature_R, peer_R, P: tl.constexpr):
-    """KL divergence of every logit of a tile from its teachers', and its gradient."""
-    p_RB, q_RB, entropy_RB = z_RB * 0, z_RB * 0, z_RB * 0
-    total_R = temperature_R * 0
-    hottest = tl.max(temperature_R)
-    one_temperature = tl.min(temperature_R) == hottest
-    teacher = z
-    for j in range(P):
-        weight_R = tl.load(mixing + peer_R * P + j)
-        total_R += weight_R
-        if tl.sum(weight_R) > 0:
-            v_B = tl.load(teacher + offset_B, mask=valid_B, other=0.0).to(tl.float32)
-            if one_temperature:
-                v_1B = (v_B / hottest)[None, :]
-                p_RB, q_RB, entropy_RB = teach(p_RB, q_RB, entropy_RB, weight_R, v_1B)
-            else:
-                v_RB = v_B[None, :] / temperature_R[:, None]
-                p_RB, q_RB, entropy_RB = teach(p_RB, q_RB, entropy_RB, weight_R, v_RB)
-        teacher += stride_p
-    temperature_R1, total_R1 = temperature_R[:, None], total_R[:, None]
-    u_RB = z_RB / temperature_R1
-    small, soft = logistic(u_RB)
-    # Cross entropy less entropy. Of p and q, the one that does not cancel against the student's own.
-    kl_RB = total_R1 * soft + tl.abs(u_RB) * tl.where(u_RB > 0, q_RB, p_RB) - entropy_RB
-    gradient_RB = tl.where(u_RB > 0, q_RB - total_R1 * small, total_R1 * small - p_RB)
-    return tl.maximum(kl_RB, 0.0) * temperature_R1 * temperature_R1, gradient_RB * temperature_R1
-
-
-@triton.jit
-def one_map(
-    z, stride_p, stride_e, E, inverse_E, gradient, gradient_adversarial, mixing, temperature_R, weight_R, peer_R, row_R,
-    distils, REAL: tl.constexpr, P: tl.constexpr, B: tl.constexpr,
+def kl_divergence(
+    z_RB, z_PE, stride_p, offset_B, valid_B, mixing_PP, temperature_R, peer_R,
+    P: tl.constexpr, R: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
-    """Writes the gradients of the logits on real or on generated images. Returns sums of BCE, KL and adversarial."""
-    bce_R, kl_R, adversarial_R = temperature_R * 0, temperature_R * 0, temperature_R * 0
+    """KL divergence of each logit of a tile from its teachers, and the gradient with regard to the logit."""
+    # Not tl.zeros: Triton 3.8 gives a constant another layout than z. Converting it costs a thread up to 23 registers,
+    # and a program 4 KiB of shared memory.
+    zeros_RB = z_RB * 0
+    p_one_RB, p_zero_RB, entropy_RB = zeros_RB, zeros_RB, zeros_RB
+    mixing_sum_R = tl.zeros((R,), tl.float32)
+    max_temperature = tl.max(temperature_R)
+    is_shared = tl.min(temperature_R) == max_temperature
+    teacher_E = z_PE
+    for j in range(P):
+        weight_R = tl.load(mixing_PP + peer_R * P + j)
+        mixing_sum_R += weight_R
+        if tl.sum(weight_R) > 0:
+            z_B = tl.load(teacher_E + offset_B, mask=valid_B, other=0.0).to(tl.float32)
+            if is_shared:
+                v_1B = (z_B / max_temperature)[None, :]
+                p_one_RB, p_zero_RB, entropy_RB = add_teacher(p_one_RB, p_zero_RB, entropy_RB, weight_R, v_1B)
+            else:
+                v_RB = z_B[None, :] / temperature_R[:, None]
+                p_one_RB, p_zero_RB, entropy_RB = add_teacher(p_one_RB, p_zero_RB, entropy_RB, weight_R, v_RB)
+        teacher_E += stride_p
+    temperature_R1, mixing_sum_R1 = temperature_R[:, None], mixing_sum_R[:, None]
+    u_RB = z_RB / temperature_R1
+    sigmoid, softplus = sigmoid_and_softplus(u_RB)
+    # Cross entropy minus entropy, in terms of the outcome whose probability does not cancel against the student's.
+    kl_RB = mixing_sum_R1 * softplus + tl.abs(u_RB) * tl.where(u_RB > 0, p_zero_RB, p_one_RB) - entropy_RB
+    grad_RB = tl.where(u_RB > 0, p_zero_RB - mixing_sum_R1 * sigmoid, mixing_sum_R1 * sigmoid - p_one_RB)
+    return tl.maximum(kl_RB, 0.0) * temperature_R1 * temperature_R1, grad_RB * temperature_R1
+
+
+@triton.jit
+def loss_of_logits(
+    z_PE, stride_p, stride_e, E, inverse_E, grad_PE, grad_adversarial_PE, mixing_PP, temperature_R, kl_weight_R,
+    peer_R, row_R, has_teachers, REAL: tl.constexpr, P: tl.constexpr, R: tl.constexpr, B: tl.constexpr,
+):  # fmt: skip
+    """Writes the gradients of the logits on real or on generated images. Returns this program's share of the means."""
+    bce_R = tl.zeros((R,), tl.float32)
+    kl_R = tl.zeros((R,), tl.float32)
+    adversarial_R = tl.zeros((R,), tl.float32)
     for first in range(tl.program_id(0) * B, E, tl.num_programs(0) * B):
         e_B = (first + tl.arange(0, B)).to(tl.int64)
         valid_B, valid_1B = e_B < E, (e_B < E)[None, :]
-        at_RB = peer_R[:, None].to(tl.int64) * stride_p + e_B[None, :] * stride_e
-        z_RB = tl.load(z + at_RB, mask=valid_1B, other=0.0).to(tl.float32)
-        small, soft = logistic(z_RB)
-        positive, negative = soft + tl.maximum(z_RB, 0.0), soft - tl.minimum(z_RB, 0.0)  # softplus of z and of -z
-        pull_RB = tl.where(z_RB > 0, -small, small - 1.0)  # of "real", -sigma(-z)
-        if distils:
-            kl_RB, gradient_RB = divergence(
-                z_RB, z, stride_p, e_B * stride_e, valid_B, mixing, temperature_R, peer_R, P
+        z_offset_RB = peer_R[:, None].to(tl.int64) * stride_p + e_B[None, :] * stride_e
+        z_RB = tl.load(z_PE + z_offset_RB, mask=valid_1B, other=0.0).to(tl.float32)
+        sigmoid, softplus = sigmoid_and_softplus(z_RB)
+        bce_zero_RB, bce_one_RB = softplus + tl.maximum(z_RB, 0.0), softplus - tl.minimum(z_RB, 0.0)
+        grad_one_RB = tl.where(z_RB > 0, -sigmoid, sigmoid - 1.0)  # of bce_one: -sigma(-z)
+        if has_teachers:
+            kl_RB, grad_kl_RB = kl_divergence(
+                z_RB, z_PE, stride_p, e_B * stride_e, valid_B, mixing_PP, temperature_R, peer_R, P, R, B
             )
         else:
-            kl_RB, gradient_RB = z_RB * 0, z_RB * 0
-        out_RB = row_R[:, None].to(tl.int64) * E + e_B[None, :]
-        stored = (row_R < P)[:, None] & valid_1B
+            kl_RB, grad_kl_RB = tl.zeros((R, B), tl.float32), tl.zeros((R, B), tl.float32)
+        offset_RB = row_R[:, None].to(tl.int64) * E + e_B[None, :]
+        stored_RB = (row_R < P)[:, None] & valid_1B
         if REAL:
-            bce_RB, push_RB = negative, pull_RB
+            bce_RB, grad_bce_RB = bce_one_RB, grad_one_RB
         else:
-            bce_RB, push_RB = positive, tl.where(z_RB > 0, 1.0 - small, small)
-            tl.store(gradient_adversarial + out_RB, pull_RB * inverse_E, mask=stored)
-            adversarial_R += tl.sum(tl.where(valid_1B, negative, 0.0), 1)
-        tl.store(gradient + out_RB, (push_RB + weight_R[:, None] * gradient_RB) * inverse_E, mask=stored)
+            bce_RB, grad_bce_RB = bce_zero_RB, tl.where(z_RB > 0, 1.0 - sigmoid, sigmoid)
+            tl.store(grad_adversarial_PE + offset_RB, grad_one_RB * inverse_E, mask=stored_RB)
+            adversarial_R += tl.sum(tl.where(valid_1B, bce_one_RB, 0.0), 1)
+        tl.store(grad_PE + offset_RB, (grad_bce_RB + kl_weight_R[:, None] * grad_kl_RB) * inverse_E, mask=stored_RB)
         bce_R += tl.sum(tl.where(valid_1B, bce_RB, 0.0), 1)
         kl_R += tl.sum(tl.where(valid_1B, kl_RB, 0.0), 1)
     return bce_R * inverse_E, kl_R * inverse_E, adversarial_R * inverse_E
 
 
 @triton.jit
-def partial_sums(partial, sums: tl.constexpr, programs, R: tl.constexpr):
+def sum_over_programs(partial, kind: tl.constexpr, programs, R: tl.constexpr):
     """One kind of sum of each peer over all programs, added in the same order every time."""
-    CHUNK_R: tl.constexpr = CHUNK // R
-    sums_KR = tl.zeros((CHUNK_R, R), tl.float32)
-    for first in range(0, programs, CHUNK_R):
-        program_K1 = (first + tl.arange(0, CHUNK_R))[:, None]
-        at_KR = (program_K1 * SUMS + sums) * R + tl.arange(0, R)[None, :]
-        sums_KR += tl.load(partial + at_KR, mask=program_K1 < programs, other=0.0)
+    CHUNK_K: tl.constexpr = CHUNK // R
+    sums_KR = tl.zeros((CHUNK_K, R), tl.float32)
+    for first in range(0, programs, CHUNK_K):
+        program_K1 = (first + tl.arange(0, CHUNK_K))[:, None]
+        offset_KR = (program_K1 * SUMS + kind) * R + tl.arange(0, R)[None, :]
+        sums_KR += tl.load(partial + offset_KR, mask=program_K1 < programs, other=0.0)
     return tl.sum(sums_KR, 0)
 
 
 @triton.jit
-def finish(
-    bce_real, kl_real, bce_fake, kl_fake, adversarial, weight_R, row_R, terms, total, generator, P: tl.constexpr
-):
-    """Writes the values of each peer."""
-    stored = row_R < P
-    tl.store(terms + row_R * 4, bce_real, mask=stored)
-    tl.store(terms + row_R * 4 + 1, bce_fake, mask=stored)
-    tl.store(terms + row_R * 4 + 2, kl_real, mask=stored)
-    tl.store(terms + row_R * 4 + 3, kl_fake, mask=stored)
-    tl.store(total + row_R, bce_real + bce_fake + weight_R * (kl_real + kl_fake), mask=stored)
-    tl.store(generator + row_R, adversarial, mask=stored)
+def store_losses(
+    bce_real_R, kl_real_R, bce_fake_R, kl_fake_R, adversarial_R, kl_weight_R, row_R, terms_P4, discriminator_P,
+    adversarial_P, P: tl.constexpr,
+):  # fmt: skip
+    """Writes the losses of each peer."""
+    stored_R = row_R < P
+    tl.store(terms_P4 + row_R * 4, bce_real_R, mask=stored_R)
+    tl.store(terms_P4 + row_R * 4 + 1, bce_fake_R, mask=stored_R)
+    tl.store(terms_P4 + row_R * 4 + 2, kl_real_R, mask=stored_R)
+    tl.store(terms_P4 + row_R * 4 + 3, kl_fake_R, mask=stored_R)
+    tl.store(discriminator_P + row_R, bce_real_R + bce_fake_R + kl_weight_R * (kl_real_R + kl_fake_R), mask=stored_R)
+    tl.store(adversarial_P + row_R, adversarial_R, mask=stored_R)
 
 
 @triton.jit
 def cohort_loss_kernel(
-    real, fake, mixing, temperature, weight, terms, total, generator, gradient_real, gradient_fake,
-    gradient_adversarial, partial, arrived, real_stride_p, real_stride_e, fake_stride_p, fake_stride_e, E_real, E_fake,
-    inverse_real, inverse_fake, P: tl.constexpr, R: tl.constexpr, B: tl.constexpr,
+    z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P, terms_P4, discriminator_P, adversarial_P,
+    grad_real_PE, grad_fake_PE, grad_adversarial_PE, partial, arrived, real_stride_p, real_stride_e, fake_stride_p,
+    fake_stride_e, E_real, E_fake, inverse_real, inverse_fake, P: tl.constexpr, R: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
-    """Each program takes every so many tiles of both maps; the last one to be done adds up what all have found."""
+    """Each program takes every so many tiles of both sets of logits; the last to finish sums over all programs."""
     row_R = tl.arange(0, R)
     peer_R = tl.minimum(row_R, P - 1)
-    temperature_R, weight_R = tl.load(temperature + peer_R), tl.load(weight + peer_R)
-    distils = tl.sum(tl.load(mixing + peer_R[:, None] * P + peer_R[None, :])) > 0
-    bce_real, kl_real, _ = one_map(
-        real, real_stride_p, real_stride_e, E_real, inverse_real, gradient_real, gradient_adversarial, mixing,
-        temperature_R, weight_R, peer_R, row_R, distils, True, P, B,
+    temperature_R, kl_weight_R = tl.load(temperature_P + peer_R), tl.load(kl_weight_P + peer_R)
+    has_teachers = tl.sum(tl.load(mixing_PP + peer_R[:, None] * P + peer_R[None, :])) > 0
+    bce_real_R, kl_real_R, _ = loss_of_logits(
+        z_real_PE, real_stride_p, real_stride_e, E_real, inverse_real, grad_real_PE, grad_adversarial_PE, mixing_PP,
+        temperature_R, kl_weight_R, peer_R, row_R, has_teachers, True, P, R, B,
     )  # fmt: skip
-    bce_fake, kl_fake, adversarial = one_map(
-        fake, fake_stride_p, fake_stride_e, E_fake, inverse_fake, gradient_fake, gradient_adversarial, mixing,
-        temperature_R, weight_R, peer_R, row_R, distils, False, P, B,
+    bce_fake_R, kl_fake_R, adversarial_R = loss_of_logits(
+        z_fake_PE, fake_stride_p, fake_stride_e, E_fake, inverse_fake, grad_fake_PE, grad_adversarial_PE, mixing_PP,
+        temperature_R, kl_weight_R, peer_R, row_R, has_teachers, False, P, R, B,
     )  # fmt: skip
     if arrived is None:
-        finish(bce_real, kl_real, bce_fake, kl_fake, adversarial, weight_R, row_R, terms, total, generator, P)
+        store_losses(
+            bce_real_R, kl_real_R, bce_fake_R, kl_fake_R, adversarial_R, kl_weight_R, row_R, terms_P4,
+            discriminator_P, adversarial_P, P,
+        )  # fmt: skip
     else:
         programs = tl.num_programs(0)
-        mine = partial + tl.program_id(0) * SUMS * R + row_R
-        tl.store(mine, bce_real)
-        tl.store(mine + R, kl_real)
-        tl.store(mine + 2 * R, bce_fake)
-        tl.store(mine + 3 * R, kl_fake)
-        tl.store(mine + 4 * R, adversarial)
-        tl.debug_barrier()  # all threads have stored before one of them says so, releasing what it has seen
+        own = partial + tl.program_id(0) * SUMS * R + row_R
+        tl.store(own, bce_real_R)
+        tl.store(own + R, kl_real_R)
+        tl.store(own + 2 * R, bce_fake_R)
+        tl.store(own + 3 * R, kl_fake_R)
+        tl.store(own + 4 * R, adversarial_R)
+        tl.debug_barrier()  # all threads have stored before one of them increments the counter, with release semantics
         if tl.atomic_add(arrived, 1, sem="acq_rel") == programs - 1:
             tl.debug_barrier()
-            finish(
-                partial_sums(partial, 0, programs, R), partial_sums(partial, 1, programs, R),
-                partial_sums(partial, 2, programs, R), partial_sums(partial, 3, programs, R),
-                partial_sums(partial, 4, programs, R), weight_R, row_R, terms, total, generator, P,
+            store_losses(
+                sum_over_programs(partial, 0, programs, R), sum_over_programs(partial, 1, programs, R),
+                sum_over_programs(partial, 2, programs, R), sum_over_programs(partial, 3, programs, R),
+                sum_over_programs(partial, 4, programs, R), kl_weight_R, row_R, terms_P4, discriminator_P,
+                adversarial_P, P,
             )  # fmt: skip
 
 
-def tile(peers: int, logits: int) -> tuple[int, int, int]:
-    """R, B and warps for so many peers and logits: powers of two."""
+def tile_shape(peers: int, logits: int) -> tuple[int, int, int]:
+    """Rows R, logits B and warps of a tile for this many peers and logits: powers of two."""
     rows = triton.next_power_of_2(peers)
     width = max(min(triton.next_power_of_2(logits), TILE // rows), 16)
     return rows, width, max(1, min(8, rows * width // 128))
@@ -191,28 +205,28 @@ def plan(
     kl_weight_P: Tensor,
     width: int | None = None,
 ) -> tuple[Launch, CohortLoss]:
-    """The launch, and the tensors that it will fill."""
+    """The launch, and the tensors that it will fill. `width` overrides B, the logits of each peer in a tile."""
     peers, real, fake = z_real_PE.shape[0], z_real_PE.shape[1], z_fake_PE.shape[1]
-    rows, chosen, warps = tile(peers, max(real, fake))
+    rows, chosen, warps = tile_shape(peers, max(real, fake))
     width = width or chosen
-    programs = min(triton.cdiv(max(real, fake), width), MOST_PROGRAMS)
+    programs = min(triton.cdiv(max(real, fake), width), MAX_PROGRAMS)
 
     def new(*shape: int) -> Tensor:
         return z_real_PE.new_empty(shape, dtype=torch.float32)
 
     loss = CohortLoss(new(peers, 4), new(peers), new(peers), new(peers, real), new(peers, fake), new(peers, fake))
     arguments: dict[str, Any] = {
-        "real": z_real_PE,
-        "fake": z_fake_PE,
-        "mixing": mixing_PP.float().contiguous(),
-        "temperature": temperature_P.float().contiguous(),
-        "weight": kl_weight_P.float().contiguous(),
-        "terms": loss.terms_P4,
-        "total": loss.discriminator_P,
-        "generator": loss.adversarial_P,
-        "gradient_real": loss.grad_real_PE,
-        "gradient_fake": loss.grad_fake_PE,
-        "gradient_adversarial": loss.grad_adversarial_PE,
+        "z_real_PE": z_real_PE,
+        "z_fake_PE": z_fake_PE,
+        "mixing_PP": mixing_PP.float().contiguous(),
+        "temperature_P": temperature_P.float().contiguous(),
+        "kl_weight_P": kl_weight_P.float().contiguous(),
+        "terms_P4": loss.terms_P4,
+        "discriminator_P": loss.discriminator_P,
+        "adversarial_P": loss.adversarial_P,
+        "grad_real_PE": loss.grad_real_PE,
+        "grad_fake_PE": loss.grad_fake_PE,
+        "grad_adversarial_PE": loss.grad_adversarial_PE,
         "partial": new(programs, SUMS.value, rows),
         "arrived": z_real_PE.new_zeros((), dtype=torch.int32) if programs > 1 else None,
         "real_stride_p": z_real_PE.stride(0),

@@ -58,7 +58,7 @@ def check(z_real_PE: Tensor, z_fake_PE: Tensor, mixing_PP: Tensor, temperature_P
 
 
 def check_values(mixing_PP: Tensor, temperature_P: Tensor, kl_weight_P: Tensor) -> None:
-    """Raises ValueError for weights that mean nothing. Reads the tensors: only for the CPU."""
+    """Raises ValueError for values out of range. Reads the tensors: only for the CPU."""
     if bool((mixing_PP < 0).any()) or bool(mixing_PP.diagonal().any()):
         raise ValueError(f"mixing_PP must be 0 or more, and 0 on its diagonal, got {mixing_PP.tolist()}")
     if not bool((temperature_P > 0).all()):
@@ -71,6 +71,7 @@ def check_values(mixing_PP: Tensor, temperature_P: Tensor, kl_weight_P: Tensor) 
 def operator(
     z_real_PE: Tensor, z_fake_PE: Tensor, mixing_PP: Tensor, temperature_P: Tensor, kl_weight_P: Tensor
 ) -> Tensors:
+    """Runs the Triton kernel or the reference, whichever the backend of the device is. Checks no shapes."""
     if z_real_PE.device.type == "cpu":
         check_values(mixing_PP, temperature_P, kl_weight_P)
     inputs = (z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P)
@@ -82,9 +83,10 @@ def operator(
 
 
 @operator.register_fake
-def shapes(
+def allocate_outputs(
     z_real_PE: Tensor, z_fake_PE: Tensor, mixing_PP: Tensor, temperature_P: Tensor, kl_weight_P: Tensor
 ) -> Tensors:
+    """Outputs without values, as torch.compile traces them."""
     dtype = torch.promote_types(z_real_PE.dtype, torch.float32)
     peers = z_real_PE.shape[0]
 
@@ -95,7 +97,8 @@ def shapes(
     return *values, new(*z_real_PE.shape), new(*z_fake_PE.shape), new(*z_fake_PE.shape)
 
 
-def keep(ctx: Any, inputs: tuple[Tensor, ...], output: Tensors) -> None:
+def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensors) -> None:
+    """Saves the gradients that the forward pass computed."""
     terms, _, _, *gradients = output
     ctx.mark_non_differentiable(terms, *gradients)
     ctx.save_for_backward(*gradients)
@@ -105,10 +108,11 @@ def keep(ctx: Any, inputs: tuple[Tensor, ...], output: Tensors) -> None:
 def backward(
     ctx: Any, _: Tensor, discriminator_P: Tensor, adversarial_P: Tensor, *__: Tensor
 ) -> tuple[Tensor, Tensor, None, None, None]:
+    """Multiplies the saved gradients by those of `discriminator_P` and `adversarial_P`."""
     real_PE, fake_PE, fake_adversarial_PE = ctx.saved_tensors
     real = discriminator_P[:, None] * real_PE
     fake = discriminator_P[:, None] * fake_PE + adversarial_P[:, None] * fake_adversarial_PE
     return real.to(ctx.dtype), fake.to(ctx.dtype), None, None, None
 
 
-operator.register_autograd(backward, setup_context=keep)
+operator.register_autograd(backward, setup_context=setup_context)

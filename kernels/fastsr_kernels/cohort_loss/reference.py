@@ -1,4 +1,4 @@
-"""What the cohort loss means: values and closed-form gradients, in plain torch. The derivation is in README.md.
+"""Definition of the cohort loss in plain torch: values and closed-form gradients. README.md derives them.
 
 Axes: P peers, E logits of one peer.
 """
@@ -69,7 +69,7 @@ def cohort_loss(
         temperature_P: T > 0. kl_weight_P: lambda >= 0.
     Raises:
         ValueError: for shapes that do not fit. Values are not checked: that would read the device.
-    Source: eqs. 1 to 3 of the design; the closed form is derived in README.md.
+    Source: README.md, which derives the closed form.
     """
     check_shapes(z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P)
     real, fake = (at_least_fp32(z_PE.detach()).contiguous() for z_PE in (z_real_PE, z_fake_PE))
@@ -88,6 +88,7 @@ def cohort_loss(
 
 
 def at_least_fp32(x: Tensor) -> Tensor:
+    """fp16 and bf16 as fp32, wider dtypes unchanged."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 

@@ -1,7 +1,8 @@
-"""The patch sampler in one Triton launch. What it draws is in reference.py, why in README.md.
+"""The patch sampler in one Triton launch. reference.py defines the patches, README.md derives the formulas.
 
-Axes: N patches of a batch, C channels, H W high- and h w low-resolution sides of a patch. A program writes a tile of
-one patch, LR or HR: F samples that follow each other in memory. T taps of the filter.
+Axes: N patches of a batch, C channels, H W high- and h w low-resolution sides of a patch, I images, B bytes. A program
+writes a tile of one patch, LR or HR: F samples that follow each other in memory. T taps of the filter.
+Pointers have the name of the tensor they point to.
 """
 # pyright: basic
 # Triton's language has no types.
@@ -29,35 +30,35 @@ def below(random, bound):
 
 
 @triton.jit
-def find(cumulative, images, target, SEARCH: tl.constexpr):
+def searchsorted(cumulative_I, images, target, SEARCH: tl.constexpr):
     """The first image whose running sum of weights exceeds the target."""
     low, high = tl.zeros((), tl.int32), tl.zeros((), tl.int32) + images
     for _ in range(SEARCH):
         middle = (low + high) // 2
-        beyond = tl.load(cumulative + middle) <= target
-        low = tl.where(beyond, middle + 1, low)
-        high = tl.where(beyond, high, middle)
+        is_below = tl.load(cumulative_I + middle) <= target
+        low = tl.where(is_below, middle + 1, low)
+        high = tl.where(is_below, high, middle)
     return low
 
 
 @triton.jit
-def upright(y, x, turn, SIDE: tl.constexpr):
-    """Where a sample of the turned patch lies upright: bit 0 mirrors columns, bit 1 rows, bit 2 then transposes."""
-    row, column = tl.where((turn & 4) > 0, x, y), tl.where((turn & 4) > 0, y, x)
-    row = tl.where((turn & 2) > 0, SIDE - 1 - row, row)
-    return row, tl.where((turn & 1) > 0, SIDE - 1 - column, column)
+def undo_orientation(y, x, orientation, SIDE: tl.constexpr):
+    """Row and column in the image's orientation: bit 0 mirrors columns, bit 1 rows, bit 2 then transposes."""
+    row, column = tl.where((orientation & 4) > 0, x, y), tl.where((orientation & 4) > 0, y, x)
+    row = tl.where((orientation & 2) > 0, SIDE - 1 - row, row)
+    return row, tl.where((orientation & 1) > 0, SIDE - 1 - column, column)
 
 
 @triton.jit
-def inside(index, length, MIRROR: tl.constexpr):
-    """The pixel that the border rule puts at this position, which may lie beyond the image."""
+def border_index(index, length, MIRROR: tl.constexpr):
+    """Maps positions, which may lie outside `[0, length)`, to the pixels that the border rule puts there."""
     if MIRROR:
         period = 2 * length
         folded = (index % period + period) % period  # % keeps the sign
-        inner = tl.minimum(folded, period - 1 - folded)
+        mapped = tl.minimum(folded, period - 1 - folded)
     else:
-        inner = tl.minimum(tl.maximum(index, 0), length - 1)
-    return inner
+        mapped = tl.minimum(tl.maximum(index, 0), length - 1)
+    return mapped
 
 
 @triton.jit
@@ -71,56 +72,56 @@ def tap(t, SCALE: tl.constexpr):
 
 
 @triton.jit
-def to_byte(total, SCALE: tl.constexpr):
+def round_to_uint8(total, SCALE: tl.constexpr):
     """Divides by the sum of the taps, rounds half up and clamps to 8 bits. Negative totals give 0 anyway."""
-    WHOLE: tl.constexpr = 16 * SCALE * SCALE * SCALE * SCALE
-    return tl.minimum(tl.maximum((2 * total + WHOLE) // (2 * WHOLE), 0), 255)
+    SUM: tl.constexpr = 16 * SCALE * SCALE * SCALE * SCALE
+    return tl.minimum(tl.maximum((2 * total + SUM) // (2 * SUM), 0), 255)
 
 
 @triton.jit
-def store_unit(out, byte, n, f, valid, SIZE: tl.constexpr):
+def store_unit_range(patches, byte, n, f, valid, SIZE: tl.constexpr):
     """Writes bytes as [0, 1]: times 1/255 in fp32, as the reference has it."""
     unit = byte.to(tl.float32) * (1 / 255)
-    tl.store(out + n.to(tl.int64) * SIZE + f, unit.to(out.dtype.element_ty), mask=valid)
+    tl.store(patches + n.to(tl.int64) * SIZE + f, unit.to(patches.dtype.element_ty), mask=valid)
 
 
 @triton.jit
 def write_lr(
-    lr, pixels, start, height, width, top, left, turn, n, k,
+    lr_NChw, pixels_B, start, height, width, top, left, orientation, n, k,
     SCALE: tl.constexpr, SIDE: tl.constexpr, TAPS: tl.constexpr, MIRROR: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    """MATLAB's bicubic for one tile: rows first, each of both passes rounded to 8 bits."""
+    """Writes MATLAB's bicubic of one tile: rows first, both passes rounded to 8 bits."""
     SIZE: tl.constexpr = SIDE * SIDE * 3
     f = k * TILE + tl.arange(0, TILE)
     valid = f < SIZE
     f = tl.where(valid, f, 0)
-    row, column = upright(f // (SIDE * 3), f // 3 % SIDE, turn, SIDE)
+    row, column = undo_orientation(f // (SIDE * 3), f // 3 % SIDE, orientation, SIDE)
     t = tl.arange(0, TAPS)
     row_FT = (top + row * SCALE - 3 * SCALE // 2)[:, None] + t[None, :]
-    first_FT = start + inside(row_FT, height // SCALE * SCALE, MIRROR).to(tl.int64) * width
+    row_start_FT = start + border_index(row_FT, height // SCALE * SCALE, MIRROR).to(tl.int64) * width
     first_column = left + column * SCALE - 3 * SCALE // 2
-    total = f * 0
+    total = tl.zeros((TILE,), tl.int32)
     for u in range(TAPS):
-        pixel_FT = first_FT + inside(first_column + u, width // SCALE * SCALE, MIRROR)[:, None]
-        byte_FT = tl.load(pixels + pixel_FT * 3 + (f % 3)[:, None]).to(tl.int32)
-        total += to_byte(tl.sum(byte_FT * tap(t, SCALE)[None, :], 1), SCALE) * tap(u, SCALE)
-    store_unit(lr, to_byte(total, SCALE), n, f, valid, SIZE)
+        pixel_FT = row_start_FT + border_index(first_column + u, width // SCALE * SCALE, MIRROR)[:, None]
+        byte_FT = tl.load(pixels_B + pixel_FT * 3 + (f % 3)[:, None]).to(tl.int32)
+        total += round_to_uint8(tl.sum(byte_FT * tap(t, SCALE)[None, :], 1), SCALE) * tap(u, SCALE)
+    store_unit_range(lr_NChw, round_to_uint8(total, SCALE), n, f, valid, SIZE)
 
 
 @triton.jit
-def write_hr(hr, pixels, start, width, top, left, turn, n, k, SIDE: tl.constexpr, TILE: tl.constexpr):
-    """The pixels of one tile as they are."""
+def write_hr(hr_NCHW, pixels_B, start, width, top, left, orientation, n, k, SIDE: tl.constexpr, TILE: tl.constexpr):
+    """Copies the pixels of one tile."""
     SIZE: tl.constexpr = SIDE * SIDE * 3
     f = k * TILE + tl.arange(0, TILE)
     valid = f < SIZE
-    row, column = upright(f // (SIDE * 3), f // 3 % SIDE, turn, SIDE)
+    row, column = undo_orientation(f // (SIDE * 3), f // 3 % SIDE, orientation, SIDE)
     pixel = start + (top + row).to(tl.int64) * width + left + column
-    store_unit(hr, tl.load(pixels + pixel * 3 + f % 3, mask=valid, other=0), n, f, valid, SIZE)
+    store_unit_range(hr_NCHW, tl.load(pixels_B + pixel * 3 + f % 3, mask=valid, other=0), n, f, valid, SIZE)
 
 
 @triton.jit
 def patch_sampler_kernel(
-    pixels, start_I, height_I, width_I, cumulative_I, step, lr, hr, images, seed,
+    pixels_B, start_I, height_I, width_I, cumulative_I, step, lr_NChw, hr_NCHW, images, seed,
     BATCH: tl.constexpr, SCALE: tl.constexpr, PATCH: tl.constexpr, TAPS: tl.constexpr, MIRROR: tl.constexpr,
     AUGMENT: tl.constexpr, SEARCH: tl.constexpr, LR_TILE: tl.constexpr, HR_TILE: tl.constexpr,
 ):  # fmt: skip
@@ -130,16 +131,19 @@ def patch_sampler_kernel(
     LR_TILES: tl.constexpr = (SIDE * SIDE * 3 + LR_TILE - 1) // LR_TILE
     counter = tl.load(step) * BATCH + n
     r0, r1, r2, r3 = tl.philox(seed, (counter & 0xFFFFFFFF).to(tl.uint32), (counter >> 32).to(tl.uint32), 0, 0)
-    image = find(cumulative_I, images, below(r0, tl.load(cumulative_I + images - 1)), SEARCH)
+    image = searchsorted(cumulative_I, images, below(r0, tl.load(cumulative_I + images - 1)), SEARCH)
     start = tl.load(start_I + image)
     height, width = tl.load(height_I + image).to(tl.int32), tl.load(width_I + image).to(tl.int32)
     top = below(r1, height // SCALE - SIDE + 1) * SCALE
     left = below(r2, width // SCALE - SIDE + 1) * SCALE
-    turn = r3 if AUGMENT else r3 * 0
+    orientation = r3 if AUGMENT else tl.zeros_like(r3)
     if k < LR_TILES:
-        write_lr(lr, pixels, start, height, width, top, left, turn, n, k, SCALE, SIDE, TAPS, MIRROR, LR_TILE)
+        write_lr(
+            lr_NChw, pixels_B, start, height, width, top, left, orientation, n, k,
+            SCALE, SIDE, TAPS, MIRROR, LR_TILE,
+        )  # fmt: skip
     else:
-        write_hr(hr, pixels, start, width, top, left, turn, n, k - LR_TILES, PATCH, HR_TILE)
+        write_hr(hr_NCHW, pixels_B, start, width, top, left, orientation, n, k - LR_TILES, PATCH, HR_TILE)
 
 
 def plan(
@@ -149,16 +153,16 @@ def plan(
     side = crop.patch // crop.scale
     taps = triton.next_power_of_2(crop.scale + 2 * halo(crop.scale))  # those beyond the filter are zero
     lr_tile = lr_tile or min(64, LR_TILE // taps)
-    lr, hr = (
+    lr_NChw, hr_NCHW = (
         torch.empty((crop.batch, 3, s, s), dtype=dtype, device=step.device, memory_format=torch.channels_last)
         for s in (side, crop.patch)
     )
     programs = triton.cdiv(side * side * 3, lr_tile) + triton.cdiv(crop.patch**2 * 3, hr_tile)
     arguments: dict[str, Any] = dict(
-        zip(("pixels", "start_I", "height_I", "width_I", "cumulative_I"), images, strict=True),
+        zip(("pixels_B", "start_I", "height_I", "width_I", "cumulative_I"), images, strict=True),
         step=step,
-        lr=lr,
-        hr=hr,
+        lr_NChw=lr_NChw,
+        hr_NCHW=hr_NCHW,
         images=len(images.start_I),
         seed=seed,
         BATCH=crop.batch,
@@ -172,7 +176,7 @@ def plan(
         HR_TILE=hr_tile,
     )
     options = {"num_warps": WARPS, "maxnreg": REGISTERS, "enable_fp_fusion": True}
-    return Launch(patch_sampler_kernel, (crop.batch, programs), arguments, options, step.device), (lr, hr)
+    return Launch(patch_sampler_kernel, (crop.batch, programs), arguments, options, step.device), (lr_NChw, hr_NCHW)
 
 
 def patch_sampler(images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -18,14 +18,15 @@ def patch_sampler(
 ) -> tuple[Tensor, Tensor]:
     """The training patches of one step: a pure function of (seed, step), the same bit for bit on every device.
 
-    Images are drawn by their weights, all crops that begin at multiples of the scale alike, and so the 8 orientations.
+    Images are drawn by their weights, crops that begin at multiples of the scale and the 8 orientations uniformly.
     LR is MATLAB's bicubic of the whole image, cropped: filters read beyond the patch, and the border rule holds only at
     the edge of the image, which is first cut to a multiple of the scale.
 
     Args:
         images: packed pixels and their tables. The tables are on the device of `step`; the pixels too, or in pinned
             host memory, which the Triton kernel reads directly.
-        crop: what a patch is. No image may be smaller than a patch (not checked: that would read the device).
+        crop: size, scale and augmentation of the patches. No image may be smaller than a patch (not checked: that
+            would read the device).
         seed: 0 to 2^63 - 1. step: int64 scalar, which the host does not read. dtype: float32, bfloat16 or float16.
     Returns:
         `lr_NChw, hr_NCHW` in [0, 1], channels-last in memory, on the device of `step`.
@@ -76,6 +77,7 @@ def operator(
     pixels_B: Tensor, start_I: Tensor, height_I: Tensor, width_I: Tensor, cumulative_I: Tensor, step: Tensor,
     seed: int, dtype: torch.dtype, scale: int, patch: int, batch: int, border: str, augment: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Runs the Triton kernel or the reference, whichever the backend of the device is. Checks no arguments."""
     images = Images(pixels_B, start_I, height_I, width_I, cumulative_I)
     crop = Crop(scale, patch, batch, "mirror" if border == "mirror" else "replicate", augment)
     if backend(step.device.type) == "triton":
@@ -86,10 +88,12 @@ def operator(
 
 
 @operator.register_fake
-def shapes(
+def allocate_outputs(
     pixels_B: Tensor, start_I: Tensor, height_I: Tensor, width_I: Tensor, cumulative_I: Tensor, step: Tensor,
     seed: int, dtype: torch.dtype, scale: int, patch: int, batch: int, border: str, augment: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Outputs without values, as torch.compile traces them."""
+
     def new(side: int) -> Tensor:
         return torch.empty((batch, side, side, 3), dtype=dtype, device=step.device).permute(0, 3, 1, 2)
 

@@ -1,4 +1,4 @@
-"""What the patch sampler draws: a pure function of (seed, step), in integer tensor operations, equal on every device.
+"""Definition of the patch sampler in integer tensor operations: a pure function of (seed, step), equal on every device.
 
 Axes: N patches of a batch, C channels, H W high- and h w low-resolution sides of a patch, I images, B bytes.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fastsr_kernels.bicubic import Border, border_index, filter_axis, halo
 
-WORD = 0xFFFFFFFF
+MASK_32 = 0xFFFFFFFF
 
 
 class Images(NamedTuple):
@@ -29,7 +29,7 @@ class Images(NamedTuple):
 
 
 class Crop(NamedTuple):
-    """What a patch is."""
+    """Size, scale and augmentation of the patches."""
 
     scale: int
     """HR pixels to one LR pixel, at least 2."""
@@ -38,19 +38,19 @@ class Crop(NamedTuple):
     batch: int
     """Patches in one draw."""
     border: Border
-    """What bicubic sees beyond the edge of an image."""
+    """Rule for the pixels that bicubic reads beyond the edge of an image."""
     augment: bool
-    """Turn and mirror patches in 8 ways."""
+    """Put each patch in one of 8 orientations."""
 
 
 class Choice(NamedTuple):
-    """Which patches."""
+    """The patches drawn: image, crop and orientation of each."""
 
     image_N: Tensor
     top_N: Tensor
     """First row, in HR pixels: a multiple of the scale."""
     left_N: Tensor
-    turn_N: Tensor
+    orientation_N: Tensor
     """Orientation: bit 0 mirrors columns, bit 1 rows, bit 2 then transposes."""
 
 
@@ -67,14 +67,14 @@ def philox(counter_N: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor
     Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The counter fills the lower two of
     the four words, the seed is the 64-bit key.
     """
-    c0, c1 = counter_N & WORD, (counter_N >> 32) & WORD
+    c0, c1 = counter_N & MASK_32, (counter_N >> 32) & MASK_32
     c2, c3 = torch.zeros_like(c0), torch.zeros_like(c0)
-    k0, k1 = seed & WORD, (seed >> 32) & WORD
+    k0, k1 = seed & MASK_32, (seed >> 32) & MASK_32
     for _ in range(10):
         high_0, low_0 = multiply_32(c0, 0xD2511F53)
         high_2, low_2 = multiply_32(c2, 0xCD9E8D57)
         c0, c1, c2, c3 = high_2 ^ c1 ^ k0, low_2, high_0 ^ c3 ^ k1, low_0
-        k0, k1 = (k0 + 0x9E3779B9) & WORD, (k1 + 0xBB67AE85) & WORD
+        k0, k1 = (k0 + 0x9E3779B9) & MASK_32, (k1 + 0xBB67AE85) & MASK_32
     return c0, c1, c2, c3
 
 
@@ -84,42 +84,43 @@ def below(random_N: Tensor, bound_N: Tensor) -> Tensor:
 
 
 def choose(images: Images, crop: Crop, seed: int, step: Tensor) -> Choice:
-    """The patches of a step: images by their weights, all aligned crops and orientations alike."""
-    lane_N = torch.arange(crop.batch, device=step.device)
-    r0, r1, r2, r3 = philox(step * crop.batch + lane_N, seed)
+    """Draws the patches of a step: images by their weights, aligned crops and orientations uniformly."""
+    index_N = torch.arange(crop.batch, device=step.device)
+    r0, r1, r2, r3 = philox(step * crop.batch + index_N, seed)
     image_N = torch.searchsorted(images.cumulative_I, below(r0, images.cumulative_I[-1]), right=True)
 
     def aligned(random_N: Tensor, side_I: Tensor) -> Tensor:
         crops_N = side_I[image_N] // crop.scale - crop.patch // crop.scale + 1
         return below(random_N, crops_N) * crop.scale
 
-    turn_N = r3 & 7 if crop.augment else torch.zeros_like(r3)
-    return Choice(image_N, aligned(r1, images.height_I), aligned(r2, images.width_I), turn_N)
+    orientation_N = r3 & 7 if crop.augment else torch.zeros_like(r3)
+    return Choice(image_N, aligned(r1, images.height_I), aligned(r2, images.width_I), orientation_N)
 
 
 def windows(images: Images, crop: Crop, choice: Choice) -> Tensor:
-    """uint8 `[N, patch + 2 halo, patch + 2 halo, 3]`: the crops and what bicubic sees around them.
+    """uint8 `[N, patch + 2 halo, patch + 2 halo, 3]`: the crops with the margin that bicubic reads around them.
 
-    Beyond the edge of the image, cut to a multiple of the scale, lies what the border rule puts there.
+    The border rule supplies pixels beyond the edge of the image, which is first cut to a multiple of the scale.
     """
     margin = halo(crop.scale)
     window = torch.arange(-margin, crop.patch + margin, device=choice.image_N.device)
 
-    def inside(first_N: Tensor, side_I: Tensor) -> Tensor:
+    def positions_in_image(first_N: Tensor, side_I: Tensor) -> Tensor:
         usable_N1 = (side_I[choice.image_N] // crop.scale * crop.scale)[:, None]
         return border_index(first_N[:, None] + window, usable_N1, crop.border)
 
-    row_NH, column_NW = inside(choice.top_N, images.height_I), inside(choice.left_N, images.width_I)
+    row_NH = positions_in_image(choice.top_N, images.height_I)
+    column_NW = positions_in_image(choice.left_N, images.width_I)
     first_NH = images.start_I[choice.image_N][:, None] + row_NH * images.width_I[choice.image_N][:, None]
     return images.pixels_B.view(-1, 3)[first_NH[:, :, None] + column_NW[:, None]]
 
 
-def orient(x_NHWC: Tensor, turn_N: Tensor) -> Tensor:
+def orient(x_NHWC: Tensor, orientation_N: Tensor) -> Tensor:
     """One of the 8 symmetries of the square for each image: bit 0 mirrors columns, bit 1 rows, bit 2 transposes."""
-    turn_N111 = turn_N[:, None, None, None]
-    x_NHWC = torch.where((turn_N111 & 1) > 0, x_NHWC.flip(2), x_NHWC)
-    x_NHWC = torch.where((turn_N111 & 2) > 0, x_NHWC.flip(1), x_NHWC)
-    return torch.where((turn_N111 & 4) > 0, x_NHWC.transpose(1, 2), x_NHWC).contiguous()
+    orientation_N111 = orientation_N[:, None, None, None]
+    x_NHWC = torch.where((orientation_N111 & 1) > 0, x_NHWC.flip(2), x_NHWC)
+    x_NHWC = torch.where((orientation_N111 & 2) > 0, x_NHWC.flip(1), x_NHWC)
+    return torch.where((orientation_N111 & 4) > 0, x_NHWC.transpose(1, 2), x_NHWC).contiguous()
 
 
 def draw_bytes(images: Images, crop: Crop, seed: int, step: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,7 +132,7 @@ def draw_bytes(images: Images, crop: Crop, seed: int, step: Tensor) -> tuple[Ten
     lr_NhwC = filter_axis(filter_axis(window_NHWC, 1, crop.scale), 2, crop.scale)
     if not crop.augment:
         return lr_NhwC, hr_NHWC.contiguous()
-    return orient(lr_NhwC, choice.turn_N), orient(hr_NHWC, choice.turn_N)
+    return orient(lr_NhwC, choice.orientation_N), orient(hr_NHWC, choice.orientation_N)
 
 
 def to_unit(x_NHWC: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -1,0 +1,131 @@
+"""What each command takes on the command line. Help is made from this, without importing torch."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from fastsr.config.recipes import paper
+from fastsr.config.settings import TrainConfig
+
+MetricName = Literal["psnr", "psnr_rgb", "ssim", "niqe", "pi", "lpips", "dists"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainArguments:
+    """Train a cohort of SRGANs that see the same patches and may teach each other.
+
+    Without --data it trains on sample photos, as a demonstration. Defaults below are those of the recipe in force."""
+
+    config: Path | None = None
+    """TOML file with settings, in sections as in a run's config.toml; options given here go before it."""
+    recipe: Literal["paper", "demo"] | None = None
+    """Where defaults come from. Default: paper with --data, demo without."""
+    train: TrainConfig = field(default_factory=paper)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorArguments(TrainArguments):
+    """What this machine can do, whether the images in --data are fit for training, and what a run would need.
+
+    Takes the options of train, and trains nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceArguments(TrainArguments):
+    """Repeat the paper's experiment: for each scale, six peers on the same patches (an Independent, an ML and an ML*
+    pair), evaluated, with the paper's numbers beside ours. The same command continues where it was stopped.
+
+    Takes the options of train; --out is the folder for everything. --temperature is that of ML*."""
+
+    scales: tuple[Literal[2, 3, 4, 8], ...] = (2, 4)
+    """Scales to train, one run each."""
+    seeds: tuple[int, ...] = (0,)
+    """Repetitions: every scale is trained with each of these seeds."""
+    sets: tuple[str, ...] = ("Set5", "Set14", "BSD100", "Urban100")
+    """Test sets: names below --data-root, or folders of images."""
+    data_root: Path | None = None
+    """Folder of test sets, and of DIV2K. Default: where `fastsr data fetch` puts them, ~/.cache/fastsr/data."""
+    metrics: tuple[MetricName, ...] = ()
+    """What to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where they can be measured."""
+    perceptual_sets: tuple[str, ...] = ()
+    """Test sets that perceptual metrics are measured on, which takes far longer than all else. Default: all."""
+    metric_weights: Path | None = None
+    """Folder with pyiqa's weight files, such as niqe_modelparameters.mat. Default: pyiqa downloads them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalArguments:
+    """Score trained models beside bicubic on test sets: a table for each set, CSV, JSON, and pictures."""
+
+    models: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Runs, checkpoints, or generators (.safetensors). Of a run: all peers of its latest checkpoint."""
+    sets: tuple[str, ...]
+    """Test sets: names below --data-root, such as Set5 Set14, or folders of images."""
+    data_root: Path | None = None
+    """Folder of test sets. Default: where `fastsr data fetch` puts them, ~/.cache/fastsr/data."""
+    out: Path | None = None
+    """Folder for the results; an earlier evaluation there is replaced. Default: evaluation/ in the run if there is
+    just one, else evaluation/ here."""
+    weights: Literal["both", "ema", "raw"] = "both"
+    """Averaged generators (ema), those as trained (raw), or both. No effect on single files."""
+    metrics: tuple[MetricName, ...] = ()
+    """What to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where pyiqa is installed and their weights are at
+    hand."""
+    metric_weights: Path | None = None
+    """Folder with pyiqa's weight files, such as niqe_modelparameters.mat. Default: pyiqa downloads them."""
+    lr: Literal["bicubic", "given"] = "bicubic"
+    """Low-resolution images: made from the originals by MATLAB's bicubic, or those that came with the test set."""
+    border: Literal["replicate", "mirror"] = "replicate"
+    """Border rule of the bicubic that makes low-resolution images: older or newer MATLAB releases."""
+    pictures: int = 2
+    """Images of each set whose pictures, by every model, are kept, for `fastsr report`."""
+    amp: bool = False
+    """Mixed precision, on a GPU. Scores then differ a little from those in fp32."""
+    device: str = "auto"
+    """auto, cpu, cuda, or cuda:N."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscaleArguments:
+    """Enlarge images with a trained model. Writes PNG files named like the images, and overwrites nothing."""
+
+    model: Annotated[Path, tyro.conf.Positional]
+    """A run or checkpoint (its peer 0 is used), or a generator (.safetensors)."""
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Image files, or folders of them."""
+    out: Path = Path("upscaled")
+    """Folder to write to."""
+    device: str = "auto"
+    """auto, cpu, cuda, or cuda:N."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchArguments:
+    """Download data sets from where their authors publish them. Continues what was interrupted."""
+
+    names: Annotated[tuple[Literal["div2k", "set5", "set14", "bsd100", "urban100"], ...], tyro.conf.Positional]
+    """Data sets."""
+    root: Path | None = None
+    """Folder for them. Default: ~/.cache/fastsr/data, where `fastsr eval` looks for test sets."""
+    cache: Path | None = None
+    """Folder for the packed pixels of training images. Default: ~/.cache/fastsr."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListArguments:
+    """Which data sets `fastsr data fetch` knows, and which are there."""
+
+    root: Path | None = None
+    """Folder of data sets. Default: ~/.cache/fastsr/data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportArguments:
+    """One page, without network or server: settings, curves, tables and comparisons of runs."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Runs, or the folder of a reproduction."""
+    out: Path | None = None
+    """The page. Default: report.html in the run if there is just one, else here."""

@@ -1,0 +1,116 @@
+"""Shows, before training, that every enabled loss reaches the parameters that it should.
+
+Trainers whose losses silently carry no gradient look healthy for days. This runs the real forward and backward once per
+loss with all other losses switched off, and puts back what that changed.
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from fastsr.cohort.cohort import Cohort, OutputGradients
+from fastsr.errors import UserError
+from fastsr.system.precision import Precision
+
+
+def check_liveness(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
+    """Raises UserError naming the first loss, peer and parameter without a gradient (None, zero or not finite)."""
+    # In fp16 the first scaled gradients may overflow; that is how loss scaling finds its scale, and no dead loss.
+    precision = Precision() if cohort.precision.scaled else cohort.precision
+    with unchanged(cohort), cohort.in_precision(precision):
+        if cohort.config.optim.pretrain_steps:
+            check_pretraining(cohort, lr_NChw, hr_NCHW)
+        for term in enabled_terms(cohort) if cohort.config.optim.steps else []:
+            backward_one(cohort, term, lr_NChw, hr_NCHW)
+            for k, peer in enumerate(cohort.peers):
+                network = peer.generator if term in ("content", "adversarial") else peer.discriminator
+                if term.startswith("kl") and not bool(cohort.mixing_PP[k].any()):
+                    continue
+                for name, parameter in network.named_parameters():
+                    require_gradient(term, k, name, parameter.grad)
+
+
+def check_pretraining(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
+    for k, peer in enumerate(cohort.peers):
+        with cohort.precision.autocast(cohort.device):
+            loss = cohort.pixel(peer.generator(lr_NChw), hr_NCHW)
+        loss.backward()
+        for name, parameter in peer.generator.named_parameters():
+            require_gradient("pixel", k, name, parameter.grad)
+
+
+def enabled_terms(cohort: Cohort) -> list[str]:
+    loss, cohort_config = cohort.config.loss, cohort.config.cohort
+    terms = ["bce_real", "bce_fake"]
+    if loss.content_weight:
+        terms.append("content")
+    if loss.adversarial_weight:
+        terms.append("adversarial")
+    if cohort_config.kl_weight and bool(cohort.mixing_PP.any()):
+        terms += ["kl_real", "kl_fake"]
+    return terms
+
+
+def backward_one(cohort: Cohort, term: str, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
+    """The training step's forward and backward with one loss alone, at weight one."""
+    for parameter in parameters(cohort):
+        parameter.grad = None
+    forward = cohort.forward(lr_NChw, hr_NCHW)
+    loss = cohort.losses(forward)
+    plain = cohort.loss_operator(
+        torch.stack(forward.z_real), torch.stack(forward.z_fake),
+        cohort.mixing_PP, cohort.temperature_P, torch.zeros_like(cohort.kl_weight_P),
+    )  # fmt: skip
+    nothing = torch.zeros_like(plain.grad_real_PE)
+    no_content = [torch.zeros_like(x) for x in forward.content_gradient]
+    off = OutputGradients(nothing, nothing, nothing, no_content)
+    cohort.backward(
+        forward,
+        {
+            "content": replace(off, content=forward.content_gradient),
+            "adversarial": replace(off, adversarial_PE=loss.grad_adversarial_PE),
+            "bce_real": replace(off, real_PE=plain.grad_real_PE),
+            "bce_fake": replace(off, fake_PE=plain.grad_fake_PE),
+            "kl_real": replace(off, real_PE=loss.grad_real_PE - plain.grad_real_PE),
+            "kl_fake": replace(off, fake_PE=loss.grad_fake_PE - plain.grad_fake_PE),
+        }[term],
+    )
+
+
+def require_gradient(term: str, k: int, name: str, gradient: Tensor | None) -> None:
+    problem = (
+        "no gradient" if gradient is None
+        else "a gradient that is not finite" if not bool(gradient.isfinite().all())
+        else "a gradient of zero" if not bool(gradient.any())
+        else None
+    )  # fmt: skip
+    if problem:
+        raise UserError(
+            f"the loss '{term}' gives parameter {name} of peer {k} {problem}; training would not mean what it says"
+        )
+
+
+def networks(cohort: Cohort) -> list[nn.Module]:
+    return [network for peer in cohort.peers for network in (peer.generator, peer.discriminator)]
+
+
+def parameters(cohort: Cohort) -> Iterator[nn.Parameter]:
+    return chain.from_iterable(network.parameters() for network in networks(cohort))
+
+
+@contextmanager
+def unchanged(cohort: Cohort) -> Generator[None, None, None]:
+    """Puts BN statistics back in place and clears gradients afterwards."""
+    buffers = [buffer for network in networks(cohort) for buffer in network.buffers()]
+    before = [buffer.clone() for buffer in buffers]
+    try:
+        yield
+    finally:
+        for buffer, value in zip(buffers, before, strict=True):
+            buffer.copy_(value)
+        for parameter in parameters(cohort):
+            parameter.grad = None

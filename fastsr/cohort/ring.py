@@ -1,0 +1,52 @@
+"""Training metrics: what a step writes, on the device, and the host reads now and then.
+
+Axes: P peers, T terms, R rows of the ring.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from fastsr.cohort.terms import TRAINING_TERMS
+
+CALIBRATION_BINS = 10
+
+
+def opinions(logits_2PE: Tensor) -> dict[str, Any]:
+    """How discriminators differ, and how far their probabilities can be trusted, on the images of one step.
+
+    Args:
+        logits_2PE: of real images, and of those of each peer's own generator, on the host.
+    Returns:
+        `disagreement`, nats: in row k, column j the mean KL(Bern(sigma(z_j)) || Bern(sigma(z_k))), for all pairs,
+        whether they teach each other or not; `calibration`: how many real and generated images got a probability of
+        being real from each tenth of 0 to 1, by peer.
+    """
+    z_PE = logits_2PE.double().transpose(0, 1).flatten(1)
+    z_j, z_k = z_PE[None], z_PE[:, None]
+    kl_PP = (z_j.sigmoid() * (logsigmoid(z_j) - logsigmoid(z_k))).mean(2)
+    kl_PP += ((-z_j).sigmoid() * (logsigmoid(-z_j) - logsigmoid(-z_k))).mean(2)
+    bins_2PE = (logits_2PE.double().sigmoid() * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
+    real, generated = torch.nn.functional.one_hot(bins_2PE, CALIBRATION_BINS).sum(2).tolist()
+    disagreement = [[float(f"{value:.6g}") for value in row] for row in kl_PP.tolist()]
+    return {"disagreement": disagreement, "calibration": {"real": real, "generated": generated}}
+
+
+class MetricsRing:
+    """The last R rows of `[P, T]` fp32 metrics on the device; row t of training is slot t mod R."""
+
+    def __init__(self, rows: int, peers: int, device: torch.device) -> None:
+        self.rows_RPT = torch.zeros(rows, peers, len(TRAINING_TERMS), device=device)
+
+    def write(self, step: Tensor, row_PT: Tensor) -> None:
+        """Stores the row of `step` (int64 scalar on the device), zeros behind its terms. Nothing waits for the host."""
+        row_PT = torch.nn.functional.pad(row_PT, (0, len(TRAINING_TERMS) - row_PT.shape[1]))
+        self.rows_RPT.index_copy_(0, (step % self.rows_RPT.shape[0]).view(1), row_PT[None])
+
+    def read(self, first: int, last: int) -> Tensor:
+        """Rows of the steps `[first, last)` as fp32 `[last - first, P, T]` on the host: one copy, a sync point."""
+        count = self.rows_RPT.shape[0]
+        assert 0 < last - first <= count
+        return self.rows_RPT.cpu()[[step % count for step in range(first, last)]]

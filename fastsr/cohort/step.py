@@ -1,0 +1,101 @@
+"""The stages of training and their bodies: one call of a body is one step of every peer.
+
+A body takes and returns nothing, and does not wait for the host.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.peer import Peer
+from fastsr.cohort.ring import MetricsRing
+from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
+from fastsr.data.sampler import PatchSource
+
+
+class PretrainStep:
+    """SRResNet pre-training: each generator alone, mean squared error of pixels.
+
+    Of peers that begin alike only the first is computed; `Cohort.share_pretraining` gives the others its state.
+    """
+
+    logits_2PE = None
+    """No discriminator is asked."""
+
+    def __init__(self, cohort: Cohort, patches: PatchSource, ring: MetricsRing) -> None:
+        self.cohort, self.patches, self.ring = cohort, patches, ring
+
+    def state(self) -> list[Tensor]:
+        """Every tensor that a call changes and a later one reads."""
+        return [*self.cohort.state(), self.ring.rows_RPT]
+
+    def __call__(self) -> None:
+        cohort = self.cohort
+        lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.schedule.step_count))
+        losses: dict[int, Tensor] = {}
+        for k, peer in enumerate(cohort.branched()):
+            if cohort.pretrained_by[k] != k:
+                continue
+            with cohort.precision.autocast(cohort.device):
+                loss = cohort.pixel(peer.generator(lr_NChw), hr_NCHW)
+            peer.g_scaler.scale(loss).backward()
+            peer.update_generator(cohort.schedule.step_count)
+            losses[k] = loss.detach()
+        loss_P = torch.stack([losses[k] for k in cohort.pretrained_by])
+        self.ring.write(cohort.schedule.step_count, loss_P[:, None])
+        cohort.schedule.advance()
+
+
+class Step:
+    """Simultaneous update: one forward pass of G, D and the content network serves every loss of every peer."""
+
+    def __init__(self, cohort: Cohort, patches: PatchSource, ring: MetricsRing) -> None:
+        self.cohort, self.patches, self.ring = cohort, patches, ring
+
+    @property
+    def logits_2PE(self) -> Tensor:
+        """What each D said of the last step's real and generated images, on the device."""
+        return self.cohort.logits_2PE
+
+    def state(self) -> list[Tensor]:
+        """Every tensor that a call changes and a later one reads."""
+        return [*self.cohort.state(), self.ring.rows_RPT]
+
+    def __call__(self) -> None:
+        cohort = self.cohort
+        lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.schedule.step_count))
+        forward = cohort.forward(lr_NChw, hr_NCHW)
+        loss = cohort.losses(forward)
+        cohort.backward(forward, cohort.output_gradients(forward, loss), then=self.update)
+        cohort.logits_2PE.copy_(forward.logits_2PE)
+        probabilities_2P = forward.logits_2PE.sigmoid().mean(2)
+        columns = [forward.content_P, loss.adversarial_P, *loss.terms_P4.unbind(1), *probabilities_2P]
+        self.ring.write(cohort.schedule.step_count, torch.stack(columns, 1))
+        cohort.schedule.advance()
+
+    def update(self, peer: Peer) -> None:
+        peer.update_discriminator()
+        peer.update_generator(self.cohort.schedule.step_count)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The steps `[begin, end)` of training, which share one body."""
+
+    name: str
+    begin: int
+    end: int
+    body: PretrainStep | Step
+    terms: tuple[Term, ...]
+    """The columns of the rows that the body writes."""
+
+
+def make_stages(cohort: Cohort, patches: PatchSource, ring: MetricsRing) -> tuple[Stage, ...]:
+    """Pre-training, then adversarial training; either may have no steps."""
+    between, end = cohort.config.optim.pretrain_steps, cohort.config.total_steps
+    return (
+        Stage("pretraining", 0, between, PretrainStep(cohort, patches, ring), PRETRAINING_TERMS),
+        Stage("training", between, end, Step(cohort, patches, ring), TRAINING_TERMS),
+    )

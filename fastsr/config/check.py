@@ -1,0 +1,49 @@
+"""Checks of a configuration: each error names the setting, its value and the remedy."""
+
+from fastsr.config.mixing import mixing_matrix, require, start_indices, temperatures
+from fastsr.config.settings import SCALES, TrainConfig
+from fastsr.errors import UserError
+
+
+def check(config: TrainConfig) -> TrainConfig:
+    """Returns the configuration, or raises UserError naming the setting, its value and the remedy."""
+    images, model, cohort, loss, optim, output = (
+        config.images, config.model, config.cohort, config.loss, config.optim, config.output
+    )  # fmt: skip
+    for name, value, least in (
+        ("batch", images.batch, 2),  # BN has no variance over a single value
+        ("patch", images.patch, 16),
+        ("blocks", model.blocks, 1),
+        ("filters", model.filters, 1),
+        ("discriminator_filters", model.discriminator_filters, 1),
+        ("peers", cohort.peers, 1),
+        ("kl_weight", cohort.kl_weight, 0),
+        ("peer_streams", config.machine.peer_streams, 0),
+        ("content_weight", loss.initial_content_weight, 0),
+        ("adversarial_weight", loss.adversarial_weight, 0),
+        ("steps", optim.steps, 0),
+        ("pretrain_steps", optim.pretrain_steps, 0),
+        ("log_every", output.log_every, 1),
+        ("save_every", output.save_every, 1),
+        ("val_every", output.val_every, 1),
+        ("keep", output.keep, 1),
+    ):
+        require(least <= value < float("inf"), name, value, f"use {least} or more")
+    require(model.scale in SCALES, "scale", model.scale, "use 2, 3, 4 or 8")
+    nearest = max(images.patch // model.scale, -(-16 // model.scale)) * model.scale
+    fits = images.patch % model.scale == 0
+    require(fits, "patch", images.patch, f"use a multiple of the scale, such as {nearest}")
+    require(0 < loss.content_ratio < float("inf"), "content_ratio", loss.content_ratio, "use a number above 0")
+    require(0 < optim.lr < 1, "lr", optim.lr, "use a number between 0 and 1, such as 1e-4")
+    require(0 <= optim.ema < 1, "ema", optim.ema, "use a number from 0 to below 1, such as 0.999")
+    for milestone in optim.lr_milestones:
+        require(milestone >= 0, "lr_milestones", milestone, "use 0 or more")
+    require(0 < optim.lr_gamma <= 1, "lr_gamma", optim.lr_gamma, "use a number above 0, at most 1")
+    require(config.total_steps > 0, "steps", optim.steps, "train for at least one step")
+    if optim.steps and not (loss.content_weight or loss.adversarial_weight):
+        raise UserError("--content-weight and --adversarial-weight are both 0: generators would learn nothing")
+    require(0 <= config.machine.seed < 2**63, "seed", config.machine.seed, "use 0 or more, below 2^63")
+    mixing_matrix(cohort)
+    temperatures(cohort)
+    start_indices(cohort)
+    return config

@@ -1,0 +1,1 @@
+"""Images, packed pixels, and the patches drawn from them."""

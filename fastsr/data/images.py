@@ -1,0 +1,125 @@
+"""Image files as 8-bit RGB, by one stated rule.
+
+EXIF orientation is applied. Grey becomes three equal channels, palettes their colours, CMYK Pillow's RGB. Alpha is
+dropped and the stored colours kept. 16-bit samples keep their upper 8 bits. Animations, several pages, and float or
+32-bit samples are refused: no single 8-bit picture is meant by them. Of a phone's MPO (a JPEG with a second picture
+behind it, such as a gain map) the first counts.
+"""
+
+import os
+import struct
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from fastsr.errors import UserError
+
+EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+DIRECT_MODES = frozenset(
+    {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+)
+
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
+"""Exceptions of Pillow on damaged files."""
+ORIENTATION = 274
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def find_images(sources: tuple[Path, ...]) -> list[Path]:
+    """All image files in folders (searched recursively, hidden ones left out) and single files, sorted per source.
+
+    Raises UserError for a source that does not exist or holds no image.
+    """
+    found: list[Path] = []
+    for source in sources:
+        if source.is_file():
+            found.append(source)
+            continue
+        if not source.is_dir():
+            raise UserError(f"{source} does not exist; give a folder of images, or an image file")
+        images = sorted(walk(source))
+        if not images:
+            raise UserError(f"{source} holds no image ({' '.join(sorted(EXTENSIONS))}); give another folder")
+        found += images
+    return found
+
+
+def walk(source: Path) -> Iterator[Path]:
+    """Image files below a folder, through links, but into no folder twice: links may form a circle."""
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(source, followlinks=True):
+        stat = Path(folder).stat()
+        if (stat.st_dev, stat.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (
+            Path(folder) / name
+            for name in names
+            if Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".")
+        )
+
+
+def read_rgb8(path: Path) -> NDArray[np.uint8]:
+    """Decodes one file into `[H, W, 3]` uint8 by the rule above.
+
+    Raises UserError with the reason, without the path, so that callers can list many.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+                if frames > 1:
+                    raise UserError(f"has {frames} frames; save the one you mean as a file of its own")
+                return to_rgb8(upright(image))
+    except UnidentifiedImageError:
+        raise UserError("is not an image, or is damaged") from None
+    except Image.DecompressionBombError:
+        raise UserError(f"has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; cut it into tiles") from None
+    except FileNotFoundError:
+        raise UserError("does not exist") from None
+    except DAMAGE as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"cannot be decoded ({error})") from None
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned by its EXIF orientation. Pillow's own exif_transpose rewrites all EXIF and fails on odd tags."""
+    image.load()  # a TIFF is turned while it is loaded
+    turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    return image if turn is None else image.transpose(turn)
+
+
+def to_rgb8(image: Image.Image) -> NDArray[np.uint8]:
+    """One Pillow image as `[H, W, 3]` uint8. Raises UserError for float and 32-bit samples."""
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode not in DIRECT_MODES:
+        raise UserError(f"has samples of mode {image.mode} (float or 32 bit); save it with 8 or 16 bits per sample")
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA")
+    if image.mode in ("La", "RGBa"):
+        image = image.convert(image.mode.upper())
+    return np.array(image.convert("RGB"))
+
+
+def is_grey(path: Path) -> bool:
+    """True for a readable file that stores grey samples, as opposed to three equal channels."""
+    with Image.open(path) as image:
+        return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I;16")

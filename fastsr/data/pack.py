@@ -1,0 +1,183 @@
+"""Packs: every training image decoded once into one file, mapped ever after."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from fastsr.data.images import read_rgb8
+from fastsr.data.pixels import PixelStore, store_of
+from fastsr.errors import UserError
+from fastsr.files import default_cache, sync
+
+FORMAT = 2  # counted up whenever the decoding rule or the layout of a pack changes
+STALE_SECONDS = 24 * 3600
+
+
+def pack_images(
+    paths: list[Path],
+    *,
+    minimum_side: int,
+    skip_bad: bool = False,
+    cache: Path | None = None,
+    tell: Callable[[str], None] = print,
+    track: Callable[[Iterator[Any], int], Iterator[Any]] = lambda items, total: items,
+) -> PixelStore:
+    """Decodes images into a pack on disk, or reuses the pack made of the same unchanged files, and maps it.
+
+    Args:
+        paths: image files. minimum_side: in pixels; smaller images cannot hold a patch.
+        skip_bad: leave unreadable and small images out, listed through `tell`, instead of raising.
+        cache: folder of packs, `~/.cache/fastsr` by default. track: wraps the decoded images for a progress bar.
+    Raises:
+        UserError: one error that lists every unreadable and small file; or the disk is full.
+    """
+    folder = (cache or default_cache()) / "packs" / pack_key(paths)
+    if folder.exists() and any(not isinstance(read_or_reason(Path(path)), str) for path, _ in open_pack(folder)[1]):
+        shutil.rmtree(folder)  # what could not be read then can be read now
+    if not folder.exists():
+        write_pack(folder, paths, track)
+    store, unreadable = open_pack(folder)
+    small_I = torch.minimum(store.height_I, store.width_I) < minimum_side
+    bad = [f"{path}: {reason}" for path, reason in unreadable]
+    bad += [
+        f"{name}: is {width}x{height}, smaller than the {minimum_side} pixels that a patch needs"
+        for name, height, width in zip(store.names, store.height_I.tolist(), store.width_I.tolist(), strict=True)
+        if min(height, width) < minimum_side
+    ]
+    if bad and not skip_bad:
+        raise UserError(
+            f"{len(bad)} of {len(paths)} images cannot be used; mend them or pass --skip-bad:\n  " + "\n  ".join(bad)
+        )
+    if bad:
+        tell(f"{len(bad)} of {len(paths)} images left out:\n  " + "\n  ".join(bad))
+    if len(bad) == len(paths):
+        raise UserError("no image is left to train on; give another folder or a smaller --patch")
+    return store.only(~small_I)
+
+
+def pack_key(paths: list[Path]) -> str:
+    """Names a pack by its files' paths, sizes and modification times."""
+    digest = hashlib.sha256(str(FORMAT).encode())
+    for path in paths:
+        try:
+            stat = path.stat()
+            digest.update(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="surrogateescape"))
+        except OSError:
+            digest.update(f"{path}\0unreadable\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:20]
+
+
+def write_pack(folder: Path, paths: list[Path], track: Callable[[Iterator[Any], int], Iterator[Any]]) -> None:
+    """Streams decoded images to `pixels.bin` beside `index.json`, under a temporary name until complete."""
+    temporary: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(folder.parent)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".packing-"))
+        index: dict[str, list[Any]] = {"sizes": [], "names": [], "unreadable": []}
+        digest = hashlib.sha256()
+        with (temporary / "pixels.bin").open("wb") as out:
+            for path, image in track(decode_all(paths), len(paths)):
+                if isinstance(image, str):
+                    index["unreadable"].append([str(path), image])
+                else:
+                    out.write(image.data)
+                    digest.update(image.data)
+                    index["sizes"].append(image.shape[:2])
+                    index["names"].append(str(path))
+        (temporary / "index.json").write_text(json.dumps({"format": FORMAT, "digest": digest.hexdigest(), **index}))
+        for file in temporary.iterdir():
+            sync(file)
+        publish(temporary, folder)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(
+            f"cannot write the pack in {folder.parent}: {reason}; free space there or give another --cache folder"
+        ) from error
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def publish(temporary: Path, folder: Path) -> None:
+    """Gives a complete pack its name. Another process that packed the same files at the same time may have won."""
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not (folder / "index.json").exists():
+            raise
+
+
+def remove_stale(folder: Path) -> None:
+    """Removes what packing processes that died long ago left behind."""
+    for leftover in folder.glob(".packing-*"):
+        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def decode_all(paths: list[Path]) -> Iterator[tuple[Path, NDArray[np.uint8] | str]]:
+    """Images in order, decoded by as many threads as there are cores and at most two images a thread ahead.
+
+    An unreadable file yields the reason instead of an image.
+    """
+    workers = os.cpu_count() or 1
+    waiting: deque[tuple[Path, Future[NDArray[np.uint8] | str]]] = deque()
+    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the error beyond twice that size stays
+        for path in paths:
+            waiting.append((path, pool.submit(read_or_reason, path)))
+            if len(waiting) > 2 * workers:
+                done, image = waiting.popleft()
+                yield done, image.result()
+        while waiting:
+            done, image = waiting.popleft()
+            yield done, image.result()
+
+
+def read_or_reason(path: Path) -> NDArray[np.uint8] | str:
+    try:
+        return read_rgb8(path)
+    except UserError as error:
+        return str(error)
+
+
+def open_pack(folder: Path) -> tuple[PixelStore, list[tuple[str, str]]]:
+    """Maps a pack. Returns the store and the files (with reasons) that could not be read when it was made.
+
+    Raises UserError for a damaged pack.
+    """
+    try:
+        index = json.loads((folder / "index.json").read_text())
+        sizes = [(int(height), int(width)) for height, width in index["sizes"]]
+        names, digest = tuple(map(str, index["names"])), str(index["digest"])
+        unreadable = [(str(path), str(reason)) for path, reason in index["unreadable"]]
+        if len(names) != len(sizes):
+            raise ValueError(f"{len(names)} names of {len(sizes)} images")
+        expected = sum(3 * height * width for height, width in sizes)
+        actual = (folder / "pixels.bin").stat().st_size
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"the pack {folder} is damaged ({error}); delete that folder and run again") from None
+    if actual != expected:
+        raise UserError(
+            f"the pack {folder} is damaged ({actual} bytes, not {expected}); delete that folder and run again"
+        )
+    if expected:
+        pixels = torch.from_file(str(folder / "pixels.bin"), shared=False, size=expected, dtype=torch.uint8)
+    else:
+        pixels = torch.empty(0, dtype=torch.uint8)
+    return replace(store_of(pixels, sizes, names), digest=digest), unreadable

@@ -1,0 +1,89 @@
+"""Every training image as one flat uint8 buffer.
+
+Axes: I images, B bytes.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fastsr.system.memory import available_memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelStore:
+    """Images as one flat buffer of RGB rows, and where each begins.
+
+    Pixels live in device memory, in pinned host memory or in a mapped file; the tables are on `pixels.device`.
+    """
+
+    pixels: Tensor
+    """uint8 `[B]`: the images one after the other, each `[height, width, 3]`."""
+    start_I: Tensor
+    """int64: first pixel (not byte) of each image."""
+    height_I: Tensor
+    """int64, in pixels."""
+    width_I: Tensor
+    """int64, in pixels."""
+    names: tuple[str, ...]
+    """File of each image, for messages."""
+    digest: str = ""
+    """SHA-256 of the packed pixels, where they came from a pack."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixels.device
+
+    @property
+    def nbytes(self) -> int:
+        return self.pixels.numel()
+
+    def image(self, index: int) -> Tensor:
+        """One image as uint8 `[height, width, 3]`, a view."""
+        start, height, width = (int(t[index]) for t in (self.start_I, self.height_I, self.width_I))
+        return self.pixels[3 * start : 3 * (start + height * width)].view(height, width, 3)
+
+    def to(self, device: torch.device) -> "PixelStore":
+        tables = {name: getattr(self, name).to(device) for name in ("start_I", "height_I", "width_I")}
+        return replace(self, pixels=self.pixels.to(device), **tables)
+
+    def pin(self) -> "PixelStore":
+        """A copy in page-locked host memory, which a GPU can read directly."""
+        return replace(self, pixels=self.pixels.pin_memory())
+
+    def only(self, keep_I: Tensor) -> "PixelStore":
+        """The images where `keep_I` (bool) is true, on the same pixels."""
+        names = tuple(name for name, keep in zip(self.names, keep_I.tolist(), strict=True) if keep)
+        tables = {name: getattr(self, name)[keep_I] for name in ("start_I", "height_I", "width_I")}
+        return replace(self, names=names, **tables)
+
+    @staticmethod
+    def from_images(images: list[NDArray[np.uint8]], names: tuple[str, ...] | None = None) -> "PixelStore":
+        """A store in memory, of `[height, width, 3]` uint8 arrays."""
+        sizes = [image.shape[:2] for image in images]
+        pixels = torch.from_numpy(np.concatenate([image.reshape(-1) for image in images]))
+        return store_of(pixels, sizes, names or tuple(f"image {k}" for k in range(len(images))))
+
+
+def store_of(pixels: Tensor, sizes: list[tuple[int, ...]], names: tuple[str, ...]) -> PixelStore:
+    height_I, width_I = torch.tensor(sizes, dtype=torch.int64).reshape(-1, 2).unbind(1)
+    area_I = height_I * width_I
+    return PixelStore(pixels=pixels, start_I=area_I.cumsum(0) - area_I, height_I=height_I, width_I=width_I, names=names)
+
+
+def place(store: PixelStore, device: torch.device) -> PixelStore:
+    """Moves pixels to the fastest memory with room for them: the device, pinned host memory, or the mapped file.
+
+    A third of the GPU's free memory, and half of the host's, may be used; the rest is for training.
+    """
+    if device.type != "cuda":
+        return store
+    if store.nbytes < torch.cuda.mem_get_info(device)[0] // 3:
+        return store.to(device)
+    return store.pin() if store.nbytes < available_memory() // 2 else store

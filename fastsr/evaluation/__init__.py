@@ -1,0 +1,1 @@
+"""Trained models scored on test sets."""

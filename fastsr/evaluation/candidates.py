@@ -1,0 +1,78 @@
+"""The models to score, opened and checked."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fastsr.config.mixing import variants
+from fastsr.config.settings import TrainConfig
+from fastsr.config.toml import from_toml
+from fastsr.errors import UserError
+from fastsr.models import SRResNet
+from fastsr.models.weights import find_generators, load_generator
+
+
+@dataclass(frozen=True)
+class Model:
+    """One generator that is scored, and where it comes from."""
+
+    generator: SRResNet
+    file: Path
+    weights: str
+    """ema, raw, or file: a file's own."""
+    variant: str | None = None
+    """Independent, ML or ML*, where a run tells."""
+
+    def facts(self) -> dict[str, Any]:
+        known = {} if self.variant is None else {"variant": self.variant}
+        return {"file": str(self.file), "weights": self.weights, **known}
+
+
+def open_models(paths: tuple[Path, ...], weights: Iterable[str], device: torch.device) -> dict[str, Model]:
+    """All generators meant by `paths`, by names for people.
+
+    Args:
+        weights: of runs and checkpoints: ema, raw, or both.
+    Raises:
+        UserError: a model cannot be used, or scales differ.
+    """
+    if not paths:
+        raise UserError("no model is given; name a run, a checkpoint, or a generator's .safetensors file")
+    models: dict[str, Model] = {}
+    for path, shown in zip(paths, short_names(paths), strict=True):
+        prefix = f"{shown} " if len(paths) > 1 and path.is_dir() else ""
+        for kind in ("file",) if path.is_file() else weights:
+            files = find_generators(path, "raw" if kind == "raw" else "ema")
+            for (name, file), variant in zip(files.items(), variants_of(path, len(files)), strict=True):
+                title = (shown if path.is_file() else prefix + name) + (" raw" if kind == "raw" else "")
+                models[title] = Model(load_generator(file, device), file, kind, variant)
+    scales = {name: model.generator.scale for name, model in models.items()}
+    if len(set(scales.values())) > 1:
+        listed = ", ".join(f"{name} x{scale}" for name, scale in scales.items())
+        raise UserError(f"the models have different scales ({listed}); evaluate one scale at a time")
+    return models
+
+
+def variants_of(path: Path, count: int) -> list[str | None]:
+    """Variants of the peers of a run or of its checkpoint, Independent, ML or ML*; None where that is not known."""
+    run = next((folder for folder in (path, path.parent.parent) if (folder / "config.toml").is_file()), None)
+    if run is None:
+        return [None] * count
+    names = variants(from_toml(run / "config.toml", TrainConfig()).cohort)
+    return [*names] if len(names) == count else [None] * count
+
+
+def short_names(paths: tuple[Path, ...]) -> list[str]:
+    """The last part of each path, or all of it where two would be alike."""
+    names = [(path.stem if path.is_file() else path.name) or str(path) for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+def step_of(models: dict[str, Model]) -> int | None:
+    """The training step that the models' checkpoint is named by, where they share one."""
+    folders = {model.file.parent.name for model in models.values()}
+    name = folders.pop() if len(folders) == 1 else ""
+    return int(name.removeprefix("step-")) if name.removeprefix("step-").isdigit() else None

@@ -1,0 +1,182 @@
+"""Models against each other on test sets: every metric of every image, under a protocol that is written down."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from torch import Tensor
+
+from fastsr.console import say
+from fastsr.data.bicubic import Border, upscale
+from fastsr.errors import UserError
+from fastsr.evaluation.candidates import Model, open_models, step_of
+from fastsr.evaluation.metrics import MEASURES, PROTOCOLS, USUAL
+from fastsr.evaluation.output import complete_folder, save_pictures, slug, write_files
+from fastsr.evaluation.pairs import Pair, check_images, load
+from fastsr.evaluation.perceptual import Perceptual
+from fastsr.evaluation.protocol import BICUBIC, Protocol
+from fastsr.evaluation.psnr_ssim import psnr_rgb, psnr_y, ssim_y
+from fastsr.evaluation.results import Scoreboard
+from fastsr.evaluation.tables import print_protocol, score_table
+from fastsr.evaluation.test_sets import ImageFiles, ImageSet, find_set
+from fastsr.models.inference import super_resolve
+from fastsr.system.precision import Precision, choose_precision
+
+
+class Examiner:
+    """Scores models on images, one image at a time.
+
+    Args:
+        perceptual: measures those metrics of the protocol that are not measured here.
+        precision: what generators run in.
+    """
+
+    def __init__(
+        self, models: dict[str, Model], protocol: Protocol, perceptual: Perceptual, precision: Precision
+    ) -> None:
+        self.protocol, self.perceptual = protocol, perceptual
+        self.methods: dict[str, Callable[[Tensor], Tensor]] = {
+            BICUBIC: lambda lr: upscale(lr, protocol.scale, protocol.border)
+        }
+        for name, model in models.items():
+            self.methods[name] = lambda lr, g=model.generator: super_resolve(g, lr, precision)
+
+    def examine(
+        self, files: ImageFiles, perceptual: bool = True
+    ) -> tuple[dict[str, Tensor], dict[str, dict[str, float | None]]]:
+        """What each method makes of an image, uint8 `[height, width, 3]`, with `HR` behind, and its scores.
+
+        Args:
+            perceptual: measure perceptual metrics too; else they are None.
+        """
+        pair = load(files, self.protocol)
+        images = {name: method(pair.lr) for name, method in self.methods.items()}
+        scores = {name: self.measure(image, pair, perceptual) for name, image in images.items()}
+        return {**images, "HR": pair.hr}, scores
+
+    def measure(self, sr: Tensor, pair: Pair, perceptual: bool) -> dict[str, float | None]:
+        scale = self.protocol.scale
+        own = {
+            "psnr": psnr_y(sr, pair.hr, scale, pair.grey),
+            "psnr_rgb": psnr_rgb(sr, pair.hr),
+            "ssim": ssim_y(sr, pair.hr, scale, pair.grey),
+        }
+        values = {name: value if math.isfinite(value) else None for name, value in own.items()}
+        if perceptual:
+            values |= self.perceptual.measure(sr, pair.hr, pair.grey)
+        return {name: values.get(name) for name in self.protocol.metrics}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be evaluated, how, and where the results go."""
+
+    models: tuple[Path, ...]
+    """Runs, checkpoints and generators' files."""
+    sets: tuple[str, ...]
+    """Names below `data_root`, or folders."""
+    data_root: Path
+    out: Path
+    weights: tuple[str, ...] = ("ema", "raw")
+    metrics: tuple[str, ...] = ()
+    """None: PSNR and SSIM, and of NIQE and PI what can be measured here."""
+    metric_weights: Path | None = None
+    perceptual_sets: tuple[str, ...] = ()
+    """Names of the sets that perceptual metrics are measured on. None: all."""
+    lr: str = BICUBIC
+    border: Border = "replicate"
+    pictures: int = 2
+    """Images of each set whose pictures are kept."""
+    amp: bool = False
+
+
+def evaluate_models(request: Request, device: torch.device, console: Console) -> Scoreboard:
+    """Scores all models on all sets, prints a table for each set, and writes everything to `request.out`.
+
+    Raises UserError for a model, set or image that cannot be used, before anything is scored or written.
+    """
+    if request.pictures < 0:
+        raise UserError(f"--pictures {request.pictures} cannot be used; use 0 or more")
+    models = open_models(request.models, request.weights, device)
+    scale = next(iter(models.values())).generator.scale
+    sets = open_sets(request, scale)
+    precision = choose_precision(request.amp and device.type == "cuda", device)
+    perceptual, missing = open_metrics(request, scale, device)
+    wanted = request.metrics or USUAL
+    protocol = Protocol(
+        scale=scale,
+        metrics=tuple(name for name in MEASURES if name in wanted and name not in missing),
+        lr=request.lr,
+        border=request.border,
+        precision=str(precision.dtype or "fp32").removeprefix("torch."),
+    )
+    facts = {BICUBIC: {}, **{name: model.facts() for name, model in models.items()}}
+    board = Scoreboard(protocol, facts, missing, step_of(models))
+    notes = check_images(sets, protocol)
+    examiner = Examiner(models, protocol, perceptual, precision)
+    with complete_folder(request.out) as folder:
+        for images in sets:
+            board.sets[images.name] = {"images": len(images.images), "folder": str(images.folder)}
+            board.sets[images.name]["notes"] = notes[images.name]
+            board.sets[images.name]["perceptual"] = is_perceptual(request, images.name)
+            score_set(board, examiner, images, folder, request.pictures, console)
+            console.print(score_table(board, images.name))
+        write_files(board, folder)
+    print_protocol(board, request.out, console)
+    return board
+
+
+def is_perceptual(request: Request, test_set: str) -> bool:
+    """Whether perceptual metrics are measured on a set of that name."""
+    return not request.perceptual_sets or test_set in request.perceptual_sets
+
+
+def open_sets(request: Request, scale: int) -> list[ImageSet]:
+    """Raises UserError where a set cannot be found, or two have one name."""
+    if not request.sets:
+        raise UserError("--sets names no test set; give names such as Set5, or folders of images")
+    sets = [find_set(word, request.data_root, scale, request.lr == "given") for word in request.sets]
+    for images in sets:
+        if len([other for other in sets if other.name == images.name]) > 1:
+            raise UserError(f"--sets names two sets called {images.name}; evaluate one at a time")
+    for name in request.perceptual_sets:
+        if name not in [images.name for images in sets]:
+            raise UserError(f"--perceptual-sets {name} is none of the test sets; use names that --sets has")
+    return sets
+
+
+def open_metrics(request: Request, scale: int, device: torch.device) -> tuple[Perceptual, dict[str, str]]:
+    """What can be measured, and why the rest cannot. Raises UserError where that was asked for."""
+    perceptual = Perceptual((), scale, device, request.metric_weights)
+    missing: dict[str, str] = {}
+    for name in request.metrics or USUAL:
+        if name not in PROTOCOLS:
+            continue
+        try:
+            perceptual.add(name)
+        except UserError as error:
+            if request.metrics:
+                raise
+            missing[name] = str(error)
+    return perceptual, missing
+
+
+def score_set(
+    board: Scoreboard, examiner: Examiner, images: ImageSet, folder: Path, pictures: int, console: Console
+) -> None:
+    """Adds the scores of one set to the board, and writes pictures of its first images."""
+    if not console.is_terminal:
+        say(console, f"scoring {images.name}: {len(images.images)} images by {len(examiner.methods)} methods")
+    shown = track(images.images, escape(images.name), console=console, disable=not console.is_terminal, transient=True)
+    for index, files in enumerate(shown):
+        methods, scores = examiner.examine(files, board.sets[images.name]["perceptual"])
+        board.images += [{"set": images.name, "image": files.name, "model": m, **v} for m, v in scores.items()]
+        if index < pictures:
+            place = Path("pictures") / slug(images.name) / f"{index:03d}-{slug(files.name)}"
+            saved = save_pictures(methods, folder, place)
+            board.pictures.append({"set": images.name, "image": files.name, "files": saved})

@@ -1,0 +1,95 @@
+"""Test images in both resolutions, read and checked."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fastsr.data.bicubic import Border, downscale
+from fastsr.data.images import find_images, is_grey, read_rgb8
+from fastsr.errors import UserError
+from fastsr.evaluation.protocol import Protocol
+from fastsr.evaluation.psnr_ssim import SSIM_WINDOW
+from fastsr.evaluation.test_sets import ImageFiles, ImageSet
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One test image, uint8 `[height, width, 3]` in both resolutions."""
+
+    name: str
+    lr: Tensor
+    hr: Tensor
+    grey: bool = False
+    """The file stores grey samples."""
+    cropped: bool = False
+    """The file is larger: no multiple of the scale, or more than its given low resolution covers."""
+
+
+def load_pairs(sources: tuple[Path, ...], scale: int, border: Border = "replicate") -> Iterator[Pair]:
+    """Test images, cropped to multiples of the scale, with their bicubic low resolution.
+
+    Raises UserError listing all files that cannot be used; nothing is skipped.
+    """
+    bad: list[str] = []
+    for path in find_images(sources):
+        try:
+            yield load_pair(path, scale, border)
+        except UserError as error:
+            bad.append(f"{path}: {error}")
+    if bad:
+        raise UserError(f"{len(bad)} test images cannot be used; mend or remove them:\n  " + "\n  ".join(bad))
+
+
+def load_pair(path: Path, scale: int, border: Border = "replicate", lr_path: Path | None = None) -> Pair:
+    """One test image, with a given low resolution or our own. Raises UserError with the reason, without the path."""
+    hr = torch.from_numpy(read_rgb8(path))
+    lr = torch.from_numpy(read_rgb8(lr_path)) if lr_path else None
+    height, width = cropped_size(hr, lr, scale)
+    cropped = hr.shape[:2] != (height, width)
+    hr = hr[:height, :width].contiguous()
+    return Pair(path.name, downscale(hr, scale, border) if lr is None else lr, hr, is_grey(path), cropped)
+
+
+def cropped_size(hr: Tensor, lr: Tensor | None, scale: int) -> tuple[int, int]:
+    """Height and width that are compared: a multiple of the scale, or just what a given low resolution covers.
+
+    Raises UserError where that is too small, or the sizes do not belong together.
+    """
+    size = (hr.shape[0], hr.shape[1]) if lr is None else (lr.shape[0] * scale, lr.shape[1] * scale)
+    left = [full - part for full, part in zip(hr.shape[:2], size, strict=True)]
+    if lr is not None and not all(0 <= pixels < scale for pixels in left):
+        given, of = f"{lr.shape[1]}x{lr.shape[0]}", f"{hr.shape[1]}x{hr.shape[0]}"
+        raise UserError(f"is {of}, and its low resolution is {given}, which at x{scale} is {size[1]}x{size[0]}")
+    height, width = (side // scale * scale for side in size)
+    if min(height, width) < 2 * scale + SSIM_WINDOW:
+        raise UserError(f"is {hr.shape[1]}x{hr.shape[0]}, too small to compare at x{scale}")
+    return height, width
+
+
+def load(files: ImageFiles, protocol: Protocol) -> Pair:
+    """Raises UserError with the reason, without the path."""
+    return load_pair(files.hr, protocol.scale, protocol.border, files.lr if protocol.lr == "given" else None)
+
+
+def check_images(sets: Iterable[ImageSet], protocol: Protocol) -> dict[str, list[str]]:
+    """Reads every image of every set before any is scored. Returns notes on each set, such as that images are cropped.
+
+    Raises UserError listing all images that cannot be used.
+    """
+    bad: list[str] = []
+    notes: dict[str, list[str]] = {}
+    for images in sets:
+        cropped = 0
+        for files in images.images:
+            try:
+                cropped += load(files, protocol).cropped
+            except UserError as error:
+                bad.append(f"{files.hr}: {error}")
+        text = f"{cropped} of {len(images.images)} images are cropped to a multiple of {protocol.scale} pixels"
+        notes[images.name] = [text] if cropped else []
+    if bad:
+        raise UserError(f"{len(bad)} test images cannot be used; mend or remove them:\n  " + "\n  ".join(bad))
+    return notes

@@ -1,0 +1,25 @@
+"""How scores are measured."""
+
+from dataclasses import dataclass
+
+from fastsr.data.bicubic import Border
+from fastsr.evaluation.metrics import PROTOCOL
+
+BICUBIC = "bicubic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How is measured. Two evaluations with equal protocols may be put side by side."""
+
+    scale: int
+    metrics: tuple[str, ...]
+    lr: str = BICUBIC
+    """bicubic: made here, or given: read from the test set."""
+    border: Border = "replicate"
+    precision: str = "fp32"
+
+    def facts(self) -> dict[str, str]:
+        low = "as given with the test sets" if self.lr == "given" else f"MATLAB's bicubic, border {self.border}"
+        texts = {name: PROTOCOL[name].format(scale=self.scale) for name in self.metrics}
+        return {**texts, "low_resolution": low, "precision": self.precision}

@@ -1,0 +1,1 @@
+"""Memory, time and operations of a run, known before it begins."""

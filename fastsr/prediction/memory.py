@@ -1,0 +1,173 @@
+"""Predicts the memory of a run, without running it: the whole step on tensors that have shapes and no contents."""
+
+import weakref
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.content import unloaded_content
+from fastsr.cohort.ring import MetricsRing
+from fastsr.cohort.step import Step
+from fastsr.cohort.streams import Branches
+from fastsr.config.settings import TrainConfig
+from fastsr.prediction.flops import FlopCount
+from fastsr.system.memory import memory_of
+from fastsr.system.precision import Precision, choose_precision
+
+GIB = 2**30
+BESIDE_TENSORS = GIB
+"""CUDA's context and the scratch space of its libraries, roughly."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Bytes that tensors of a run occupy at once. CUDA's own context, about 0.5 GB, and its libraries come on top."""
+
+    resident: int
+    """Weights, averages, optimiser states: always there."""
+    peak: int
+    """The most during one step, `resident` included."""
+    flop: int
+    """Floating-point operations of one step, those of matrix products and convolutions; a multiply-add is two."""
+
+
+class CountedBranches(Branches):
+    """Tells which of the streams that a GPU would have is being filled; the work itself follows in order."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(torch.device("cpu"), 1)
+        self.count, self.current = count, 0
+
+    @contextmanager
+    def branch(self, index: int) -> Generator[None, None, None]:
+        self.current = 1 + index % self.count if self.count > 1 else 0
+        try:
+            yield
+        finally:
+            self.current = 0
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the storages that operations create and the moment each is freed, for each stream by itself.
+
+    torch's allocator gives memory that was freed on one stream to later work on that stream alone, so a step needs the
+    sum of what each stream needs at most.
+    """
+
+    def __init__(self, branches: CountedBranches) -> None:
+        super().__init__()
+        self.branches = branches
+        self.now: Counter[int] = Counter()
+        self.most: Counter[int] = Counter()
+        self.seen: dict[int, Any] = {}
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for value in tree_iter(result):
+            if isinstance(value, Tensor):
+                self.count(value)
+        return result
+
+    def count(self, tensor: Tensor) -> None:
+        storage, stream = tensor.untyped_storage(), self.branches.current
+        key, size = storage._cdata, storage.nbytes()  # pyright: ignore[reportPrivateUsage]
+        if key in self.seen:
+            return
+
+        def freed(_: Any) -> None:
+            self.seen.pop(key, None)
+            self.now[stream] -= size
+
+        self.seen[key] = weakref.ref(storage, freed)
+        self.now[stream] += size
+        self.most[stream] = max(self.most[stream], self.now[stream])
+
+
+class FakePatches:
+    """Patches of the right shape and layout, with no contents."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        batch, side = config.images.batch, config.images.patch
+        self.shapes = ((batch, 3, side // config.model.scale, side // config.model.scale), (batch, 3, side, side))
+
+    def load(self) -> None:
+        """Nothing."""
+
+    def draw_aside(self, step: int) -> tuple[Tensor, Tensor]:
+        return self.draw(torch.tensor(step))
+
+    def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
+        lr, hr = (torch.empty(shape).contiguous(memory_format=torch.channels_last) for shape in self.shapes)
+        return lr, hr
+
+
+def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = False) -> Prediction:
+    """Runs a step on fake CPU tensors and counts bytes. Content weights are not needed; pixels are not counted.
+
+    Args:
+        on_gpu: where peers are worked on at the same time, as `config.machine.peer_streams` says.
+    """
+    device = torch.device("cpu")
+    branches = CountedBranches((config.machine.peer_streams or config.cohort.peers) if on_gpu else 1)
+    with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes(branches) as live:
+        unscaled = replace(precision, scaled=False)
+        cohort = Cohort(config, unloaded_content(config.loss.content), device, unscaled, branches)
+        step = Step(cohort, FakePatches(config), MetricsRing(1, len(cohort.peers), device))
+        resident = live.now.total()
+        live.most = live.now.copy()
+        with FlopCount() as count:
+            step()
+    return Prediction(resident=resident, peak=live.most.total(), flop=count.total)
+
+
+def out_of_memory_advice(config: TrainConfig, device: torch.device, room: int | None = None) -> str:
+    """What a step needs, what the device has (`room`, in bytes), and up to three settings with which it would fit."""
+    room = memory_of(device) if room is None else room
+    need = predicted_need(config, device)
+    text = f"a step needs about {need / GIB:.1f} GB, and {device.type} has {room / GIB:.1f} GB"
+    fitting = (
+        f"{words} ({smaller / GIB:.1f} GB)"
+        for words, changed in smaller_settings(config, device)
+        if (smaller := predicted_need(changed, device)) < min(room, need)
+    )
+    found = list(islice(fitting, 3))
+    remedy = f"with these it would fit: {', or '.join(found)}" if found else "use a smaller model, or another device"
+    return f"{text}; {remedy}"
+
+
+def predicted_need(config: TrainConfig, device: torch.device) -> int:
+    on_gpu = device.type == "cuda"
+    peak = predict_memory(config, choose_precision(config.machine.amp, device), on_gpu).peak
+    return peak + BESIDE_TENSORS * on_gpu
+
+
+def smaller_settings(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, TrainConfig]]:
+    """Options that take less memory, those that cost least first, and the configurations that they make.
+
+    The first few keep what is trained: they can be added when a run is continued.
+    """
+    machine, images, scale = config.machine, config.images, config.model.scale
+    if not machine.checkpoint_activations:
+        yield "--checkpoint-activations", replace(config, machine=replace(machine, checkpoint_activations=True))
+    if device.type == "cuda" and machine.peer_streams != 1 and config.cohort.peers > 1:
+        yield "--peer-streams 1", replace(config, machine=replace(machine, peer_streams=1))
+    if not machine.amp:
+        yield "--amp", replace(config, machine=replace(machine, amp=True))
+    spared = replace(config, machine=replace(machine, checkpoint_activations=True, peer_streams=1, amp=True))
+    yield "--checkpoint-activations --peer-streams 1 --amp", spared
+    for part in (2, 4, 8):
+        batch, patch = max(2, images.batch // part), max(-(-16 // scale) * scale, images.patch // part // scale * scale)
+        yield f"--batch {batch}", replace(config, images=replace(images, batch=batch))
+        yield f"--patch {patch}", replace(config, images=replace(images, patch=patch))

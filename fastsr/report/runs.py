@@ -1,0 +1,214 @@
+"""Runs and reproductions, read from their folders into plain values.
+
+A number that is missing or not finite is NaN. Damaged files raise UserError; only metrics.jsonl may hold broken lines,
+as a crash leaves one, and they are skipped.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import isfinite, nan
+from pathlib import Path
+from statistics import median
+from typing import Any, TypeVar
+
+from fastsr.config.mixing import mixing_matrix, variants
+from fastsr.config.settings import CohortConfig, TrainConfig
+from fastsr.config.toml import from_toml
+from fastsr.errors import UserError
+from fastsr.report.evaluation import Evaluation, build_evaluation
+from fastsr.report.reproduction import Tables, build_tables
+
+FORMAT = 1
+BINS = 10
+Built = TypeVar("Built")
+
+
+@dataclass(frozen=True)
+class Peer:
+    index: int
+    variant: str
+    """Independent, ML, or ML* (softened)."""
+    teachers: frozenset[int]
+
+    @property
+    def label(self) -> str:
+        return f"peer {self.index} ({self.variant})"
+
+
+@dataclass(frozen=True)
+class TrainRow:
+    step: int
+    stage: str
+    peers: tuple[Mapping[str, float], ...]
+    """Losses and probabilities by name, NaN left out."""
+    steps_per_second: float
+    disagreement: tuple[tuple[float, ...], ...]
+    """Nats, `[peers][peers]`; empty where it was not measured."""
+    real: tuple[tuple[int, ...], ...]
+    """Per peer, how many of the real images got each tenth of probability; empty where it was not measured."""
+    generated: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class ValidationRow:
+    step: int
+    scores: Mapping[str, Mapping[str, float]]
+    """By method (bicubic, peer 0, ...), then by metric."""
+
+
+@dataclass(frozen=True)
+class Run:
+    folder: Path
+    name: str
+    config: TrainConfig
+    peers: tuple[Peer, ...]
+    environment: Mapping[str, Any]
+    training: tuple[TrainRow, ...]
+    validation: tuple[ValidationRow, ...]
+    evaluation: Evaluation | None
+    grid: Path | None
+    """The last comparison picture that was drawn while training."""
+
+    @property
+    def last_step(self) -> int:
+        return max((row.step for row in (*self.training, *self.validation)), default=0)
+
+    def speed(self, stage: str) -> float:
+        """Median steps per second of a stage; NaN where none was measured."""
+        rates = [row.steps_per_second for row in self.training if row.stage == stage]
+        return median([rate for rate in rates if isfinite(rate)] or [nan])
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    folder: Path
+    name: str
+    tables: Tables
+    runs: tuple[Run, ...]
+
+
+def collect(folder: Path) -> Run | Reproduction:
+    """What a folder holds. Raises UserError for one that holds neither, and for damaged files."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; name a run, or a folder that fastsr reproduce wrote")
+    file = folder / "tables.json"
+    if not file.is_file():
+        return read_run(folder)
+    tables = parsed(file, build_tables, "run fastsr reproduce again")
+    return Reproduction(folder, folder.resolve().name, tables, tuple(read_run(folder / name) for name in tables.runs))
+
+
+def read_run(folder: Path) -> Run:
+    config_file, evaluation_file = folder / "config.toml", folder / "evaluation" / "evaluation.json"
+    if not config_file.is_file():
+        raise UserError(f"{folder} is no run: it has no config.toml; name a folder that fastsr train wrote")
+    try:
+        config = from_toml(config_file, TrainConfig())
+        peers = peers_of(config.cohort)
+    except UserError as error:
+        reason = str(error).removeprefix("--config ").removeprefix(f"{config_file}")
+        raise UserError(f"{config_file} {reason.strip(': ')}; restore the file") from None
+    training, validation = read_metrics(folder / "metrics.jsonl", len(peers))
+    evaluation = None
+    if evaluation_file.is_file():
+        remedy = "delete it, or run fastsr eval again"
+        evaluation = parsed(evaluation_file, lambda content: build_evaluation(content, evaluation_file.parent), remedy)
+    grids = sorted((folder / "pictures").glob("step-*.png"))
+    environment = read_environment(folder / "environment.json")
+    grid = grids[-1] if grids else None
+    name = folder.resolve().name
+    return Run(folder, name, config, peers, environment, training, validation, evaluation, grid)
+
+
+def peers_of(cohort: CohortConfig) -> tuple[Peer, ...]:
+    """Raises UserError where the settings contradict each other."""
+    rows = zip(variants(cohort), mixing_matrix(cohort), strict=True)
+    return tuple(
+        Peer(k, variant, frozenset(j for j, weight in enumerate(row) if weight > 0))
+        for k, (variant, row) in enumerate(rows)
+    )
+
+
+def parsed(file: Path, build: Callable[[dict[str, Any]], Built], remedy: str) -> Built:
+    """A JSON file of ours. Raises UserError where it is damaged or of another version."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise UserError(f"{file} has format {content['format']!r}, not {FORMAT}; {remedy} with this fastsr")
+        return build(content)
+    except UserError:
+        raise
+    except KeyError as error:
+        raise UserError(f"{file} is damaged (it lacks {error}); {remedy}") from None
+    except (OSError, ValueError, TypeError, AttributeError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{file} is damaged ({reason}); {remedy}") from None
+
+
+def read_environment(file: Path) -> dict[str, Any]:
+    """Empty where there is no file. Raises UserError where it is damaged."""
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")).items())
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{file} is damaged ({' '.join(str(error).split())}); restore or delete it") from None
+
+
+def read_metrics(file: Path, peers: int) -> tuple[tuple[TrainRow, ...], tuple[ValidationRow, ...]]:
+    """Rows in the order of their steps. Raises UserError where the file cannot be read."""
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}); allow reading it") from None
+    training: list[TrainRow] = []
+    validation: list[ValidationRow] = []
+    for line in lines:
+        try:
+            row = json.loads(line)
+            if row["kind"] == "train":
+                training.append(train_row(row, peers))
+            elif row["kind"] == "validation":
+                validation.append(validation_row(row))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return tuple(sorted(training, key=lambda row: row.step)), tuple(sorted(validation, key=lambda row: row.step))
+
+
+def train_row(row: dict[str, Any], peers: int) -> TrainRow:
+    calibration = row.get("calibration") or {}
+    matrix = tuple(tuple(number(value) for value in line) for line in row.get("disagreement") or ())
+    square = len(matrix) == peers and all(len(line) == peers for line in matrix)
+    return TrainRow(
+        int(row["step"]),
+        str(row["stage"]),
+        tuple(numbers(peer) for peer in row["peers"]),
+        number((row.get("wall") or {}).get("steps_per_second")),
+        matrix if square else (),
+        histograms(calibration.get("real"), peers),
+        histograms(calibration.get("generated"), peers),
+    )
+
+
+def validation_row(row: dict[str, Any]) -> ValidationRow:
+    return ValidationRow(int(row["step"]), {str(name): numbers(scores) for name, scores in row["scores"].items()})
+
+
+def histograms(counts: Any, peers: int) -> tuple[tuple[int, ...], ...]:
+    """Empty unless there are ten counts for each peer."""
+    rows = tuple(tuple(int(count) for count in row) for row in counts or ())
+    return rows if len(rows) == peers and all(len(row) == BINS for row in rows) else ()
+
+
+def number(value: object) -> float:
+    """A JSON value as a finite float, or NaN."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return nan
+    return float(value) if abs(value) < 1e30 else nan
+
+
+def numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """Those values that are finite numbers."""
+    found = {str(name): number(value) for name, value in values.items()}
+    return {name: value for name, value in found.items() if isfinite(value)}

@@ -1,0 +1,206 @@
+"""The plan of a reproduction: which runs, from which images, what it will take, and what differs from the paper."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from fastsr.config.mixing import ML_STAR_TEMPERATURE
+from fastsr.config.recipes import paper
+from fastsr.config.settings import TrainConfig
+from fastsr.console import say
+from fastsr.data.images import find_images
+from fastsr.errors import UserError
+from fastsr.evaluation.evaluate import Request, open_metrics, open_sets
+from fastsr.evaluation.metrics import MEASURES, PROTOCOLS, USUAL
+from fastsr.evaluation.pairs import check_images
+from fastsr.evaluation.protocol import Protocol
+from fastsr.evaluation.test_sets import find_set
+from fastsr.prediction.duration import duration, seconds_per_step
+from fastsr.prediction.memory import GIB, Prediction, predict_memory
+from fastsr.reproduction.paper import three_pairs
+from fastsr.system.precision import choose_precision
+from fastsr.training.run import Run
+
+VALIDATION_IMAGES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be reproduced, from which images, and where it goes."""
+
+    config: TrainConfig
+    """Settings of every run but its scale, seed and folder."""
+    scales: tuple[int, ...]
+    seeds: tuple[int, ...]
+    sets: tuple[str, ...]
+    data_root: Path
+    metrics: tuple[str, ...]
+    """None: all that papers of this kind report."""
+    perceptual_sets: tuple[str, ...]
+    metric_weights: Path | None
+    out: Path
+
+    def runs(self) -> Iterator[TrainConfig]:
+        """The configuration of each run, in the order in which they are trained."""
+        for seed in self.seeds:
+            for scale in self.scales:
+                config = self.config
+                run = Run(self.out / f"x{scale}-seed{seed}")
+                output = replace(config.output, out=run.folder, resume=run.latest() is not None)
+                model, machine = replace(config.model, scale=scale), replace(config.machine, seed=seed)
+                yield replace(config, model=model, machine=machine, output=output)
+
+    def request(self, config: TrainConfig) -> Request:
+        """How a run is evaluated."""
+        folder = folder_of(config)
+        return Request(
+            models=(folder,), sets=self.sets, data_root=self.data_root, out=folder / "evaluation", weights=("ema",),
+            metrics=self.metrics, perceptual_sets=self.perceptual_sets, metric_weights=self.metric_weights,
+        )  # fmt: skip
+
+
+def plan_reproduction(
+    config: TrainConfig,
+    *,
+    scales: tuple[int, ...],
+    seeds: tuple[int, ...],
+    sets: tuple[str, ...],
+    data_root: Path,
+    metrics: tuple[str, ...],
+    perceptual_sets: tuple[str, ...],
+    metric_weights: Path | None,
+) -> Plan:
+    """The paper's experiment with the settings of `config`: its six peers, and DIV2K where no images are named.
+
+    Raises UserError where there are no images, or more than one temperature is given.
+    """
+    data = config.images.data or (data_root / "DIV2K" / "DIV2K_train_HR",)
+    if not config.images.data and not data[0].is_dir():
+        raise UserError(f"--data names no training images, and {data[0]} does not exist: fastsr data fetch div2k")
+    if len(config.cohort.temperature) > 1:
+        raise UserError("--temperature is that of the ML* pair here; give one number")
+    temperature = config.cohort.temperature[0] if config.cohort.temperature else ML_STAR_TEMPERATURE
+    cohort = replace(three_pairs(temperature), kl_weight=config.cohort.kl_weight)
+    return Plan(
+        config=replace(config, cohort=cohort, images=replace(config.images, data=data)),
+        scales=scales,
+        seeds=seeds,
+        sets=sets,
+        data_root=data_root,
+        metrics=metrics,
+        perceptual_sets=perceptual_sets,
+        metric_weights=metric_weights,
+        out=config.output.out or Path("reproduction"),
+    )
+
+
+def folder_of(config: TrainConfig) -> Path:
+    assert config.output.out is not None
+    return config.output.out
+
+
+def with_validation(plan: Plan) -> Plan:
+    """The plan with the first test set for validation along the way, where it is small and no other is wanted."""
+    if plan.config.images.val or not plan.sets:
+        return plan
+    images = find_set(plan.sets[0], plan.data_root, plan.scales[0]).images
+    files = tuple(files.hr for files in images) if len(images) <= VALIDATION_IMAGES else ()
+    return replace(plan, config=replace(plan.config, images=replace(plan.config.images, val=files)))
+
+
+def check_sets(plan: Plan, device: torch.device, console: Console) -> tuple[str, ...]:
+    """Finds fault with test sets and metrics before hours are spent. Returns the metrics that can be measured.
+
+    Raises UserError.
+    """
+    find_images(plan.config.images.data)
+    request = plan.request(next(plan.runs()))
+    perceptual, missing = open_metrics(request, plan.scales[0], device)
+    for name, reason in missing.items():
+        say(console, f"{MEASURES[name].name} will be left out: {reason}")
+    own = [name for name in USUAL if name not in PROTOCOLS and name in (plan.metrics or USUAL)]
+    metrics = (*own, *perceptual.names)
+    for scale in plan.scales:
+        check_images(open_sets(request, scale), Protocol(scale=scale, metrics=metrics))
+    return metrics
+
+
+def print_plan(plan: Plan, device: torch.device, console: Console) -> None:
+    """What will be done, how long that takes, and how much memory."""
+    shown = Table(title="plan", title_justify="left")
+    for name in ("run", "steps", "done", "memory", "time left"):
+        shown.add_column(name, justify="left" if name == "run" else "right")
+    precision, total = choose_precision(plan.config.machine.amp, device), 0.0
+    predictions: dict[int, Prediction] = {}
+    for config in plan.runs():
+        scale = config.model.scale
+        if scale not in predictions:
+            predictions[scale] = predict_memory(config, precision, on_gpu=device.type == "cuda")
+        done = steps_done(folder_of(config))
+        left = (config.total_steps - done) * seconds_a_step(config, predictions[scale], device)
+        total += left
+        memory = f"{predictions[scale].peak / GIB:.1f} GB"
+        shown.add_row(folder_of(config).name, f"{config.total_steps:,}", f"{done:,}", memory, duration(left))
+    console.print(shown)
+    cohort = "six peers each: an Independent, an ML and an ML* pair"
+    say(console, f"{cohort}; about {duration(total)} of training in all, then evaluation on {', '.join(plan.sets)}")
+
+
+def seconds_a_step(config: TrainConfig, prediction: Prediction, device: torch.device) -> float:
+    """As measured where the run has begun, else as estimated."""
+    rows = [row for row in Run(folder_of(config)).read_metrics() if row["kind"] == "train"]
+    rates = [row["wall"]["steps_per_second"] for row in rows if row["stage"] == "training"][-20:]
+    return len(rates) / sum(rates) if rates else seconds_per_step(config, prediction, device)
+
+
+def steps_done(folder: Path) -> int:
+    """Steps of the latest checkpoint of a run; 0 where there is none."""
+    latest = Run(folder).latest()
+    return int(latest.name.removeprefix("step-")) if latest else 0
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    config = plan.config
+    return {
+        "scales": list(plan.scales),
+        "seeds": list(plan.seeds),
+        "steps": config.optim.steps,
+        "pretrain_steps": config.optim.pretrain_steps,
+        "data": ", ".join(map(str, config.images.data)),
+        "networks": f"{config.model.blocks} blocks, {config.model.filters} filters",
+        "patches": f"{config.images.batch} of {config.images.patch} pixels",
+        "content": config.loss.content,
+    }
+
+
+def deviations(config: TrainConfig, missing: Sequence[str] = ()) -> list[str]:
+    """What a reproduction does otherwise than the paper states, or leaves out.
+
+    Args:
+        missing: metrics that are not measured.
+    """
+    original, notes = paper(), list[str]()
+    if not any("div2k" in str(path).lower() for path in config.images.data):
+        folders = ", ".join(path.name for path in config.images.data)
+        notes.append(f"trained on {folders or 'sample photos'}, not on DIV2K")
+    settings = (
+        ("adversarial steps", config.optim.steps, original.optim.steps),
+        ("steps of pre-training", config.optim.pretrain_steps, original.optim.pretrain_steps),
+        ("residual blocks", config.model.blocks, original.model.blocks),
+        ("filters", config.model.filters, original.model.filters),
+        ("filters of the discriminator", config.model.discriminator_filters, original.model.discriminator_filters),
+        ("patches a step", config.images.batch, original.images.batch),
+        ("pixels of a patch's side", config.images.patch, original.images.patch),
+        ("learning rate", config.optim.lr, original.optim.lr),
+        ("content loss", config.loss.content, original.loss.content),
+    )
+    notes += [f"{name}: {ours}, not {theirs}" for name, ours, theirs in settings if ours != theirs]
+    if config.optim.lr_milestones:
+        steps = ", ".join(map(str, config.optim.lr_milestones))
+        notes.append(f"the learning rate is multiplied by {config.optim.lr_gamma} at steps {steps}")
+    return notes + [f"{MEASURES[name].name} is not measured" for name in missing]

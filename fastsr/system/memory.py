@@ -1,0 +1,46 @@
+"""Memory of the host and of GPUs, and running out of it."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from fastsr.errors import UserError
+
+
+def available_memory() -> int:
+    """Bytes that the host can give to a process, page cache included; 0 where the system does not tell."""
+    return proc_bytes("/proc/meminfo", "MemAvailable")
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes that this process can have on the device, those that it has already included."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    return available_memory() + resident_memory()
+
+
+def resident_memory() -> int:
+    """Bytes of the host's memory that this process occupies; 0 where the system does not tell."""
+    return proc_bytes("/proc/self/status", "VmRSS")
+
+
+def proc_bytes(file: str, field: str) -> int:
+    """A line such as `MemAvailable: 123 kB` of a file of Linux, in bytes; 0 where there is none."""
+    with suppress(OSError):
+        for line in Path(file).read_text().splitlines():
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+@contextmanager
+def out_of_memory(advice: Callable[[], str]) -> Generator[None, None, None]:
+    """Turns running out of memory, on a GPU or the host, into a UserError with advice, which is asked for only then."""
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise UserError(f"out of memory: {advice()}") from error

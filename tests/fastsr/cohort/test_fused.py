@@ -1,0 +1,109 @@
+"""Training with the Triton kernels is training without them (--no-fused)."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from fastsr_kernels.backend import backend
+
+from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.content import PixelContent
+from fastsr.cohort.liveness import check_liveness
+from fastsr.cohort.ring import MetricsRing
+from fastsr.cohort.step import Step
+from fastsr.config.settings import CohortConfig, TrainConfig
+from fastsr.data.pixels import PixelStore
+from fastsr.data.sampler import PatchSampler
+from fastsr.errors import UserError
+from fastsr.system.backend import kernels
+from fastsr.system.precision import Precision
+from tests.images import random_image
+
+STEPS = 4
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def trained(config: TrainConfig, fused: bool, device: torch.device) -> dict[str, torch.Tensor]:
+    """Everything that `STEPS` steps leave behind, by name."""
+    config = replace(
+        config,
+        images=replace(config.images, probability="area"),
+        cohort=CohortConfig(peers=3, variant="ml-star", mixing="ring"),
+        optim=replace(config.optim, lr=1e-5),  # Adam's first steps have the size of lr, however small a gradient is
+        machine=replace(config.machine, fused=fused),
+    )
+    store = PixelStore.from_images([random_image(40 + k, 57 - k, k) for k in range(3)]).to(device)
+    cohort = Cohort(config, PixelContent(), device, Precision())
+    sampler = PatchSampler.from_config(store, config)
+    ring = MetricsRing(STEPS, 3, device)
+    step = Step(cohort, sampler, ring)
+    for _ in range(STEPS):
+        step()
+    weights = {
+        f"peer {k} {name} {weight}": value
+        for k, peer in enumerate(cohort.peers)
+        for name, network in peer.networks.items()
+        for weight, value in network.state_dict().items()
+    }
+    return {"metrics": ring.rows_RPT, **weights}
+
+
+def assert_same_training(config: TrainConfig, device: torch.device) -> None:
+    fused, plain = (trained(config, kernels, device) for kernels in (True, False))
+    for name, value in plain.items():
+        torch.testing.assert_close(fused[name], value, rtol=2e-4, atol=2e-5, msg=lambda text, name=name: name + text)
+    assert float(plain["metrics"][-1, 0].abs().sum()) > 0
+
+
+@pytest.mark.skipif(not INTERPRETED, reason="needs TRITON_INTERPRET=1; test_kernels_train_as_torch_does sets it")
+def test_interpreted_kernels_train_as_torch_does(tiny_config: TrainConfig) -> None:
+    assert_same_training(tiny_config, torch.device("cpu"))
+
+
+@pytest.mark.skipif(INTERPRETED, reason="is run by itself")
+def test_kernels_train_as_torch_does() -> None:
+    """In a process of its own: whether kernels are interpreted is decided when they are imported."""
+    pytest.importorskip("triton")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "interpreted", __file__]
+    here = Path(__file__).parents[3]
+    env = {**os.environ, "TRITON_INTERPRET": "1"}
+    done = subprocess.run(command, cwd=here, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+@pytest.fixture
+def unknown_backend(monkeypatch: pytest.MonkeyPatch) -> Generator[None, None, None]:
+    monkeypatch.setenv("FASTSR_KERNELS", "jax")
+    backend.cache_clear()
+    yield
+    backend.cache_clear()
+
+
+@pytest.mark.usefixtures("unknown_backend")
+def test_kernels_that_do_not_exist_are_one_clear_line() -> None:
+    with pytest.raises(UserError, match="FASTSR_KERNELS=jax is not known; use triton or torch"):
+        kernels(torch.device("cpu"))
+
+
+@pytest.mark.usefixtures("unknown_backend")
+def test_without_kernels_nothing_asks_for_them(tiny_config: TrainConfig) -> None:
+    """--no-fused is the way out where Triton does not run: the check of the losses included."""
+    config = replace(tiny_config, machine=replace(tiny_config.machine, fused=False))
+    cohort = Cohort(config, PixelContent(), torch.device("cpu"), Precision())
+    store = PixelStore.from_images([random_image(40, 57)])
+    sampler = PatchSampler.from_config(store, config)
+    check_liveness(cohort, *sampler.draw(cohort.schedule.step_count))
+    Step(cohort, sampler, MetricsRing(1, 2, torch.device("cpu")))()
+    assert int(cohort.schedule.step_count) == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("exact_gpu")
+def test_kernels_train_as_torch_does_on_a_gpu(tiny_config: TrainConfig) -> None:
+    assert_same_training(tiny_config, torch.device("cuda"))

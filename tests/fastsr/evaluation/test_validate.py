@@ -1,0 +1,45 @@
+"""Validation: mean scores of generators on whole images."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fastsr.data.bicubic import downscale, upscale
+from fastsr.errors import UserError
+from fastsr.evaluation.pairs import load_pairs
+from fastsr.evaluation.psnr_ssim import psnr_y, ssim_y
+from fastsr.evaluation.validate import evaluate
+from fastsr.models import SRResNet
+from fastsr.models.inference import super_resolve
+from tests.images import random_image, write_images
+
+
+def test_evaluation_averages_whole_images_beside_bicubic(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "set")
+    generator = SRResNet(2, blocks=1, filters=4).eval()
+    scores = evaluate({"mine": generator}, load_pairs((folder,), 2), 2)
+    want = []
+    for k in range(2):
+        hr = torch.from_numpy(random_image(41, 46, k))[:40, :46]
+        lr = downscale(hr, 2)
+        with torch.no_grad():
+            x = generator(lr.permute(2, 0, 1)[None].float() / 255)[0]
+        sr = (x * 255).round().to(torch.uint8).permute(1, 2, 0)
+        assert torch.equal(sr, super_resolve(generator, lr))
+        want.append((psnr_y(sr, hr, 2), ssim_y(sr, hr, 2), psnr_y(upscale(lr, 2), hr, 2)))
+    psnr, ssim, bicubic = np.mean(want, axis=0)
+    assert (scores["mine"].psnr, scores["mine"].ssim) == pytest.approx((psnr, ssim), rel=1e-9)
+    assert scores["bicubic"].psnr == pytest.approx(bicubic, rel=1e-9)
+
+
+def test_test_images_that_cannot_be_used_are_all_listed(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "set")
+    (folder / "broken.png").write_bytes(b"nothing")
+    Image.fromarray(random_image(10, 90)).save(folder / "small.png")
+    with pytest.raises(
+        UserError, match=r"(?s)2 test images.*broken\.png: is not an image.*small\.png: is 90x10, too small"
+    ):
+        list(load_pairs((folder,), 2))
