@@ -36,7 +36,7 @@ class SRGAN:
     ) -> None:
         model, loss, optim = config.model, config.loss, config.optim
         self.device, self.manner = device, manner
-        self.generator = SRResNet(model.scale, model.blocks, model.filters)
+        self.generator = SRResNet(model.scale, model.blocks, model.filters, model.skip)
         self.discriminator = Discriminator(config.images.patch, model.discriminator_filters)
         for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
             move(network, device, manner.layout)
@@ -46,7 +46,7 @@ class SRGAN:
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=optim.lr)
         self.vgg, self.feature_scale = vgg, scale
         self.adversarial_criterion, self.content_criterion = nn.BCEWithLogitsLoss(), nn.MSELoss()
-        self.content_weight, self.adversarial_weight = loss.content_weight, loss.adversarial_weight
+        self.content_weight, self.adversarial_weight = loss.initial_content_weight, loss.adversarial_weight
 
     def step(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> dict[str, float]:
         """Updates D, then G, and returns every loss as a number, which waits for the device.

@@ -23,6 +23,7 @@ from bench.setups import paper_recipe
 from fastsr.cohort.capture import capture
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import content_loss
+from fastsr.cohort.ema import EmaStatistics
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step, make_stages
 from fastsr.config.settings import LossConfig, ModelConfig, TrainConfig
@@ -63,13 +64,16 @@ def train(
     cohort = Cohort(config, content_loss(config.loss.content), device, precision)
     ring = MetricsRing(50, len(cohort.peers), device)
     psnr: dict[int, float] = {}
+    sampler = PatchSampler.from_config(store, config)
+    ema_statistics = EmaStatistics(cohort, sampler)
     began = time.perf_counter()
-    for stage in make_stages(cohort, PatchSampler.from_config(store, config), ring):
+    for stage in make_stages(cohort, sampler, ring):
         steps = stage.end - stage.begin
         with launched(stage.body, device) as step:
             for done in range(1, steps + 1):
                 step()
                 if done % max(1, steps // POINTS) == 0:
+                    ema_statistics.measure(int(cohort.schedule.step_count))
                     psnr[int(cohort.schedule.step_count)] = psnr_of(cohort, pairs, config)
     return Curve(psnr, time.perf_counter() - began)
 

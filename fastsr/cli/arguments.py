@@ -9,6 +9,8 @@ import tyro
 from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
 
+MetricName = Literal["psnr", "psnr_rgb", "ssim", "niqe", "pi", "lpips", "dists"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainArguments:
@@ -45,6 +47,10 @@ class ReproduceArguments(TrainArguments):
     """Test sets: names below --data-root, or folders of images."""
     data_root: Path | None = None
     """Folder of test sets, and of DIV2K. Default: where `fastsr data fetch` puts them, ~/.cache/fastsr/data."""
+    metrics: tuple[MetricName, ...] = ()
+    """What to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where they can be measured."""
+    perceptual_sets: tuple[str, ...] = ()
+    """Test sets that perceptual metrics are measured on, which takes far longer than all else. Default: all."""
     metric_weights: Path | None = None
     """Folder with pyiqa's weight files, such as niqe_modelparameters.mat. Default: pyiqa downloads them."""
 
@@ -64,8 +70,9 @@ class EvalArguments:
     just one, else evaluation/ here."""
     weights: Literal["both", "ema", "raw"] = "both"
     """Averaged generators (ema), those as trained (raw), or both. No effect on single files."""
-    metrics: tuple[Literal["psnr", "ssim", "niqe", "pi", "lpips", "dists"], ...] = ()
-    """What to measure. Default: psnr, ssim, and niqe and pi where pyiqa is installed and their weights are at hand."""
+    metrics: tuple[MetricName, ...] = ()
+    """What to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where pyiqa is installed and their weights are at
+    hand."""
     metric_weights: Path | None = None
     """Folder with pyiqa's weight files, such as niqe_modelparameters.mat. Default: pyiqa downloads them."""
     lr: Literal["bicubic", "given"] = "bicubic"

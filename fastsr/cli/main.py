@@ -206,6 +206,8 @@ def run_reproduce(words: list[str]) -> None:
         seeds=arguments.seeds,
         sets=arguments.sets,
         data_root=arguments.data_root or default_data_root(),
+        metrics=arguments.metrics,
+        perceptual_sets=arguments.perceptual_sets,
         metric_weights=arguments.metric_weights,
     )
     reproduce(plan, console)

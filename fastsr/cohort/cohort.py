@@ -87,6 +87,8 @@ class Cohort:
         self.schedule = Schedule(optim.lr, optim.lr_gamma, optim.lr_milestones, device)
         starts = start_indices(config.cohort)
         self.peers = [Peer(config, start, device, precision, self.schedule.lr) for start in starts]
+        self.pretrained_by = [starts.index(start) for start in starts]
+        """Peers that begin alike are alike until discriminators matter: the first of them is pre-trained for all."""
         self.content = content
         self.layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
         move(content, device, self.layout)
@@ -96,7 +98,7 @@ class Cohort:
         self.mixing_PP = torch.tensor(mixing_matrix(config.cohort), dtype=torch.float32, device=device)
         self.temperature_P = torch.tensor(temperatures(config.cohort), dtype=torch.float32, device=device)
         self.kl_weight_P = scalar(config.cohort.kl_weight).repeat(len(self.peers))
-        self.content_weight = scalar(config.loss.content_weight)
+        self.content_weight = scalar(config.loss.initial_content_weight)
         self.adversarial_weight = scalar(config.loss.adversarial_weight)
         self.logits_2PE = torch.zeros(2, len(self.peers), config.images.batch, device=device)
         """What each D last thought of real and of generated images, for whoever looks: no step reads it."""
@@ -113,6 +115,13 @@ class Cohort:
             with self.branches.branch(k):
                 yield peer
         self.branches.join()
+
+    def share_pretraining(self) -> None:
+        """Makes peers that begin alike equal again, after pre-training that computed only the first of them."""
+        with torch.no_grad():
+            for peer, first in zip(self.peers, self.pretrained_by, strict=True):
+                for home, value in zip(peer.state(), self.peers[first].state(), strict=True):
+                    home.copy_(value)
 
     @contextmanager
     def in_precision(self, precision: Precision) -> Generator[None, None, None]:

@@ -25,9 +25,9 @@ class Peer:
         model = config.model
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((config.machine.seed * 1000 + start) % 2**63)
-            self.generator = SRResNet(model.scale, model.blocks, model.filters)
+            self.generator = SRResNet(model.scale, model.blocks, model.filters, model.skip)
             self.discriminator = Discriminator(config.images.patch, model.discriminator_filters)
-            self.ema = SRResNet(model.scale, model.blocks, model.filters).requires_grad_(False).eval()
+            self.ema = SRResNet(model.scale, model.blocks, model.filters, model.skip).requires_grad_(False).eval()
         self.generator.recompute = config.machine.checkpoint_activations
         self.ema.load_state_dict(self.generator.state_dict())
         layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
@@ -86,9 +86,9 @@ class Peer:
 
     @torch.no_grad()
     def update_ema(self, step: Tensor) -> None:
-        """ema += (1 - decay) * (generator - ema), with decay = min(ema, (1+t)/(10+t)); buffers are copied.
+        """ema += (1 - decay) * (generator - ema), with decay = min(ema, (1+t)/(10+t)).
 
-        Copying BN's running statistics, which are averages already, keeps the EMA usable from the first step.
+        BN statistics are left alone: `EmaStatistics` measures those of the averaged weights before anybody uses them.
         """
         share = 1 - ((1 + step) / (10 + step)).clamp(max=self.ema_decay).float()
         averages: list[Tensor] = list(self.ema.parameters())
@@ -96,8 +96,6 @@ class Peer:
         differences = torch._foreach_sub(sources, averages)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         torch._foreach_mul_(differences, share)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         torch._foreach_add_(averages, differences)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
-        for average, source in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
-            average.copy_(source)
 
     def compile(self) -> None:
         """Compiles the trained networks in place; the EMA, run on images of any size, stays eager."""

@@ -16,7 +16,10 @@ from fastsr.data.sampler import PatchSource
 
 
 class PretrainStep:
-    """SRResNet pre-training: each generator alone, mean squared error of pixels."""
+    """SRResNet pre-training: each generator alone, mean squared error of pixels.
+
+    Of peers that begin alike only the first is computed; `Cohort.share_pretraining` gives the others its state.
+    """
 
     logits_2PE = None
     """No discriminator is asked."""
@@ -31,14 +34,17 @@ class PretrainStep:
     def __call__(self) -> None:
         cohort = self.cohort
         lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.schedule.step_count))
-        losses = []
-        for peer in cohort.branched():
+        losses: dict[int, Tensor] = {}
+        for k, peer in enumerate(cohort.branched()):
+            if cohort.pretrained_by[k] != k:
+                continue
             with cohort.precision.autocast(cohort.device):
                 loss = cohort.pixel(peer.generator(lr_NChw), hr_NCHW)
             peer.g_scaler.scale(loss).backward()
             peer.update_generator(cohort.schedule.step_count)
-            losses.append(loss.detach())
-        self.ring.write(cohort.schedule.step_count, torch.stack(losses)[:, None])
+            losses[k] = loss.detach()
+        loss_P = torch.stack([losses[k] for k in cohort.pretrained_by])
+        self.ring.write(cohort.schedule.step_count, loss_P[:, None])
         cohort.schedule.advance()
 
 

@@ -19,7 +19,7 @@ def check(config: TrainConfig) -> TrainConfig:
         ("peers", cohort.peers, 1),
         ("kl_weight", cohort.kl_weight, 0),
         ("peer_streams", config.machine.peer_streams, 0),
-        ("content_weight", loss.content_weight, 0),
+        ("content_weight", loss.initial_content_weight, 0),
         ("adversarial_weight", loss.adversarial_weight, 0),
         ("steps", optim.steps, 0),
         ("pretrain_steps", optim.pretrain_steps, 0),
@@ -33,6 +33,7 @@ def check(config: TrainConfig) -> TrainConfig:
     nearest = max(images.patch // model.scale, -(-16 // model.scale)) * model.scale
     fits = images.patch % model.scale == 0
     require(fits, "patch", images.patch, f"use a multiple of the scale, such as {nearest}")
+    require(0 < loss.content_ratio < float("inf"), "content_ratio", loss.content_ratio, "use a number above 0")
     require(0 < optim.lr < 1, "lr", optim.lr, "use a number between 0 and 1, such as 1e-4")
     require(0 <= optim.ema < 1, "ema", optim.ema, "use a number from 0 to below 1, such as 0.999")
     for milestone in optim.lr_milestones:

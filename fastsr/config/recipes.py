@@ -16,7 +16,7 @@ def demo() -> TrainConfig:
     return TrainConfig(
         recipe="demo",
         images=ImagesConfig(batch=8, patch=64),
-        model=ModelConfig(scale=4, blocks=4, filters=32, discriminator_filters=16),
+        model=ModelConfig(scale=4, blocks=4, filters=32, discriminator_filters=16, skip="bicubic"),
         loss=LossConfig(content="pixel"),
         optim=OptimConfig(pretrain_steps=600, steps=200, lr=1e-3, ema=0.99),
         output=OutputConfig(log_every=20, save_every=200, val_every=200),

@@ -46,6 +46,9 @@ class ModelConfig:
     """Residual blocks of the generator."""
     filters: int = 64
     """Channels of the generator."""
+    skip: Literal["none", "nearest", "bicubic"] = "none"
+    """Global skip: how the image is enlarged that the generator only adds details to. None: it makes all of the image,
+    as in the paper. Small networks and short runs need one for colours."""
     discriminator_filters: int = 64
     """Channels of the discriminator's first convolution; its last has eight times as many."""
 
@@ -81,10 +84,18 @@ class LossConfig:
     """Content loss: VGG19 features conv5_4 or conv2_2, the same network with random weights, or pixels."""
     vgg: Path | None = None
     """File with torchvision's VGG19 weights. Default: downloaded once. No effect for random-vgg and pixel."""
-    content_weight: float = 1.0
-    """Weight of the content loss."""
+    content_weight: float | Literal["auto"] = "auto"
+    """Weight of the content loss. auto: of features, what content_ratio says; of pixels, 1."""
+    content_ratio: float = 20.0
+    """How many times the weighted adversarial loss the weighted content loss is at the start of the adversarial stage,
+    which sets content_weight. No effect unless that is auto and features are compared."""
     adversarial_weight: float = 1e-3
     """Weight of the adversarial loss."""
+
+    @property
+    def initial_content_weight(self) -> float:
+        """The weight of the content loss until it is measured."""
+        return 1.0 if self.content_weight == "auto" else self.content_weight
 
 
 @dataclass(frozen=True, kw_only=True)

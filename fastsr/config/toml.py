@@ -3,9 +3,11 @@
 import json
 import re
 import tomllib
+from contextlib import suppress
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, cast, get_origin, get_type_hints
 
 import tomli_w
 
@@ -75,6 +77,15 @@ def updated(group: Any, settings: dict[str, Any], where: str) -> Any:
     return replace(group, **{key: coerced(value, hints[key], f"{where} {key}") for key, value in settings.items()})
 
 
+def coerced_to_one(value: Any, options: tuple[Any, ...], where: str) -> Any:
+    """A TOML value as the first of several types that it fits."""
+    for option in options:
+        with suppress(UserError):
+            return coerced(value, option, where)
+    words = [name for option in options for name in getattr(option, "__args__", (option.__name__,))]
+    raise UserError(f"{where} = {as_given(value)} cannot be used; use {' or '.join(words)}")
+
+
 def coerced(value: Any, hint: Any, where: str) -> Any:
     """A TOML value as the type of its field."""
     options: tuple[Any, ...] = getattr(hint, "__args__", ())
@@ -87,6 +98,8 @@ def coerced(value: Any, hint: Any, where: str) -> Any:
         return tuple(coerced(item, options[0], where) for item in cast("list[Any]", value))
     if type(None) in options:
         hint = next(option for option in options if option is not type(None))
+    elif get_origin(hint) in (Union, UnionType):
+        return coerced_to_one(value, options, where)
     if hint is Path and isinstance(value, str):
         return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -16,6 +16,8 @@ from fastsr.data.pixels import PixelStore
 from fastsr.errors import UserError
 
 Probability = Literal["uniform", "area"]
+ASIDE = 2**40
+"""The first step whose patches are not for training but for what is measured beside it; no training gets so far."""
 
 
 class PatchSource(Protocol):
@@ -27,6 +29,10 @@ class PatchSource(Protocol):
 
     def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
         """The patches `lr_NChw, hr_NCHW`; part of the step."""
+        ...
+
+    def draw_aside(self, step: int) -> tuple[Tensor, Tensor]:
+        """The patches of any step, by its number on the host; no part of a step, which goes on undisturbed."""
         ...
 
 
@@ -100,6 +106,10 @@ class PatchSampler:
         draw = patch_sampler if self.fused else reference.patch_sampler
         return draw(self.images, self.crop, self.seed, step)
 
+    def draw_aside(self, step: int) -> tuple[Tensor, Tensor]:
+        """The patches of that step, on the drawing device."""
+        return self.draw(torch.tensor(step, device=self.device))
+
     def draw_bytes(self, step: Tensor) -> tuple[Tensor, Tensor]:
         """The same patches as uint8 `lr_NhwC, hr_NHWC`, in torch."""
         return reference.draw_bytes(self.images, self.crop, self.seed, step)
@@ -154,4 +164,9 @@ class HostPatches:
     def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
         """The patches that were loaded last, which are those of `PatchSampler.draw`; `step` itself is not read."""
         lr_NhwC, hr_NHWC = self.bytes
+        return reference.to_unit(lr_NhwC), reference.to_unit(hr_NHWC)
+
+    def draw_aside(self, step: int) -> tuple[Tensor, Tensor]:
+        """The patches of that step, drawn now and copied; those that were loaded stay."""
+        lr_NhwC, hr_NHWC = (x.to(self.device) for x in self.fetch(step))
         return reference.to_unit(lr_NhwC), reference.to_unit(hr_NHWC)

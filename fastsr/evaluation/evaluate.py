@@ -20,7 +20,7 @@ from fastsr.evaluation.output import complete_folder, save_pictures, slug, write
 from fastsr.evaluation.pairs import Pair, check_images, load
 from fastsr.evaluation.perceptual import Perceptual
 from fastsr.evaluation.protocol import BICUBIC, Protocol
-from fastsr.evaluation.psnr_ssim import psnr_y, ssim_y
+from fastsr.evaluation.psnr_ssim import psnr_rgb, psnr_y, ssim_y
 from fastsr.evaluation.results import ORIGINAL, Evaluation, ImageScores, Picture, ScoredModel, ScoredSet, number
 from fastsr.evaluation.tables import print_protocol, score_table
 from fastsr.evaluation.test_sets import ImageFiles, ImageSet, find_set
@@ -33,7 +33,7 @@ class Examiner:
     """Scores models on images, one image at a time.
 
     Args:
-        perceptual: measures all metrics of the protocol but PSNR and SSIM.
+        perceptual: measures those metrics of the protocol that are not measured here.
         precision: what generators run in.
     """
 
@@ -47,19 +47,30 @@ class Examiner:
         for name, model in models.items():
             self.methods[name] = lambda lr, g=model.generator: super_resolve(g, lr, precision)
 
-    def examine(self, files: ImageFiles) -> tuple[dict[str, Tensor], dict[str, dict[str, float]]]:
-        """Every method's version of an image, uint8 `[height, width, 3]`, with the original behind, and scores."""
+    def examine(
+        self, files: ImageFiles, perceptual: bool = True
+    ) -> tuple[dict[str, Tensor], dict[str, dict[str, float]]]:
+        """Every method's version of an image, uint8 `[height, width, 3]`, with the original behind, and scores.
+
+        Args:
+            perceptual: measure perceptual metrics too; else they are NaN.
+        """
         pair = load(files, self.protocol)
         images = {name: method(pair.lr) for name, method in self.methods.items()}
-        scores = {name: self.measure(image, pair) for name, image in images.items()}
+        scores = {name: self.measure(image, pair, perceptual) for name, image in images.items()}
         return {**images, ORIGINAL: pair.hr}, scores
 
-    def measure(self, sr: Tensor, pair: Pair) -> dict[str, float]:
-        """By metric; NaN where an image equals its original, or is too small."""
+    def measure(self, sr: Tensor, pair: Pair, perceptual: bool) -> dict[str, float]:
+        """By metric; NaN where an image equals its original, or is too small, or a metric is not wanted."""
         scale = self.protocol.scale
-        own = {"psnr": psnr_y(sr, pair.hr, scale, pair.grey), "ssim": ssim_y(sr, pair.hr, scale, pair.grey)}
-        values = {**own, **self.perceptual.measure(sr, pair.hr, pair.grey)}
-        return {name: number(values[name]) for name in self.protocol.metrics}
+        values: dict[str, float | None] = {
+            "psnr": psnr_y(sr, pair.hr, scale, pair.grey),
+            "psnr_rgb": psnr_rgb(sr, pair.hr),
+            "ssim": ssim_y(sr, pair.hr, scale, pair.grey),
+        }
+        if perceptual:
+            values |= self.perceptual.measure(sr, pair.hr, pair.grey)
+        return {name: number(values.get(name)) for name in self.protocol.metrics}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +87,8 @@ class Request:
     metrics: tuple[str, ...] = ()
     """None: PSNR and SSIM, and of NIQE and PI what can be measured here."""
     metric_weights: Path | None = None
+    perceptual_sets: tuple[str, ...] = ()
+    """Names of the sets that perceptual metrics are measured on. None: all."""
     lr: str = BICUBIC
     border: Border = "replicate"
     pictures: int = 2
@@ -108,8 +121,11 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
     examiner = Examiner(models, protocol, perceptual, precision)
     with complete_folder(request.out) as folder:
         for images in sets:
-            scores, pictures = score_set(examiner, images, folder, request.pictures, console)
-            scored = ScoredSet(images.name, len(images.images), str(images.folder), tuple(notes[images.name]))
+            with_perceptual = is_perceptual(request, images.name)
+            scores, pictures = score_set(examiner, images, folder, request.pictures, console, with_perceptual)
+            scored = ScoredSet(
+                images.name, len(images.images), str(images.folder), tuple(notes[images.name]), with_perceptual
+            )
             evaluation = evaluation.with_set(scored, scores, pictures)
             console.print(score_table(evaluation, scored))
         write_files(evaluation, folder)
@@ -131,6 +147,11 @@ def unscored(models: dict[str, Model], protocol: Protocol, missing: dict[str, st
     )
 
 
+def is_perceptual(request: Request, test_set: str) -> bool:
+    """True if perceptual metrics are measured on a set of that name."""
+    return not request.perceptual_sets or test_set in request.perceptual_sets
+
+
 def open_sets(request: Request, scale: int) -> list[ImageSet]:
     """Raises UserError where a set cannot be found, or two have one name."""
     if not request.sets:
@@ -139,6 +160,9 @@ def open_sets(request: Request, scale: int) -> list[ImageSet]:
     for images in sets:
         if len([other for other in sets if other.name == images.name]) > 1:
             raise UserError(f"--sets names two sets called {images.name}; evaluate one at a time")
+    for name in request.perceptual_sets:
+        if name not in [images.name for images in sets]:
+            raise UserError(f"--perceptual-sets {name} is none of the test sets; use names that --sets has")
     return sets
 
 
@@ -159,7 +183,7 @@ def open_metrics(request: Request, scale: int, device: torch.device) -> tuple[Pe
 
 
 def score_set(
-    examiner: Examiner, images: ImageSet, folder: Path, keep: int, console: Console
+    examiner: Examiner, images: ImageSet, folder: Path, keep: int, console: Console, perceptual: bool
 ) -> tuple[list[ImageScores], list[Picture]]:
     """The scores of one set, and the pictures of its first `keep` images, which are written below `folder`."""
     if not console.is_terminal:
@@ -168,7 +192,7 @@ def score_set(
     scores: list[ImageScores] = []
     pictures: list[Picture] = []
     for index, files in enumerate(shown):
-        methods, measured = examiner.examine(files)
+        methods, measured = examiner.examine(files, perceptual)
         scores += [ImageScores(images.name, files.name, model, values) for model, values in measured.items()]
         if index < keep:
             place = Path("pictures") / slug(images.name) / f"{index:03d}-{slug(files.name)}"

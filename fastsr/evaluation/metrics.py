@@ -19,13 +19,14 @@ class Measure:
 
 MEASURES = {
     "psnr": Measure("PSNR", 2, True, "dB"),
+    "psnr_rgb": Measure("PSNR-RGB", 2, True, "dB"),
     "ssim": Measure("SSIM", 4, True),
     "niqe": Measure("NIQE", 3, False),
     "pi": Measure("PI", 3, False),
     "lpips": Measure("LPIPS", 4, False),
     "dists": Measure("DISTS", 4, False),
 }
-USUAL = ("psnr", "ssim", "niqe", "pi")
+USUAL = ("psnr", "psnr_rgb", "ssim", "niqe", "pi")
 """Those that papers of this kind report."""
 UNKNOWN_DIGITS = 3
 """Of a metric that this version does not measure, in an evaluation by another."""
@@ -40,9 +41,15 @@ PROTOCOLS = {
 PROTOCOL = {
     "psnr": "PSNR (dB) on BT.601 studio-range luma of 8-bit images (grey originals: on grey), {scale} pixels cut from "
     "each side",
+    "psnr_rgb": "PSNR (dB) on RGB of whole 8-bit images, nothing cut",
     "ssim": "SSIM on the same luma and crop, Gaussian window 11x11",
     **PROTOCOLS,
 }
+
+
+def metric_name(metric: str) -> str:
+    """Such as `PSNR`."""
+    return MEASURES[metric].name if metric in MEASURES else metric.upper()
 
 
 def metric_title(metric: str) -> str:

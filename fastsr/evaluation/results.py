@@ -41,6 +41,8 @@ class ScoredSet:
     images: int
     folder: str
     notes: tuple[str, ...] = ()
+    perceptual: bool = True
+    """Perceptual metrics were measured on it, where they were wanted at all."""
 
 
 @dataclass(frozen=True)
@@ -198,12 +200,14 @@ def model_from_json(name: str, about: dict[str, Any]) -> ScoredModel:
 
 
 def set_to_json(scored: ScoredSet) -> dict[str, Any]:
-    return {"images": scored.images, "folder": scored.folder, "notes": list(scored.notes)}
+    """Perceptual metrics are mentioned where they were left out."""
+    about = {"images": scored.images, "folder": scored.folder, "notes": list(scored.notes)}
+    return about if scored.perceptual else {**about, "perceptual": False}
 
 
 def set_from_json(name: str, about: dict[str, Any]) -> ScoredSet:
-    notes = tuple(str(note) for note in about.get("notes") or ())
-    return ScoredSet(name, int(about["images"]), str(about.get("folder") or ""), notes)
+    notes, perceptual = tuple(str(note) for note in about.get("notes") or ()), bool(about.get("perceptual", True))
+    return ScoredSet(name, int(about["images"]), str(about.get("folder") or ""), notes, perceptual)
 
 
 def scores_from_json(row: dict[str, Any], metrics: Sequence[str]) -> ImageScores:

@@ -43,6 +43,6 @@ def print_protocol(evaluation: Evaluation, out: Path, console: Console) -> None:
     lines += [f"{MEASURES[name].name} is not measured: {reason}" for name, reason in evaluation.missing.items()]
     lines += [f"{scored.name}: {note}" for scored in evaluation.sets for note in scored.notes]
     if any(isnan(value) for row in evaluation.images for value in row.values.values()):
-        lines.append("n/a: an image is too small for the metric, or equals its original")
+        lines.append("n/a: not measured on this set, or an image is too small for the metric, or equals its original")
     lines.append(f"per image: {out / 'images.csv'}; everything: {out / JSON_NAME}")
     console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)

@@ -9,8 +9,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from fastsr.errors import UserError
+from fastsr.models.enlarge import Enlarge, Skip
 
 UPSAMPLING_STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
+DETAIL_START = 0.1
+"""What initial weights of the tail are multiplied by where it only adds to an enlarged image. Not 0: no gradient would
+pass."""
 
 
 class ResidualBlock(nn.Module):
@@ -45,19 +49,21 @@ class SRResNet(nn.Module):
     """SRGAN's generator: 9x9 head, residual blocks, a long skip, pixel-shuffle upsampling, 9x9 tail.
 
     Takes `[N, 3, h, w]` in [0, 1] and returns `[N, 3, scale*h, scale*w]` in (0, 1): the tail's tanh is mapped there.
+    With a global skip it returns the enlarged image plus what the tail adds, neither squashed nor clamped.
 
     Args:
         scale: 2, 3, 4 or 8. blocks: residual blocks (32 in the paper). filters: channels (64).
+        skip: how the image is enlarged that the tail adds to; none in the paper.
     Raises:
         UserError: for another scale.
     Source: Ledig et al., "Photo-realistic single image super-resolution using a GAN", CVPR 2017.
     """
 
-    def __init__(self, scale: int, blocks: int = 32, filters: int = 64) -> None:
+    def __init__(self, scale: int, blocks: int = 32, filters: int = 64, skip: Skip = "none") -> None:
         super().__init__()
         if scale not in UPSAMPLING_STAGES:
             raise UserError(f"--scale {scale} is not supported; use one of {', '.join(map(str, UPSAMPLING_STAGES))}")
-        self.scale, self.block_count, self.filters = scale, blocks, filters
+        self.scale, self.block_count, self.filters, self.skip = scale, blocks, filters, skip
         self.recompute = False
         """Keep only the inputs of blocks during training, and compute the rest again in the backward pass."""
         self.input_conv = nn.Conv2d(3, filters, 9, padding=4)
@@ -67,17 +73,26 @@ class SRResNet(nn.Module):
         self.trunk_norm = nn.BatchNorm2d(filters)
         self.upsamplers = nn.ModuleList(Upsampler(filters, factor) for factor in UPSAMPLING_STAGES[scale])
         self.output_conv = nn.Conv2d(filters, 3, 9, padding=4)
+        self.enlarge = None if skip == "none" else Enlarge(scale, skip)
+        if self.enlarge:
+            with torch.no_grad():
+                self.output_conv.weight.mul_(DETAIL_START)
 
     def forward(self, lr_NChw: Tensor) -> Tensor:
+        x = self.trunk(lr_NChw)
+        for upsampler in self.upsamplers:
+            x = self.run(upsampler, x)
+        x = self.output_conv(x)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        return self.enlarge(lr_NChw) + x if self.enlarge else (x.tanh() + 1) / 2
+
+    def trunk(self, lr_NChw: Tensor) -> Tensor:
+        """`[N, filters, h, w]`: everything in low resolution, and with it every BN."""
         shallow = self.input_activation(self.input_conv(lr_NChw))
         x = shallow
         for block in self.blocks:
             x = self.run(block, x)
-        x = shallow + self.trunk_norm(self.trunk_conv(x))
-        for upsampler in self.upsamplers:
-            x = self.run(upsampler, x)
-        x = self.output_conv(x)
-        return (x.to(torch.promote_types(x.dtype, torch.float32)).tanh() + 1) / 2
+        return shallow + self.trunk_norm(self.trunk_conv(x))
 
     def run(self, block: nn.Module, x: Tensor) -> Tensor:
         if not (self.recompute and torch.is_grad_enabled()):

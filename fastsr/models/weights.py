@@ -1,6 +1,7 @@
 """Weight files: safetensors only, never pickles. A generator's file says what it is, and needs no run beside it."""
 
 from pathlib import Path
+from typing import get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from fastsr.errors import UserError
 from fastsr.files import sync
 from fastsr.models import SRResNet
+from fastsr.models.enlarge import Skip
 
 ARCHITECTURE = "fastsr.SRResNet"
 NAMES = {"ema": "ema", "raw": "generator"}
@@ -45,7 +47,9 @@ def load_module(module: nn.Module, file: Path) -> None:
 
 def save_generator(generator: SRResNet, file: Path) -> None:
     """Writes a generator with its architecture in the file's header. Raises OSError."""
-    settings = {"scale": generator.scale, "blocks": generator.block_count, "filters": generator.filters}
+    settings = {
+        "scale": generator.scale, "blocks": generator.block_count, "filters": generator.filters, "skip": generator.skip
+    }  # fmt: skip
     metadata = {"architecture": ARCHITECTURE, **{name: str(value) for name, value in settings.items()}}
     save_tensors(generator.state_dict(), file, metadata)
 
@@ -66,7 +70,7 @@ def load_generator(file: Path, device: torch.device | None = None) -> SRResNet:
         raise UserError(f"{file} holds no generator of fastsr; give a file such as peer-0-ema.safetensors, or a run")
     try:
         scale, blocks, filters = (int(header[name]) for name in ("scale", "blocks", "filters"))
-        generator = SRResNet(scale, blocks, filters)
+        generator = SRResNet(scale, blocks, filters, known_skip(header.get("skip", "none")))
     except (KeyError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{file} does not say what generator it holds ({error}); give a file that fastsr saved"
@@ -74,6 +78,14 @@ def load_generator(file: Path, device: torch.device | None = None) -> SRResNet:
     load_module(generator, file)
     generator.requires_grad_(False).eval()
     return generator.to(device=device or torch.device("cpu"), memory_format=torch.channels_last)  # pyright: ignore
+
+
+def known_skip(name: str) -> Skip:
+    """Raises ValueError for a skip of another version of fastsr."""
+    for skip in get_args(Skip):
+        if name == skip:
+            return skip
+    raise ValueError(f"skip {name} is not known here")
 
 
 def find_generators(model: Path, weights: str = "ema") -> dict[str, Path]:

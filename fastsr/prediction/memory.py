@@ -105,6 +105,9 @@ class FakePatches:
     def load(self) -> None:
         """Nothing."""
 
+    def draw_aside(self, step: int) -> tuple[Tensor, Tensor]:
+        return self.draw(torch.tensor(step))
+
     def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
         lr, hr = (torch.empty(shape).contiguous(memory_format=torch.channels_last) for shape in self.shapes)
         return lr, hr

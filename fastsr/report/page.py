@@ -12,6 +12,7 @@ from markupsafe import Markup
 from fastsr import __version__
 from fastsr.console import listed
 from fastsr.errors import UserError
+from fastsr.evaluation.metrics import metric_name
 from fastsr.report.comparisons import comparisons
 from fastsr.report.curves import calibration, disagreement, losses, validation
 from fastsr.report.html import counted, missing, render
@@ -125,7 +126,7 @@ def reproduction_part(part: Reproduction, index: int, alone: bool) -> Markup:
         "reproduction.html",
         key=f"reproduction-{index}",
         name="" if alone else f" of {part.name}",
-        tables=[(f"x{one.scale}, {one.metric.upper()}", reproduction_table(one)) for one in part.tables.tables],
+        tables=[(f"x{one.scale}, {metric_name(one.metric)}", reproduction_table(one)) for one in part.tables.tables],
         remarks=part.tables.notes,
         plan=in_words(part.tables.plan),
     )

@@ -6,7 +6,7 @@ from math import isfinite, nan
 from markupsafe import Markup
 
 from fastsr.console import listed
-from fastsr.evaluation.metrics import better_direction
+from fastsr.evaluation.metrics import better_direction, metric_name
 from fastsr.evaluation.protocol import BICUBIC
 from fastsr.evaluation.results import Evaluation, ScoredModel
 from fastsr.report.charts import interval_chart
@@ -80,7 +80,7 @@ def variants_of(table: Table) -> list[str]:
 
 
 def table_title(table: Table) -> str:
-    return table.metric.upper() + (f" ({table.unit})" if table.unit else "")
+    return metric_name(table.metric) + (f" ({table.unit})" if table.unit else "")
 
 
 def best_variant(table: Table, row: Row) -> str:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from fastsr.console import listed
-from fastsr.evaluation.metrics import MEASURES, metric_text
+from fastsr.evaluation.metrics import MEASURES, metric_name, metric_text
 from fastsr.evaluation.protocol import BICUBIC
 from fastsr.evaluation.results import Evaluation, mean
 from fastsr.reproduction.paper import BASELINE, TAUGHT, VARIANTS, published
@@ -131,7 +131,7 @@ def verdict(table: Table, variant: str) -> Verdict:
     Decided where the mean over sets is beyond what initial weights alone may make, and the interval over images of at
     least one set leaves out zero on the same side; undecided where either is missing.
     """
-    title = f"{table.metric.upper()} at x{table.scale}"
+    title = f"{metric_name(table.metric)} at x{table.scale}"
     differences = {row.test_set: row.differences.get(variant, Difference()) for row in table.rows}
     known = [one.mean for one in differences.values() if isfinite(one.mean)]
     if not known:

@@ -5,7 +5,7 @@ from math import isfinite
 
 from fastsr.evaluation.metrics import MEASURES
 from fastsr.reproduction.comparison import RESAMPLES, verdict
-from fastsr.reproduction.paper import BASELINE, TAUGHT, VARIANTS
+from fastsr.reproduction.paper import BASELINE, PSNR_PROTOCOL, TAUGHT, VARIANTS
 from fastsr.reproduction.results import Difference, Row, Tables
 
 DIGITS = 3
@@ -18,6 +18,8 @@ def markdown(tables: Tables) -> Iterator[str]:
     yield ""
     yield "Each cell: both peers, their mean, and the paper's number. Differences: variant minus Independent, mean over"
     yield f"images, with its 95 % interval: a percentile bootstrap of {RESAMPLES:,} resamples of the images."
+    yield ""
+    yield PSNR_PROTOCOL
     for one in tables.tables:
         direction = "higher" if one.higher_is_better else "lower"
         yield f"\n## x{one.scale}, {MEASURES[one.metric].title}, {direction} is better\n"

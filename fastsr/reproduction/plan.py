@@ -16,7 +16,7 @@ from fastsr.console import say
 from fastsr.data.images import find_images
 from fastsr.errors import UserError
 from fastsr.evaluation.evaluate import Request, open_metrics, open_sets
-from fastsr.evaluation.metrics import MEASURES
+from fastsr.evaluation.metrics import MEASURES, PROTOCOLS, USUAL
 from fastsr.evaluation.pairs import check_images
 from fastsr.evaluation.protocol import Protocol
 from fastsr.evaluation.test_sets import find_set
@@ -39,6 +39,9 @@ class Plan:
     seeds: tuple[int, ...]
     sets: tuple[str, ...]
     data_root: Path
+    metrics: tuple[str, ...]
+    """None: all that papers of this kind report."""
+    perceptual_sets: tuple[str, ...]
     metric_weights: Path | None
     out: Path
 
@@ -57,7 +60,7 @@ class Plan:
         folder = folder_of(config)
         return Request(
             models=(folder,), sets=self.sets, data_root=self.data_root, out=folder / "evaluation", weights=("ema",),
-            metric_weights=self.metric_weights,
+            metrics=self.metrics, perceptual_sets=self.perceptual_sets, metric_weights=self.metric_weights,
         )  # fmt: skip
 
 
@@ -68,6 +71,8 @@ def plan_reproduction(
     seeds: tuple[int, ...],
     sets: tuple[str, ...],
     data_root: Path,
+    metrics: tuple[str, ...],
+    perceptual_sets: tuple[str, ...],
     metric_weights: Path | None,
 ) -> Plan:
     """The paper's experiment with the settings of `config`: its six peers, and DIV2K where no images are named.
@@ -87,6 +92,8 @@ def plan_reproduction(
         seeds=seeds,
         sets=sets,
         data_root=data_root,
+        metrics=metrics,
+        perceptual_sets=perceptual_sets,
         metric_weights=metric_weights,
         out=config.output.out or Path("reproduction"),
     )
@@ -116,7 +123,8 @@ def check_sets(plan: Plan, device: torch.device, console: Console) -> tuple[str,
     perceptual, missing = open_metrics(request, plan.scales[0], device)
     for name, reason in missing.items():
         say(console, f"{MEASURES[name].name} will be left out: {reason}")
-    metrics = ("psnr", "ssim", *perceptual.names)
+    own = [name for name in USUAL if name not in PROTOCOLS and name in (plan.metrics or USUAL)]
+    metrics = (*own, *perceptual.names)
     for scale in plan.scales:
         check_images(open_sets(request, scale), Protocol(scale=scale, metrics=metrics))
     return metrics
@@ -174,7 +182,7 @@ def deviations(config: TrainConfig, missing: Sequence[str] = ()) -> list[str]:
     """What a reproduction does otherwise than the paper states, or leaves out.
 
     Args:
-        missing: metrics that could not be measured.
+        missing: metrics that are not measured.
     """
     original, notes = paper(), list[str]()
     if not any("div2k" in str(path).lower() for path in config.images.data):
@@ -195,4 +203,4 @@ def deviations(config: TrainConfig, missing: Sequence[str] = ()) -> list[str]:
     if config.optim.lr_milestones:
         steps = ", ".join(map(str, config.optim.lr_milestones))
         notes.append(f"the learning rate is multiplied by {config.optim.lr_gamma} at steps {steps}")
-    return notes + [f"{MEASURES[name].name} could not be measured" for name in missing]
+    return notes + [f"{MEASURES[name].name} is not measured" for name in missing]

@@ -16,7 +16,7 @@ from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
 from fastsr.errors import UserError
-from fastsr.evaluation.evaluate import evaluate_models, open_sets
+from fastsr.evaluation.evaluate import evaluate_models, is_perceptual, open_sets
 from fastsr.evaluation.metrics import USUAL
 from fastsr.evaluation.results import JSON_NAME as EVALUATION
 from fastsr.evaluation.results import Evaluation
@@ -82,12 +82,19 @@ def evaluate_run(
     """Evaluates a trained run, unless that has been done on the same sets, by the same metrics or more."""
     done = read_evaluation(config)
     request = plan.request(config)
-    sets = [images.name for images in open_sets(request, config.model.scale)]
-    if done and [scored.name for scored in done.sets] == sets and set(metrics) <= set(done.metrics):
+    sets = {images.name: is_perceptual(request, images.name) for images in open_sets(request, config.model.scale)}
+    if done and covers(done, sets, metrics):
         say(console, f"{folder_of(config).name} is evaluated")
         return
     with out_of_memory(lambda: "what is trained is kept; run again with --device cpu to evaluate it"):
         evaluate_models(request, device, console)
+
+
+def covers(done: Evaluation, sets: dict[str, bool], metrics: Sequence[str]) -> bool:
+    """True if an evaluation has those metrics on those sets, and perceptual ones on each where that is wanted."""
+    measured = {scored.name: scored.perceptual for scored in done.sets}
+    enough = list(measured) == list(sets) and all(measured[name] >= wanted for name, wanted in sets.items())
+    return enough and set(metrics) <= set(done.metrics)
 
 
 def read_evaluation(config: TrainConfig) -> Evaluation | None:

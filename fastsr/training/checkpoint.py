@@ -41,7 +41,8 @@ def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep
             save_peer(peer, temporary, k)
         save_tensors({"rows": ring.rows_RPT}, temporary / "metrics-ring.safetensors")
         scalers = [{name: scaler.state_dict() for name, scaler in peer.scalers.items()} for peer in cohort.peers]
-        state = {"format": FORMAT, "step": step, "data": data, "scalers": scalers}
+        weight = float(cohort.content_weight)
+        state = {"format": FORMAT, "step": step, "data": data, "scalers": scalers, "content_weight": weight}
         (temporary / "state.json").write_text(json.dumps(state))
         for path in (run.metrics_file, temporary / "state.json", temporary):
             sync(path)
@@ -75,6 +76,7 @@ def load_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str) -> i
     try:
         state = json.loads((checkpoint / "state.json").read_text())
         step, scalers, known = int(state["step"]), state["scalers"], state["format"] == FORMAT
+        content_weight = float(state.get("content_weight", cohort.content_weight))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{checkpoint}/state.json is damaged ({error}); {way_back(run, checkpoint)}") from None
     if not known:
@@ -90,6 +92,7 @@ def load_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str) -> i
         ring.rows_RPT.copy_(load_tensors(checkpoint / "metrics-ring.safetensors")["rows"])
     except UserError as error:
         raise UserError(f"{error}; {way_back(run, checkpoint)}") from None
+    cohort.content_weight.fill_(content_weight)
     cohort.schedule.seek(step)
     return step
 

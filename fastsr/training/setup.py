@@ -12,6 +12,7 @@ from rich.progress import track
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import content_loss
+from fastsr.cohort.ema import EmaStatistics
 from fastsr.cohort.liveness import check_liveness
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Stage, make_stages
@@ -42,6 +43,7 @@ class Training:
     cohort: Cohort
     patches: PatchSource
     ring: MetricsRing
+    ema_statistics: EmaStatistics
     validation: list[Pair]
     data: str
     """Fingerprint of the training images."""
@@ -83,7 +85,9 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         patches.load()
         check_liveness(cohort, *(x[:2] for x in patches.draw(cohort.schedule.step_count)))
     run = continued or new_run(config)
-    training = Training(config, run, cohort, patches, ring, validation, fingerprint(store))
+    training = Training(
+        config, run, cohort, patches, ring, EmaStatistics(cohort, patches), validation, fingerprint(store)
+    )
     if continued:
         training.step = continue_run(training)
         say(console, f"continuing {run.folder} at step {training.step}")

@@ -60,12 +60,18 @@ class Telemetry:
         """Time since the last report, spent on compiling, does not count as training."""
         self.last_time = time.perf_counter()
 
-    def train_row(self, step: int, stage: Stage, lr: float, rows_RPT: Tensor, logits_2PE: Tensor | None) -> None:
-        """Reports the mean of the rows since the last report, fp32 `[R, P, T]`, and the last step's logits, if any."""
+    def train_row(
+        self, step: int, stage: Stage, scalars: dict[str, float], rows_RPT: Tensor, logits_2PE: Tensor | None
+    ) -> None:
+        """Reports the mean of the rows since the last report, fp32 `[R, P, T]`, and the last step's logits, if any.
+
+        Args:
+            scalars: the learning rate `lr`, and in training the `content_weight`.
+        """
         means_PT: list[list[float]] = rows_RPT.double().mean(0).tolist()
         peers = [dict(zip(stage.terms, values, strict=True)) for values in means_PT]
         rate = self.rate(step)
-        row = {"kind": "train", "step": step, "stage": stage.name, "lr": lr, "peers": named(peers)}
+        row = {"kind": "train", "step": step, "stage": stage.name, **scalars, "peers": named(peers)}
         row |= opinions(logits_2PE.cpu()) if logits_2PE is not None else {}
         self.run.append_metrics({**row, "wall": {"steps_per_second": rate, "time": time.time()}})
         with written(self.run.folder):
@@ -73,7 +79,9 @@ class Telemetry:
                 for name, value in peer.items():
                     self.writer.add_scalar(f"{name}/peer {k}", value, step)
             self.writer.add_scalar("machine/steps per second", rate, step)
-            self.writer.add_scalar("machine/learning rate", lr, step)
+            self.writer.add_scalar("machine/learning rate", scalars["lr"], step)
+            if "content_weight" in scalars:
+                self.writer.add_scalar("machine/content weight", scalars["content_weight"], step)
             self.writer.flush()
         self.show(step, stage.name, rate, peers)
 

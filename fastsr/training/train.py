@@ -12,6 +12,7 @@ from types import FrameType
 import torch
 from rich.console import Console
 
+from fastsr.cohort.balance import balance, is_measured
 from fastsr.cohort.capture import CaptureError, Replay, capture, warm_up
 from fastsr.cohort.step import PretrainStep, Step
 from fastsr.config.check import check
@@ -49,6 +50,8 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     ):
         for stage in training.stages:
             if training.step < stage.end and not stopped():
+                if isinstance(stage.body, Step) and training.step == stage.begin:
+                    begin_adversarial_stage(training, console)
                 with launched(stage.body, training, console) as step:
                     telemetry.restart_clock()
                     while training.step < stage.end and not stopped():
@@ -70,6 +73,15 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
 def advise(training: Training, console: Console) -> str:
     say(console, "out of memory; looking for settings that would fit, which takes up to a minute")
     return f"{out_of_memory_advice(training.config, training.cohort.device)}. What was saved is intact"
+
+
+def begin_adversarial_stage(training: Training, console: Console) -> None:
+    """Shares what pre-training has made, and measures how much the content loss has to weigh, where that is wanted."""
+    loss = training.config.loss
+    training.cohort.share_pretraining()
+    if is_measured(loss):
+        weight = balance(training.cohort, training.patches)
+        say(console, f"content weight {weight:.4g}, with which content is {loss.content_ratio:g} times adversarial")
 
 
 @contextmanager
@@ -113,12 +125,18 @@ def after_step(training: Training, telemetry: Telemetry) -> None:
     """What is due after a step: a row of metrics, a validation, a checkpoint. The only place where the host waits."""
     step, stage, output = training.step, training.stage, training.config.output
     if step % output.log_every == 0 or step == stage.end:
-        lr = float(training.cohort.schedule.lr)
-        telemetry.train_row(step, stage, lr, finite_rows(training), stage.body.logits_2PE)
+        telemetry.train_row(step, stage, scalars(training), finite_rows(training), stage.body.logits_2PE)
     if training.validation and (step % output.val_every == 0 or step == training.config.total_steps):
         validate(training, telemetry)
     if step % output.save_every == 0:
         save(training)
+
+
+def scalars(training: Training) -> dict[str, float]:
+    """Numbers of the whole cohort that belong to the last step."""
+    cohort = training.cohort
+    weight = {"content_weight": float(cohort.content_weight)} if isinstance(training.stage.body, Step) else {}
+    return {"lr": float(cohort.schedule.lr), **weight}
 
 
 def finite_rows(training: Training) -> torch.Tensor:
@@ -141,6 +159,7 @@ def finite_rows(training: Training) -> torch.Tensor:
 
 def validate(training: Training, telemetry: Telemetry) -> None:
     """Scores the averaged generators beside bicubic, and draws the first images."""
+    complete(training)
     scale, border = training.config.model.scale, training.config.images.border
     generators = {f"peer {k}": peer.ema for k, peer in enumerate(training.cohort.peers)}
     scores = evaluate(generators, training.validation, scale, border)
@@ -155,8 +174,16 @@ def validate(training: Training, telemetry: Telemetry) -> None:
     telemetry.validation(training.step, scores, comparison(rows))
 
 
+def complete(training: Training) -> None:
+    """Does what steps leave undone because only those need it who look at the peers: between steps, on the device."""
+    if isinstance(training.stage.body, PretrainStep):
+        training.cohort.share_pretraining()
+    training.ema_statistics.measure(training.step)
+
+
 def save(training: Training) -> Path:
     finite_rows(training)
+    complete(training)
     assert_finite(training.cohort)
     return save_checkpoint(training.run, training.cohort, training.ring, training.data, training.config.output.keep)
 

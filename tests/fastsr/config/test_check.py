@@ -35,6 +35,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("cohort.temperature", (1.0, 1.0, 1.0), "give one for all, or one for each of 2 peers"),
     ("loss.content_weight", -1.0, "use 0 or more"),
     ("loss.content_weight", INF, "use"),
+    ("loss.content_ratio", 0.0, "use a number above 0"),
+    ("loss.content_ratio", INF, "use a number above 0"),
     ("loss.adversarial_weight", -1e-9, "use 0 or more"),
     ("loss.adversarial_weight", INF, "use"),
     ("optim.steps", -1, "use 0 or more"),

@@ -38,7 +38,7 @@ CHANGED = TrainConfig(
         probability="area",
         augment=False,
     ),
-    model=ModelConfig(scale=8, blocks=5, filters=6, discriminator_filters=7),
+    model=ModelConfig(scale=8, blocks=5, filters=6, skip="nearest", discriminator_filters=7),
     cohort=CohortConfig(
         peers=3,
         variant="ml-star",
@@ -48,7 +48,9 @@ CHANGED = TrainConfig(
         starts=(2, 0, 1),
         kl_weight=0.1,
     ),
-    loss=LossConfig(content="random-vgg", vgg=Path("vgg.pth"), content_weight=2.5, adversarial_weight=3e-5),
+    loss=LossConfig(
+        content="random-vgg", vgg=Path("vgg.pth"), content_weight=2.5, content_ratio=3.5, adversarial_weight=3e-5
+    ),
     optim=OptimConfig(steps=11, pretrain_steps=12, lr=2e-5, lr_milestones=(5, 7), lr_gamma=0.5, ema=0.0),
     machine=MachineConfig(
         device="cuda:1",
@@ -200,7 +202,7 @@ def test_a_setting_outside_its_section_is_sent_home(file: Path) -> None:
 
 def test_an_unknown_setting_is_named_beside_the_known_ones(file: Path) -> None:
     message = refused(file, "[model]\nblokcs = 4\n")
-    assert "[model] has no setting 'blokcs'; it has scale, blocks, filters, discriminator_filters" in message
+    assert "[model] has no setting 'blokcs'; it has scale, blocks, filters, skip, discriminator_filters" in message
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,10 @@ def test_host_patches_are_the_same_patches(store: PixelStore) -> None:
             assert torch.equal(a, b)
     ahead.seek(40)
     ahead.load()
+    for a, b in zip(ahead.draw_aside(2**40 + 3), source.draw_aside(2**40 + 3), strict=True):
+        assert torch.equal(a, b)
     assert torch.equal(ahead.draw(at(0))[1], source.draw(at(40))[1])
+    assert not torch.equal(source.draw_aside(2**40)[1], source.draw_aside(0)[1])
 
 
 def test_refuses_patches_that_do_not_fit(store: PixelStore) -> None:

@@ -110,11 +110,24 @@ def test_images_too_small_for_niqe_have_none(request_for: Any, weights: Path, tm
 
 
 @pytest.mark.usefixtures("offline")
+def test_perceptual_metrics_of_some_sets_alone(request_for: Any, weights: Path, tmp_path: Path) -> None:
+    for name in ("fast", "slow"):
+        write_images(tmp_path / name, [(110, 110)])
+    chosen = request_for(
+        sets=("fast", "slow"), metrics=("psnr_rgb", "niqe"), metric_weights=weights, perceptual_sets=("fast",)
+    )
+    _, written = run(chosen)
+    assert written["means"]["fast"]["bicubic"]["niqe"] > 0 and written["means"]["slow"]["bicubic"]["niqe"] is None
+    assert written["means"]["slow"]["bicubic"]["psnr_rgb"] > 0
+    assert [facts.get("perceptual", True) for facts in written["sets"].values()] == [True, False]
+
+
+@pytest.mark.usefixtures("offline")
 def test_metrics_without_weights_are_named_and_left_out(
     request_for: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     evaluation = evaluate_models(request_for(metrics=()), CPU, Console(width=400))
-    assert evaluation.metrics == ("psnr", "ssim")
+    assert evaluation.metrics == ("psnr", "psnr_rgb", "ssim")
     assert evaluation.missing.keys() == {"niqe", "pi"}
     assert "put niqe_modelparameters.mat into a folder and give --metric-weights FOLDER" in evaluation.missing["niqe"]
     said = capsys.readouterr().out

@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from fastsr.data.bicubic import downscale, upscale
 from fastsr.evaluation.pairs import load_pairs
-from fastsr.evaluation.psnr_ssim import luma, psnr_y, ssim_y
+from fastsr.evaluation.psnr_ssim import luma, psnr_rgb, psnr_y, ssim_y
 from fastsr.evaluation.validate import evaluate
 from tests.images import random_image
 
@@ -27,6 +27,15 @@ def plain_psnr(sr: np.ndarray, hr: np.ndarray, border: int) -> float:
     ]
     difference = (y[0] - y[1])[border:-border, border:-border]
     return 10 * np.log10(255**2 / np.mean(difference**2))
+
+
+def test_psnr_of_rgb_equals_plain_numpy() -> None:
+    sr, hr = pair()
+    difference = sr.numpy().astype(float) - hr.numpy().astype(float)
+    assert psnr_rgb(sr, hr) == pytest.approx(10 * np.log10(255**2 / np.mean(difference**2)), abs=1e-9)
+    assert psnr_rgb(hr, hr) == float("inf")
+    with pytest.raises(ValueError, match="differ in size"):
+        psnr_rgb(sr[1:], hr)
 
 
 @pytest.mark.parametrize("border", [2, 4])
@@ -99,3 +108,8 @@ def test_refuses_sizes_that_do_not_match_or_leave_nothing() -> None:
 def test_bicubic_reads_as_in_the_literature(shared_data: Path, name: str, scale: int, low: float, high: float) -> None:
     scores = evaluate({}, load_pairs((shared_data / "test" / name,), scale), scale)
     assert low <= scores["bicubic"].psnr <= high
+
+
+def test_bicubic_in_rgb_is_what_the_papers_numbers_are_held_against(shared_data: Path) -> None:
+    pairs = list(load_pairs((shared_data / "test/Set5",), 4))
+    assert np.mean([psnr_rgb(upscale(pair.lr, 4), pair.hr) for pair in pairs]) == pytest.approx(26.69, abs=0.005)

@@ -62,14 +62,15 @@ def test_both_scales_are_trained_evaluated_and_put_beside_the_paper(
     written = tables(home / "all")
     assert written["runs"] == ["x2-seed0", "x2-seed1", "x4-seed0", "x4-seed1"]
     assert [(one["scale"], one["metric"], one["seeds"]) for one in written["tables"]] == [
-        (2, "psnr", 2), (2, "ssim", 2), (4, "psnr", 2), (4, "ssim", 2),
-    ]  # fmt: skip
+        (scale, metric, 2) for scale in (2, 4) for metric in ("psnr", "psnr_rgb", "ssim")
+    ]
     row = written["tables"][0]["rows"][0]
     assert (row["set"], row["images"]) == ("A", 3)
     assert [len(values["peers"]) for values in row["variants"].values()] == [4, 4, 4]
     assert row["differences"]["ML"]["low"] < row["differences"]["ML"]["mean"] < row["differences"]["ML"]["high"]
-    assert "NIQE could not be measured" in written["notes"]
-    assert "x2, PSNR (dB)" in (home / "all/tables.md").read_text()
+    assert "NIQE is not measured" in written["notes"]
+    text = (home / "all/tables.md").read_text()
+    assert "x2, PSNR (dB)" in text and "x2, PSNR-RGB (dB)" in text and "which is an inference" in text
     assert "x4-seed1" in (home / "all/report.html").read_text()
 
 
@@ -114,6 +115,18 @@ def test_what_is_done_is_not_done_again(home: Path, capsys: pytest.CaptureFixtur
     assert (home / "all/x4-seed0/evaluation/evaluation.json").stat().st_mtime_ns > before
 
 
+def test_metrics_can_be_chosen_and_others_are_measured_when_they_are_wanted(home: Path) -> None:
+    few = words("all", "--scales", "4", "--metrics", "psnr_rgb")
+    assert main(few) == 0
+    assert [one["metric"] for one in tables(home / "all")["tables"]] == ["psnr_rgb"]
+    assert "SSIM is not measured" in tables(home / "all")["notes"]
+    before = (home / "all/x4-seed0/evaluation/evaluation.json").read_text()
+    assert main(few) == 0
+    assert (home / "all/x4-seed0/evaluation/evaluation.json").read_text() == before
+    assert main([*few, "ssim"]) == 0
+    assert [one["metric"] for one in tables(home / "all")["tables"]] == ["psnr_rgb", "ssim"]
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -126,6 +139,7 @@ def test_what_is_done_is_not_done_again(home: Path, capsys: pytest.CaptureFixtur
         (("--patch", "90"), "--patch 90 cannot be used; use a multiple of the scale"),
         (("--sets", "A", "C"), "--sets C: no such folder, and --data-root sets holds A, B"),
         (("--sets", "A", "A"), "--sets names two sets called A; evaluate one at a time"),
+        (("--perceptual-sets", "C"), "--perceptual-sets C is none of the test sets"),
         (("--scales",), "--scales and --seeds need at least one number each"),
         (("--data", "nothing"), "nothing does not exist"),
     ],
