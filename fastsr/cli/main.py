@@ -1,14 +1,11 @@
 """The command line: from words to what is run."""
 
-import argparse
 import os
 import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
-from typing import TypeVar
 
 import tyro
 from rich.console import Console
@@ -21,12 +18,11 @@ from fastsr.cli.arguments import (
     ListArguments,
     ReportArguments,
     ReproduceArguments,
-    TrainArguments,
     UpscaleArguments,
 )
-from fastsr.config.recipes import demo, paper
+from fastsr.cli.configuration import TYRO, train_arguments, train_config
+from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
-from fastsr.config.toml import from_toml
 from fastsr.console import say
 from fastsr.errors import UserError
 from fastsr.files import default_cache, default_data_root
@@ -55,7 +51,6 @@ REPRODUCE_DECIDES = {
     "--mixing": "it trains an Independent, an ML and an ML* pair",
     "--resume": "it goes on by itself where the folder in --out was left",
 }
-TYRO = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,7 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         commands[words[0]](words[1:])
     except UserError as error:
-        Console(stderr=True).print(f"fastsr: {error}", soft_wrap=True, highlight=False, markup=False)
+        Console(stderr=True).print(
+            f"fastsr: {error}", soft_wrap=True, highlight=False, markup=False
+        )
         return 2
     except KeyboardInterrupt:
         return 130
@@ -95,66 +92,9 @@ def run_train(words: list[str]) -> None:
 def cache_compiled_networks(config: TrainConfig) -> None:
     """Keeps what --compile makes. Torch's own place is in /tmp, which no reboot outlives; it settles on import."""
     if config.machine.compile:
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((config.images.cache or default_cache()) / "inductor"))
-
-
-def train_config(words: list[str], command: type[TrainArguments] = TrainArguments) -> TrainConfig:
-    """The configuration that words on the command line mean."""
-    return train_arguments(words, command).train
-
-
-Arguments = TypeVar("Arguments", bound=TrainArguments)
-
-
-def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
-    """What words on the command line mean. From weakest to strongest: the recipe, the run being resumed or the
-    --config file, options.
-    """
-    name = command.__name__.removesuffix("Arguments").lower()
-    first = argparse.ArgumentParser(prog=f"fastsr {name}", add_help=False, allow_abbrev=False)
-    first.add_argument("--config", type=Path)
-    first.add_argument("--recipe", choices=("paper", "demo"))
-    first.add_argument("--out", type=Path)
-    first.add_argument("--resume", nargs="?", const="")
-    early, rest = first.parse_known_args(words)
-    if early.resume:  # --resume RUN is short for --resume --out RUN
-        if early.out is not None:
-            raise UserError(f"--resume {early.resume} continues in that folder; leave out --out {early.out}")
-        early.out = Path(early.resume)
-    rest = list(chain.from_iterable(("--graph", "off") if word == "--no-graph" else (word,) for word in rest))
-    given = {word.split("=")[0] for word in rest}
-    defaults = recipe_config(early.recipe, early.config, "--data" in given)
-    if early.resume is not None:
-        defaults = resumed(early.out, defaults, early.config, "--data" in given)
-    output = replace(defaults.output, out=early.out or defaults.output.out, resume=early.resume is not None)
-    # The options read above are shown in the help, so they are known here too; what they mean is in `defaults` already.
-    defaults = command(train=replace(defaults, output=output))
-    parsed = tyro.cli(command, prog=f"fastsr {name}", args=rest, default=defaults, config=TYRO)
-    config = parsed.train
-    for option, folders in (("--data", config.images.data), ("--val", config.images.val)):
-        if option in given and not folders:
-            raise UserError(f"{option} names no folder; give at least one, or leave it out")
-    return parsed
-
-
-def recipe_config(recipe: str | None, file: Path | None, has_data: bool) -> TrainConfig:
-    config = from_toml(file, paper()) if file else paper()
-    name = recipe or ("paper" if has_data or config.images.data else "demo")
-    base = demo() if name == "demo" else paper()
-    return replace(from_toml(file, base), recipe=base.recipe) if file else base
-
-
-def resumed(out: Path | None, defaults: TrainConfig, file: Path | None, has_data: bool) -> TrainConfig:
-    """The settings of the run to continue. Where there is none yet, a command with --data starts it."""
-    from fastsr.training.run import latest_folder, resume_config
-
-    folder = out or latest_folder()
-    if folder is None:
-        raise UserError("--resume: there is no run in runs/; name one with --out RUN")
-    config = resume_config(folder, defaults)
-    if config is defaults and not (has_data or defaults.images.data):
-        raise UserError(f"--resume: there is no run in {folder}; give the folder of one, or --data to start it")
-    return from_toml(file, config) if file and config is not defaults else config
+        os.environ.setdefault(
+            "TORCHINDUCTOR_CACHE_DIR", str((config.images.cache or default_cache()) / "inductor")
+        )
 
 
 def run_eval(words: list[str]) -> None:
@@ -232,7 +172,9 @@ def run_report(words: list[str]) -> None:
     from fastsr.report.page import write_report
 
     runs = arguments.runs
-    page = write_report(runs, arguments.out or (runs[0] if len(runs) == 1 else Path()) / "report.html")
+    page = write_report(
+        runs, arguments.out or (runs[0] if len(runs) == 1 else Path()) / "report.html"
+    )
     Console().print(str(page), soft_wrap=True, highlight=False, markup=False)
 
 
@@ -258,7 +200,9 @@ def run_data(words: list[str]) -> None:
 def fetch_and_pack(arguments: FetchArguments) -> None:
     """Downloads data sets, and packs those that are trained on."""
     if not arguments.names:
-        raise UserError("fastsr data fetch names no data set; give some of div2k set5 set14 bsd100 urban100")
+        raise UserError(
+            "fastsr data fetch names no data set; give some of div2k set5 set14 bsd100 urban100"
+        )
     from fastsr.download.catalogue import DATASETS
     from fastsr.download.fetch import fetch
 

@@ -136,7 +136,9 @@ def verdict(table: Table, variant: str) -> Verdict:
     known = [one.mean for one in differences.values() if isfinite(one.mean)]
     if not known:
         return Verdict("undecided", (f"{title}: nothing can be said of {variant}.",))
-    outcomes: dict[str, Outcome] = {name: outcome(one, table.higher_is_better) for name, one in differences.items()}
+    outcomes: dict[str, Outcome] = {
+        name: outcome(one, table.higher_is_better) for name, one in differences.items()
+    }
     average, chance = fmean(known), by_chance(table, variant)
     side = "better" if (average > 0) == table.higher_is_better else "worse"
     decided = abs(average) > chance and side in outcomes.values()

@@ -145,7 +145,10 @@ def row_from_json(row: dict[str, Any]) -> Row:
         int(row["images"]),
         number(row.get("bicubic")),
         {str(name): variant_from_json(variant) for name, variant in row["variants"].items()},
-        {str(name): difference_from_json(one) for name, one in (row.get("differences") or {}).items()},
+        {
+            str(name): difference_from_json(one)
+            for name, one in (row.get("differences") or {}).items()
+        },
     )
 
 
@@ -167,4 +170,8 @@ def difference_to_json(one: Difference) -> dict[str, float | None] | None:
 
 
 def difference_from_json(one: dict[str, Any] | None) -> Difference:
-    return Difference(*(number(one.get(key)) for key in ("mean", "low", "high"))) if one else Difference()
+    return (
+        Difference(*(number(one.get(key)) for key in ("mean", "low", "high")))
+        if one
+        else Difference()
+    )

@@ -47,18 +47,26 @@ def peer_kl(z_PE: Tensor, mixing_PP: Tensor, temperature_P: Tensor) -> tuple[Ten
     # are bounded by |u - v|, and each is multiplied by a probability that vanishes where it could grow.
     log_ratio_one = softplus(-student_P1E) - softplus(-teacher_PPE)
     log_ratio_zero = softplus(student_P1E) - softplus(teacher_PPE)
-    kl_PPE = torch.sigmoid(teacher_PPE) * log_ratio_one + torch.sigmoid(-teacher_PPE) * log_ratio_zero
+    kl_PPE = (
+        torch.sigmoid(teacher_PPE) * log_ratio_one + torch.sigmoid(-teacher_PPE) * log_ratio_zero
+    )
     kl_PP = kl_PPE.clamp(min=0).mean(-1)
     grad_PPE = torch.sigmoid(student_P1E) - torch.sigmoid(teacher_PPE)
     # sigma(u) - sigma(v) cancels where both are close to 1; there the difference of sigma(-v) - sigma(-u) does not.
-    grad_PPE = torch.where(student_P1E > 0, torch.sigmoid(-teacher_PPE) - torch.sigmoid(-student_P1E), grad_PPE)
+    grad_PPE = torch.where(
+        student_P1E > 0, torch.sigmoid(-teacher_PPE) - torch.sigmoid(-student_P1E), grad_PPE
+    )
     value_P = temperature_P.square() * (mixing_PP * kl_PP).sum(1)
     grad_PE = (temperature_P / z_PE.shape[1])[:, None] * (mixing_PP[:, :, None] * grad_PPE).sum(1)
     return value_P, grad_PE
 
 
 def cohort_loss(
-    z_real_PE: Tensor, z_fake_PE: Tensor, mixing_PP: Tensor, temperature_P: Tensor, kl_weight_P: Tensor
+    z_real_PE: Tensor,
+    z_fake_PE: Tensor,
+    mixing_PP: Tensor,
+    temperature_P: Tensor,
+    kl_weight_P: Tensor,
 ) -> CohortLoss:
     """All losses on logits of one cohort, forward and backward in one call. Not differentiable itself.
 
@@ -73,7 +81,9 @@ def cohort_loss(
     """
     check_shapes(z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P)
     real, fake = (at_least_fp32(z_PE.detach()).contiguous() for z_PE in (z_real_PE, z_fake_PE))
-    mixing, temperature, weight = (x.to(real.dtype) for x in (mixing_PP, temperature_P, kl_weight_P))
+    mixing, temperature, weight = (
+        x.to(real.dtype) for x in (mixing_PP, temperature_P, kl_weight_P)
+    )
     kl_real, grad_kl_real = peer_kl(real, mixing, temperature)
     kl_fake, grad_kl_fake = peer_kl(fake, mixing, temperature)
     bce_real, bce_fake = softplus(-real).mean(1), softplus(fake).mean(1)
@@ -93,7 +103,11 @@ def at_least_fp32(x: Tensor) -> Tensor:
 
 
 def check_shapes(
-    z_real_PE: Tensor, z_fake_PE: Tensor, mixing_PP: Tensor, temperature_P: Tensor, kl_weight_P: Tensor
+    z_real_PE: Tensor,
+    z_fake_PE: Tensor,
+    mixing_PP: Tensor,
+    temperature_P: Tensor,
+    kl_weight_P: Tensor,
 ) -> None:
     """Raises ValueError, naming the tensor, where shapes do not fit."""
     if z_real_PE.ndim != 2 or z_fake_PE.ndim != 2 or z_real_PE.shape[0] != z_fake_PE.shape[0]:
@@ -110,4 +124,6 @@ def check_shapes(
         ("kl_weight_P", kl_weight_P, (peers,)),
     ):
         if tuple(x.shape) != shape:
-            raise ValueError(f"{name} must have shape {shape} for {peers} peers, got {tuple(x.shape)}")
+            raise ValueError(
+                f"{name} must have shape {shape} for {peers} peers, got {tuple(x.shape)}"
+            )

@@ -1,4 +1,4 @@
-"""The cohort's shared forward and backward against SRGANs trained the plain way, with float64 copies and autograd."""
+"""One step of a cohort: its gradients, what it changes and what it leaves alone."""
 
 import copy
 from dataclasses import replace
@@ -9,27 +9,14 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, kl_div, logsigmoid, mse_loss
 
 from fastsr.cohort.cohort import Cohort
-from fastsr.cohort.content import FeatureContent, PixelContent
+from fastsr.cohort.content import FeatureContent
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step
 from fastsr.cohort.terms import TRAINING_TERMS
 from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.data.pixels import PixelStore
-from fastsr.data.sampler import PatchSampler
 from fastsr.models import VGG19Features
-from fastsr.system.precision import Precision
-
-CPU = torch.device("cpu")
-
-
-def cohort_of(
-    config: TrainConfig, content: PixelContent | FeatureContent | None = None, precision: Precision | None = None
-) -> Cohort:
-    return Cohort(config, content or PixelContent(), CPU, precision or Precision())
-
-
-def patches_of(config: TrainConfig, store: PixelStore) -> PatchSampler:
-    return PatchSampler.from_config(store, config)
+from tests.fastsr.cohort.cohorts import CPU, cohort_of, patches_of
 
 
 def bernoulli_kl(teacher: Tensor, student: Tensor) -> Tensor:
@@ -39,9 +26,15 @@ def bernoulli_kl(teacher: Tensor, student: Tensor) -> Tensor:
 
 def plain_gradients(cohort: Cohort, lr: Tensor, hr: Tensor) -> list[dict[str, Tensor]]:
     """Gradients of each peer's parameters: separate passes of float64 copies, losses from torch's own functions."""
-    g, d = ([copy.deepcopy(getattr(p, name)).double() for p in cohort.peers] for name in ("generator", "discriminator"))
+    g, d = (
+        [copy.deepcopy(getattr(p, name)).double() for p in cohort.peers]
+        for name in ("generator", "discriminator")
+    )
     lr, hr = lr.double(), hr.double()
-    z_real, z_fake = [n(hr).double() for n in d], [n(m(lr).detach()).double() for n, m in zip(d, g, strict=True)]
+    z_real, z_fake = (
+        [n(hr).double() for n in d],
+        [n(m(lr).detach()).double() for n, m in zip(d, g, strict=True)],
+    )
     result = []
     for k in range(len(g)):
         t = float(cohort.temperature_P[k])
@@ -50,12 +43,16 @@ def plain_gradients(cohort: Cohort, lr: Tensor, hr: Tensor) -> list[dict[str, Te
         for j in range(len(g)):
             for z in (z_real, z_fake):
                 kl = t**2 * bernoulli_kl(z[j].detach() / t, z[k] / t)
-                loss_d = loss_d + cohort.kl_weight_P[k].double() * cohort.mixing_PP[k, j].double() * kl
+                loss_d = (
+                    loss_d + cohort.kl_weight_P[k].double() * cohort.mixing_PP[k, j].double() * kl
+                )
         d_grads = torch.autograd.grad(loss_d, list(d[k].parameters()))
         sr = g[k](lr)
         z = d[k](sr)
         loss_g = cohort.content_weight.double() * mse_loss(sr, hr)
-        loss_g = loss_g + cohort.adversarial_weight.double() * binary_cross_entropy_with_logits(z, torch.ones_like(z))
+        loss_g = loss_g + cohort.adversarial_weight.double() * binary_cross_entropy_with_logits(
+            z, torch.ones_like(z)
+        )
         g_grads = torch.autograd.grad(loss_g, list(g[k].parameters()))
         names = [f"generator.{n}" for n, _ in g[k].named_parameters()] + [
             f"discriminator.{n}" for n, _ in d[k].named_parameters()
@@ -70,7 +67,11 @@ def test_one_forward_pass_gives_every_gradient(
     tiny_config: TrainConfig, store: PixelStore, peers: int, variant: str
 ) -> None:
     config = replace(tiny_config, cohort=CohortConfig(peers=peers, variant=variant, kl_weight=2.0))  # type: ignore[arg-type]
-    config = replace(config, loss=replace(config.loss, adversarial_weight=0.1), images=replace(config.images, batch=4))
+    config = replace(
+        config,
+        loss=replace(config.loss, adversarial_weight=0.1),
+        images=replace(config.images, batch=4),
+    )
     cohort = cohort_of(config)
     lr, hr = patches_of(config, store).draw(torch.tensor(0))
     want = plain_gradients(cohort, lr, hr)
@@ -100,22 +101,27 @@ def test_adversarial_loss_leaves_discriminators_alone_and_the_other_way_round(
     nothing = torch.zeros_like(gradients.real_PE)
     cohort.backward(forward, replace(gradients, real_PE=nothing, fake_PE=nothing))
     assert not any(
-        bool(p.grad.any()) for peer in cohort.peers for p in peer.discriminator.parameters() if p.grad is not None
+        bool(p.grad.any())
+        for peer in cohort.peers
+        for p in peer.discriminator.parameters()
+        if p.grad is not None
     )
-    assert all(p.grad is not None and bool(p.grad.any()) for peer in cohort.peers for p in peer.generator.parameters())
+    assert all(
+        p.grad is not None and bool(p.grad.any())
+        for peer in cohort.peers
+        for p in peer.generator.parameters()
+    )
 
 
-def test_feature_content_computes_hr_features_once(tiny_config: TrainConfig, store: PixelStore) -> None:
+def test_feature_content_computes_hr_features_once(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
     calls: list[int] = []
     content = FeatureContent(VGG19Features("conv2_2").randomise())
     content.vgg.register_forward_hook(lambda *_: calls.append(1))
     cohort = cohort_of(replace(tiny_config, cohort=CohortConfig(peers=3)), content)
     cohort.forward(*patches_of(tiny_config, store).draw(torch.tensor(0)))
     assert len(calls) == 1 + 3
-
-
-def snapshot(cohort: Cohort) -> list[Tensor]:
-    return [v.clone() for peer in cohort.peers for n in peer.networks.values() for v in n.state_dict().values()]
 
 
 def test_step_writes_one_row_and_counts(tiny_config: TrainConfig, store: PixelStore) -> None:
@@ -129,13 +135,27 @@ def test_step_writes_one_row_and_counts(tiny_config: TrainConfig, store: PixelSt
     assert row_PT.shape == (2, len(TRAINING_TERMS))
     for k in range(2):
         row = dict(zip((term.name for term in TRAINING_TERMS), row_PT[k].tolist(), strict=True))
-        assert row["content"] == pytest.approx(float(mse_loss(forward.sr[k].detach(), hr)), rel=1e-5)
-        assert row["bce_real"] == pytest.approx(-float(logsigmoid(forward.z_real[k].detach()).mean()), rel=1e-5)
-        assert row["bce_fake"] == pytest.approx(-float(logsigmoid(-forward.z_fake[k]).mean()), rel=1e-5)
-        assert row["adversarial"] == pytest.approx(-float(logsigmoid(forward.z_fake[k]).mean()), rel=1e-5)
-        assert row["d_prob_real"] == pytest.approx(float(forward.z_real[k].sigmoid().mean()), rel=1e-5)
-        assert row["d_prob_fake"] == pytest.approx(float(forward.z_fake[k].sigmoid().mean()), rel=1e-5)
-        assert row["kl_real"] == pytest.approx(float(bernoulli_kl(forward.z_real[1 - k], forward.z_real[k])), rel=1e-3)
+        assert row["content"] == pytest.approx(
+            float(mse_loss(forward.sr[k].detach(), hr)), rel=1e-5
+        )
+        assert row["bce_real"] == pytest.approx(
+            -float(logsigmoid(forward.z_real[k].detach()).mean()), rel=1e-5
+        )
+        assert row["bce_fake"] == pytest.approx(
+            -float(logsigmoid(-forward.z_fake[k]).mean()), rel=1e-5
+        )
+        assert row["adversarial"] == pytest.approx(
+            -float(logsigmoid(forward.z_fake[k]).mean()), rel=1e-5
+        )
+        assert row["d_prob_real"] == pytest.approx(
+            float(forward.z_real[k].sigmoid().mean()), rel=1e-5
+        )
+        assert row["d_prob_fake"] == pytest.approx(
+            float(forward.z_fake[k].sigmoid().mean()), rel=1e-5
+        )
+        assert row["kl_real"] == pytest.approx(
+            float(bernoulli_kl(forward.z_real[1 - k], forward.z_real[k])), rel=1e-3
+        )
 
 
 def test_pretraining_moves_generators_alone(tiny_config: TrainConfig, store: PixelStore) -> None:
@@ -144,8 +164,12 @@ def test_pretraining_moves_generators_alone(tiny_config: TrainConfig, store: Pix
               for k, peer in enumerate(cohort.peers)}  # fmt: skip
     PretrainStep(cohort, patches_of(tiny_config, store), ring)()
     for k, peer in enumerate(cohort.peers):
-        assert not torch.equal(before[k][0]["input_conv.weight"], peer.generator.state_dict()["input_conv.weight"])
-        assert all(torch.equal(v, peer.discriminator.state_dict()[n]) for n, v in before[k][1].items())
+        assert not torch.equal(
+            before[k][0]["input_conv.weight"], peer.generator.state_dict()["input_conv.weight"]
+        )
+        assert all(
+            torch.equal(v, peer.discriminator.state_dict()[n]) for n, v in before[k][1].items()
+        )
     assert bool((ring.read(0, 1)[0, :, 0] > 0).all())
     assert not ring.read(0, 1)[0, :, 1:].any()
 
@@ -153,7 +177,10 @@ def test_pretraining_moves_generators_alone(tiny_config: TrainConfig, store: Pix
 def test_peers_start_different_and_depend_on_the_seed(tiny_config: TrainConfig) -> None:
     def first_weights(seed: int) -> list[Tensor]:
         machine = replace(tiny_config.machine, seed=seed)
-        return [p.generator.input_conv.weight for p in cohort_of(replace(tiny_config, machine=machine)).peers]
+        return [
+            p.generator.input_conv.weight
+            for p in cohort_of(replace(tiny_config, machine=machine)).peers
+        ]
 
     a, b, c = first_weights(1), first_weights(1), first_weights(2)
     assert not torch.equal(a[0], a[1])
@@ -167,102 +194,3 @@ def test_building_a_cohort_leaves_torchs_global_seed_alone(tiny_config: TrainCon
     torch.manual_seed(0)
     cohort_of(tiny_config)
     assert torch.equal(torch.rand(3), want)
-
-
-def test_ema_averages_weights_and_leaves_statistics_alone(tiny_config: TrainConfig, store: PixelStore) -> None:
-    cohort = cohort_of(tiny_config)
-    peer, step = cohort.peers[0], Step(cohort, patches_of(tiny_config, store), MetricsRing(9, 2, CPU))
-    want = {n: v.clone().double() for n, v in peer.ema.named_parameters()}
-    statistics = [buffer.clone() for buffer in peer.ema.buffers()]
-    for t in range(6):
-        step()
-        decay = min(0.9, (1 + t) / (10 + t))
-        for name, value in peer.generator.named_parameters():
-            want[name] = decay * want[name] + (1 - decay) * value.detach().double()
-    for name, value in peer.ema.named_parameters():
-        torch.testing.assert_close(value.double(), want[name], rtol=1e-5, atol=1e-7, msg=name)
-    for (name, after), before in zip(peer.ema.named_buffers(), statistics, strict=True):
-        assert torch.equal(after, before), name
-
-
-def test_learning_rate_follows_its_milestones(tiny_config: TrainConfig, store: PixelStore) -> None:
-    optim = replace(tiny_config.optim, lr=0.01, lr_milestones=(2, 4), lr_gamma=0.5)
-    cohort = cohort_of(replace(tiny_config, optim=optim))
-    step = Step(cohort, patches_of(tiny_config, store), MetricsRing(9, 2, CPU))
-    used = []
-    for _ in range(5):
-        used.append(float(cohort.schedule.lr))
-        step()
-    assert used == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025])
-    assert all(o.param_groups[0]["lr"] is cohort.schedule.lr for peer in cohort.peers for o in peer.optimizers.values())
-
-
-def test_mixed_precision_trains_and_keeps_fp32_weights(tiny_config: TrainConfig, store: PixelStore) -> None:
-    plain, mixed = cohort_of(tiny_config), cohort_of(tiny_config, precision=Precision(dtype=torch.bfloat16))
-    rows = []
-    for cohort in (plain, mixed):
-        ring = MetricsRing(5, 2, CPU)
-        step = Step(cohort, patches_of(tiny_config, store), ring)
-        for _ in range(5):
-            step()
-        rows.append(ring.read(0, 5))
-    assert all(p.dtype == torch.float32 for peer in mixed.peers for n in peer.networks.values() for p in n.parameters())
-    torch.testing.assert_close(rows[1], rows[0], rtol=0.1, atol=0.02)
-    assert not torch.equal(rows[1], rows[0]), "bf16 must have been used"
-
-
-def test_loss_scaling_changes_no_update(tiny_config: TrainConfig, store: PixelStore) -> None:
-    """fp16's scalers, here around fp32 arithmetic: what they multiply they divide again, in every gradient."""
-    results = []
-    for scaled in (False, True):
-        cohort = cohort_of(tiny_config, precision=Precision(scaled=scaled))
-        ring = MetricsRing(4, 2, CPU)
-        pretrain, step = (S(cohort, patches_of(tiny_config, store), ring) for S in (PretrainStep, Step))
-        for body in (pretrain, step, step, step):
-            body()
-        assert cohort.peers[0].g_scaler.is_enabled() == scaled
-        results.append((snapshot(cohort), ring.read(0, 4)))
-    for plain, scaled in zip(*(r[0] for r in results), strict=True):
-        torch.testing.assert_close(scaled, plain, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(results[1][1], results[0][1], rtol=1e-3, atol=1e-5)
-
-
-def test_scalers_are_separate_and_skip_what_overflows(tiny_config: TrainConfig, store: PixelStore) -> None:
-    cohort = cohort_of(tiny_config, precision=Precision(scaled=True))
-    step = Step(cohort, patches_of(tiny_config, store), MetricsRing(4, 2, CPU))
-    step()
-    scalers = [s for peer in cohort.peers for s in peer.scalers.values()]
-    assert len({id(s) for s in scalers}) == 4
-    peer = cohort.peers[0]
-    with torch.no_grad():
-        peer.g_scaler._scale.fill_(float("inf"))  # type: ignore[union-attr]
-    weight = peer.generator.input_conv.weight.detach().clone()
-    step()
-    assert torch.equal(peer.generator.input_conv.weight, weight), "an overflowing update is skipped"
-    assert float(peer.d_scaler.get_scale()) == 65536.0, "the other optimiser's scale is untouched"
-
-
-@pytest.mark.parametrize("channels_last", [True, False])
-def test_activations_have_the_layout_asked_for(
-    tiny_config: TrainConfig, store: PixelStore, channels_last: bool
-) -> None:
-    config = replace(tiny_config, machine=replace(tiny_config.machine, channels_last=channels_last))
-    cohort, layouts = cohort_of(config), []
-    cohort.peers[0].generator.trunk_conv.register_forward_hook(
-        lambda _m, _i, out: layouts.append(out.is_contiguous(memory_format=torch.channels_last))
-    )
-    Step(cohort, patches_of(config, store), MetricsRing(1, 2, CPU))()
-    assert layouts == [channels_last]
-
-
-@pytest.mark.gpu
-def test_cuda_step_equals_cpu_step(tiny_config: TrainConfig, store: PixelStore) -> None:
-    rows = []
-    torch.backends.cudnn.allow_tf32 = False
-    for device in (CPU, torch.device("cuda")):
-        cohort, ring = Cohort(tiny_config, PixelContent(), device, Precision()), MetricsRing(3, 2, device)
-        step = Step(cohort, patches_of(tiny_config, store.to(device)), ring)
-        for _ in range(3):
-            step()
-        rows.append(ring.read(0, 3))
-    torch.testing.assert_close(rows[1], rows[0], rtol=1e-3, atol=1e-4)

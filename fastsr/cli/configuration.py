@@ -1,0 +1,90 @@
+"""From words on the command line to the configuration that they mean."""
+
+import argparse
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
+
+import tyro
+
+from fastsr.cli.arguments import (
+    TrainArguments,
+)
+from fastsr.config.recipes import demo, paper
+from fastsr.config.settings import TrainConfig
+from fastsr.config.toml import from_toml
+from fastsr.errors import UserError
+
+TYRO = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+
+
+def train_config(words: list[str], command: type[TrainArguments] = TrainArguments) -> TrainConfig:
+    """The configuration that words on the command line mean."""
+    return train_arguments(words, command).train
+
+
+Arguments = TypeVar("Arguments", bound=TrainArguments)
+
+
+def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
+    """What words on the command line mean. From weakest to strongest: the recipe, the run being resumed or the
+    --config file, options.
+    """
+    name = command.__name__.removesuffix("Arguments").lower()
+    first = argparse.ArgumentParser(prog=f"fastsr {name}", add_help=False, allow_abbrev=False)
+    first.add_argument("--config", type=Path)
+    first.add_argument("--recipe", choices=("paper", "demo"))
+    first.add_argument("--out", type=Path)
+    first.add_argument("--resume", nargs="?", const="")
+    early, rest = first.parse_known_args(words)
+    if early.resume:  # --resume RUN is short for --resume --out RUN
+        if early.out is not None:
+            raise UserError(
+                f"--resume {early.resume} continues in that folder; leave out --out {early.out}"
+            )
+        early.out = Path(early.resume)
+    rest = list(
+        chain.from_iterable(
+            ("--graph", "off") if word == "--no-graph" else (word,) for word in rest
+        )
+    )
+    given = {word.split("=")[0] for word in rest}
+    defaults = recipe_config(early.recipe, early.config, "--data" in given)
+    if early.resume is not None:
+        defaults = resumed(early.out, defaults, early.config, "--data" in given)
+    output = replace(
+        defaults.output, out=early.out or defaults.output.out, resume=early.resume is not None
+    )
+    # The options read above are shown in the help, so they are known here too; what they mean is in `defaults` already.
+    defaults = command(train=replace(defaults, output=output))
+    parsed = tyro.cli(command, prog=f"fastsr {name}", args=rest, default=defaults, config=TYRO)
+    config = parsed.train
+    for option, folders in (("--data", config.images.data), ("--val", config.images.val)):
+        if option in given and not folders:
+            raise UserError(f"{option} names no folder; give at least one, or leave it out")
+    return parsed
+
+
+def recipe_config(recipe: str | None, file: Path | None, has_data: bool) -> TrainConfig:
+    config = from_toml(file, paper()) if file else paper()
+    name = recipe or ("paper" if has_data or config.images.data else "demo")
+    base = demo() if name == "demo" else paper()
+    return replace(from_toml(file, base), recipe=base.recipe) if file else base
+
+
+def resumed(
+    out: Path | None, defaults: TrainConfig, file: Path | None, has_data: bool
+) -> TrainConfig:
+    """The settings of the run to continue. Where there is none yet, a command with --data starts it."""
+    from fastsr.training.run import latest_folder, resume_config
+
+    folder = out or latest_folder()
+    if folder is None:
+        raise UserError("--resume: there is no run in runs/; name one with --out RUN")
+    config = resume_config(folder, defaults)
+    if config is defaults and not (has_data or defaults.images.data):
+        raise UserError(
+            f"--resume: there is no run in {folder}; give the folder of one, or --data to start it"
+        )
+    return from_toml(file, config) if file and config is not defaults else config
