@@ -85,7 +85,10 @@ def plan_reproduction(
     if len(config.cohort.temperature) > 1:
         raise UserError("--temperature is that of the ML* pair here; give one number")
     temperature = config.cohort.temperature[0] if config.cohort.temperature else ML_STAR_TEMPERATURE
-    cohort = replace(three_pairs(temperature), kl_weight=config.cohort.kl_weight)
+    chosen = config.cohort
+    cohort = replace(
+        three_pairs(temperature), kl_weight=chosen.kl_weight, kl=chosen.kl, distillation_scale=chosen.distillation_scale
+    )
     return Plan(
         config=replace(config, cohort=cohort, images=replace(config.images, data=data)),
         scales=scales,
