@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bench.compiled_nodes import compiled_nodes
 from bench.step_nodes import COMPILED, CPU, NodeCount, NodeRecorder, count_nodes
 from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.compile import prepare_compiler
 from fastsr.cohort.content import FeatureContent, unloaded_content
 from fastsr.config.settings import TrainConfig
 from fastsr.system.precision import Precision
@@ -29,7 +30,9 @@ def blocks_of(cohort: Cohort) -> list[tuple[str, nn.Module]]:
     for peer in cohort.peers:
         found += [("G", block) for block in (*peer.generator.blocks, *peer.generator.upsamplers)]
         found += [("D", norm) for norm in peer.discriminator.norms]
-    return found + [("VGG", cohort.content.vgg.features)] * isinstance(cohort.content, FeatureContent)
+    if isinstance(cohort.content, FeatureContent):
+        found.append(("VGG", cohort.content.vgg.features))
+    return found
 
 
 class CompiledBlocks:
@@ -65,6 +68,7 @@ class CompiledBlocks:
 
     def count(self, config: TrainConfig) -> None:
         """Compiles one block for each way of calling. Of VGG one image will do: nothing sums over the batch."""
+        prepare_compiler()
         cohort = Cohort(config, unloaded_content(config.loss.content), CPU, Precision())
         blocks = blocks_of(cohort)
         for how, place in self.places.items():

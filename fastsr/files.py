@@ -1,11 +1,16 @@
-"""Where files are kept, waiting until the disk has them, and locks between processes."""
+"""Files: where they are kept, reading JSON, waiting until the disk has them, and locks between processes."""
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 from fastsr.errors import UserError
+
+Built = TypeVar("Built")
 
 
 def sync(path: Path) -> None:
@@ -40,6 +45,30 @@ def lock(file: Path, when_held: str) -> BaseFileLock:
     except OSError as error:
         raise UserError(f"{file} cannot be written ({error.strerror}); give another folder") from None
     return taken
+
+
+class OtherFormatError(UserError):
+    """A sound file, written by a version of fastsr whose files have another format."""
+
+
+def read_json(file: Path, build: Callable[[dict[str, Any]], Built], form: int, remedy: str) -> Built:
+    """What `build` makes of a JSON file of ours that has the format `form`.
+
+    Raises OtherFormatError where it has another one, and UserError where it is damaged: no JSON, or content that makes
+    `build` raise KeyError, TypeError, ValueError, AttributeError or IndexError.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["format"] != form:
+            raise OtherFormatError(f"{file} has format {content['format']!r}, not {form}; {remedy} with this fastsr")
+        return build(content)
+    except UserError:
+        raise
+    except KeyError as error:
+        raise UserError(f"{file} is damaged (it lacks {error}); {remedy}") from None
+    except (OSError, ValueError, TypeError, AttributeError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{file} is damaged ({reason}); {remedy}") from None
 
 
 def default_cache() -> Path:

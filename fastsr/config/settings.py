@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 Variant = Literal["independent", "ml", "ml-star"]
+Border = Literal["replicate", "mirror"]
 MixingName = Literal["variant", "independent", "mutual", "ring", "star", "pairs"]
 SCALES = (2, 3, 4, 8)
 
@@ -27,7 +28,7 @@ class ImagesConfig:
     """Patches per step; all peers see the same ones."""
     patch: int = 96
     """Side of a high-resolution patch in pixels, a multiple of the scale, at least 16."""
-    border: Literal["replicate", "mirror"] = "replicate"
+    border: Border = "replicate"
     """What bicubic downscaling sees beyond an image: older (replicate) or newer (mirror) MATLAB releases."""
     probability: Literal["uniform", "area"] = "uniform"
     """Draw every image alike, or large images more often, in proportion to their area."""

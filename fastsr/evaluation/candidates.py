@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,10 +24,6 @@ class Model:
     """ema, raw, or file: a file's own."""
     variant: str | None = None
     """Independent, ML or ML*, where a run tells."""
-
-    def facts(self) -> dict[str, Any]:
-        known = {} if self.variant is None else {"variant": self.variant}
-        return {"file": str(self.file), "weights": self.weights, **known}
 
 
 def open_models(paths: tuple[Path, ...], weights: Iterable[str], device: torch.device) -> dict[str, Model]:

@@ -1,6 +1,5 @@
 """Models against each other on test sets: every metric of every image, under a protocol that is written down."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ from rich.markup import escape
 from rich.progress import track
 from torch import Tensor
 
+from fastsr.config.settings import Border
 from fastsr.console import say
-from fastsr.data.bicubic import Border, upscale
+from fastsr.data.bicubic import upscale
 from fastsr.errors import UserError
 from fastsr.evaluation.candidates import Model, open_models, step_of
 from fastsr.evaluation.metrics import MEASURES, PROTOCOLS, USUAL
@@ -21,10 +21,11 @@ from fastsr.evaluation.pairs import Pair, check_images, load
 from fastsr.evaluation.perceptual import Perceptual
 from fastsr.evaluation.protocol import BICUBIC, Protocol
 from fastsr.evaluation.psnr_ssim import psnr_rgb, psnr_y, ssim_y
-from fastsr.evaluation.results import Scoreboard
+from fastsr.evaluation.results import ORIGINAL, Evaluation, ImageScores, Picture, ScoredModel, ScoredSet, number
 from fastsr.evaluation.tables import print_protocol, score_table
 from fastsr.evaluation.test_sets import ImageFiles, ImageSet, find_set
 from fastsr.models.inference import super_resolve
+from fastsr.system.environment import environment
 from fastsr.system.precision import Precision, choose_precision
 
 
@@ -48,28 +49,28 @@ class Examiner:
 
     def examine(
         self, files: ImageFiles, perceptual: bool = True
-    ) -> tuple[dict[str, Tensor], dict[str, dict[str, float | None]]]:
-        """What each method makes of an image, uint8 `[height, width, 3]`, with `HR` behind, and its scores.
+    ) -> tuple[dict[str, Tensor], dict[str, dict[str, float]]]:
+        """Every method's version of an image, uint8 `[height, width, 3]`, with the original behind, and scores.
 
         Args:
-            perceptual: measure perceptual metrics too; else they are None.
+            perceptual: measure perceptual metrics too; else they are NaN.
         """
         pair = load(files, self.protocol)
         images = {name: method(pair.lr) for name, method in self.methods.items()}
         scores = {name: self.measure(image, pair, perceptual) for name, image in images.items()}
-        return {**images, "HR": pair.hr}, scores
+        return {**images, ORIGINAL: pair.hr}, scores
 
-    def measure(self, sr: Tensor, pair: Pair, perceptual: bool) -> dict[str, float | None]:
+    def measure(self, sr: Tensor, pair: Pair, perceptual: bool) -> dict[str, float]:
+        """By metric; NaN where an image equals its original, or is too small, or a metric is not wanted."""
         scale = self.protocol.scale
-        own = {
+        values: dict[str, float | None] = {
             "psnr": psnr_y(sr, pair.hr, scale, pair.grey),
             "psnr_rgb": psnr_rgb(sr, pair.hr),
             "ssim": ssim_y(sr, pair.hr, scale, pair.grey),
         }
-        values = {name: value if math.isfinite(value) else None for name, value in own.items()}
         if perceptual:
             values |= self.perceptual.measure(sr, pair.hr, pair.grey)
-        return {name: values.get(name) for name in self.protocol.metrics}
+        return {name: number(values.get(name)) for name in self.protocol.metrics}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ class Request:
     amp: bool = False
 
 
-def evaluate_models(request: Request, device: torch.device, console: Console) -> Scoreboard:
+def evaluate_models(request: Request, device: torch.device, console: Console) -> Evaluation:
     """Scores all models on all sets, prints a table for each set, and writes everything to `request.out`.
 
     Raises UserError for a model, set or image that cannot be used, before anything is scored or written.
@@ -115,24 +116,39 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
         border=request.border,
         precision=str(precision.dtype or "fp32").removeprefix("torch."),
     )
-    facts = {BICUBIC: {}, **{name: model.facts() for name, model in models.items()}}
-    board = Scoreboard(protocol, facts, missing, step_of(models))
+    evaluation = unscored(models, protocol, missing)
     notes = check_images(sets, protocol)
     examiner = Examiner(models, protocol, perceptual, precision)
     with complete_folder(request.out) as folder:
         for images in sets:
-            board.sets[images.name] = {"images": len(images.images), "folder": str(images.folder)}
-            board.sets[images.name]["notes"] = notes[images.name]
-            board.sets[images.name]["perceptual"] = is_perceptual(request, images.name)
-            score_set(board, examiner, images, folder, request.pictures, console)
-            console.print(score_table(board, images.name))
-        write_files(board, folder)
-    print_protocol(board, request.out, console)
-    return board
+            with_perceptual = is_perceptual(request, images.name)
+            scores, pictures = score_set(examiner, images, folder, request.pictures, console, with_perceptual)
+            scored = ScoredSet(
+                images.name, len(images.images), str(images.folder), tuple(notes[images.name]), with_perceptual
+            )
+            evaluation = evaluation.with_set(scored, scores, pictures)
+            console.print(score_table(evaluation, scored))
+        write_files(evaluation, folder)
+    print_protocol(evaluation, request.out, console)
+    return evaluation
+
+
+def unscored(models: dict[str, Model], protocol: Protocol, missing: dict[str, str]) -> Evaluation:
+    """The evaluation of models, and of bicubic before them, before any set is scored."""
+    scored = [ScoredModel(name, str(m.file), m.weights, m.variant or "") for name, m in models.items()]
+    return Evaluation(
+        scale=protocol.scale,
+        protocol=protocol.texts(),
+        environment=environment(),
+        models=(ScoredModel(BICUBIC), *scored),
+        metrics=protocol.metrics,
+        missing=missing,
+        step=step_of(models),
+    )
 
 
 def is_perceptual(request: Request, test_set: str) -> bool:
-    """Whether perceptual metrics are measured on a set of that name."""
+    """True if perceptual metrics are measured on a set of that name."""
     return not request.perceptual_sets or test_set in request.perceptual_sets
 
 
@@ -167,16 +183,18 @@ def open_metrics(request: Request, scale: int, device: torch.device) -> tuple[Pe
 
 
 def score_set(
-    board: Scoreboard, examiner: Examiner, images: ImageSet, folder: Path, pictures: int, console: Console
-) -> None:
-    """Adds the scores of one set to the board, and writes pictures of its first images."""
+    examiner: Examiner, images: ImageSet, folder: Path, keep: int, console: Console, perceptual: bool
+) -> tuple[list[ImageScores], list[Picture]]:
+    """The scores of one set, and the pictures of its first `keep` images, which are written below `folder`."""
     if not console.is_terminal:
         say(console, f"scoring {images.name}: {len(images.images)} images by {len(examiner.methods)} methods")
     shown = track(images.images, escape(images.name), console=console, disable=not console.is_terminal, transient=True)
+    scores: list[ImageScores] = []
+    pictures: list[Picture] = []
     for index, files in enumerate(shown):
-        methods, scores = examiner.examine(files, board.sets[images.name]["perceptual"])
-        board.images += [{"set": images.name, "image": files.name, "model": m, **v} for m, v in scores.items()]
-        if index < pictures:
+        methods, measured = examiner.examine(files, perceptual)
+        scores += [ImageScores(images.name, files.name, model, values) for model, values in measured.items()]
+        if index < keep:
             place = Path("pictures") / slug(images.name) / f"{index:03d}-{slug(files.name)}"
-            saved = save_pictures(methods, folder, place)
-            board.pictures.append({"set": images.name, "image": files.name, "files": saved})
+            pictures.append(Picture(images.name, files.name, save_pictures(methods, folder, place)))
+    return scores, pictures

@@ -28,6 +28,8 @@ MEASURES = {
 }
 USUAL = ("psnr", "psnr_rgb", "ssim", "niqe", "pi")
 """Those that papers of this kind report."""
+UNKNOWN_DIGITS = 3
+"""Of a metric that this version does not measure, in an evaluation by another."""
 
 PROTOCOLS = {
     "niqe": "NIQE on the same luma as PSNR, rounded, {scale} pixels cut from each side (pyiqa); lower is better",
@@ -43,3 +45,24 @@ PROTOCOL = {
     "ssim": "SSIM on the same luma and crop, Gaussian window 11x11",
     **PROTOCOLS,
 }
+
+
+def metric_name(metric: str) -> str:
+    """Such as `PSNR`."""
+    return MEASURES[metric].name if metric in MEASURES else metric.upper()
+
+
+def metric_title(metric: str) -> str:
+    """Such as `PSNR (dB)`."""
+    return MEASURES[metric].title if metric in MEASURES else metric.upper()
+
+
+def metric_text(metric: str, value: float, sign: bool = False) -> str:
+    """A value with as many digits as its metric deserves, and a typographer's minus."""
+    digits = MEASURES[metric].digits if metric in MEASURES else UNKNOWN_DIGITS
+    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+
+
+def better_direction(metric: str) -> bool | None:
+    """Whether higher is better; None for a metric that is not known."""
+    return MEASURES[metric].higher_is_better if metric in MEASURES else None

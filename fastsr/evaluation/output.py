@@ -1,23 +1,20 @@
 """The files of an evaluation: JSON, CSV and pictures, complete or not at all."""
 
 import csv
-import json
 import re
 import shutil
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
 from fastsr.errors import UserError
-from fastsr.evaluation.results import Scoreboard
+from fastsr.evaluation.results import JSON_NAME, Evaluation
 from fastsr.files import sync
-
-JSON_NAME = "evaluation.json"
 
 
 def save_pictures(methods: Mapping[str, Tensor], folder: Path, place: Path) -> dict[str, str]:
@@ -63,25 +60,32 @@ def complete_folder(out: Path) -> Generator[Path, None, None]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_files(board: Scoreboard, folder: Path) -> None:
+def write_files(evaluation: Evaluation, folder: Path) -> None:
     """evaluation.json with everything, images.csv with a row for each image and model, means.csv. Raises OSError."""
-    text = json.dumps(board.facts(), indent=1, allow_nan=False)
-    (folder / JSON_NAME).write_text(text + "\n", encoding="utf-8")
-    extra = {name: {k: facts.get(k) or "" for k in ("weights", "variant")} for name, facts in board.models.items()}
-    metrics = list(board.protocol.metrics)
-    rows = [{**row, **extra[row["model"]]} for row in board.images]
-    write_csv(folder / "images.csv", ["set", "image", "model", "weights", "variant", *metrics], rows)
-    means = [
-        {"set": name, "model": model, **extra[model], **values}
-        for name, models in board.means().items()
-        for model, values in models.items()
+    evaluation.write(folder)
+    models = {model.name: {"weights": model.weights, "variant": model.variant} for model in evaluation.models}
+    images = [
+        {"set": row.test_set, "image": row.image, "model": row.model, **models[row.model], **written(row.values)}
+        for row in evaluation.images
     ]
-    write_csv(folder / "means.csv", ["set", "model", "weights", "variant", *metrics], means)
+    columns = ["weights", "variant", *evaluation.metrics]
+    write_csv(folder / "images.csv", ["set", "image", "model", *columns], images)
+    means = [
+        {"set": name, "model": model, **models[model], **written(values)}
+        for name, scored in evaluation.means.items()
+        for model, values in scored.items()
+    ]
+    write_csv(folder / "means.csv", ["set", "model", *columns], means)
     for path in folder.rglob("*"):
         sync(path)
 
 
-def write_csv(file: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+def written(values: Mapping[str, float]) -> dict[str, str]:
+    """Values as cells, which are empty where there is none."""
+    return {name: str(value) if isfinite(value) else "" for name, value in values.items()}
+
+
+def write_csv(file: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
     with file.open("w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, columns)
         writer.writeheader()

@@ -1,8 +1,8 @@
-"""How scores are measured."""
+"""The rules that scores are measured by."""
 
 from dataclasses import dataclass
 
-from fastsr.data.bicubic import Border
+from fastsr.config.settings import Border
 from fastsr.evaluation.metrics import PROTOCOL
 
 BICUBIC = "bicubic"
@@ -10,7 +10,7 @@ BICUBIC = "bicubic"
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How is measured. Two evaluations with equal protocols may be put side by side."""
+    """The rules of one evaluation. Two with equal protocols may be put side by side."""
 
     scale: int
     metrics: tuple[str, ...]
@@ -19,7 +19,8 @@ class Protocol:
     border: Border = "replicate"
     precision: str = "fp32"
 
-    def facts(self) -> dict[str, str]:
+    def texts(self) -> dict[str, str]:
+        """The rules in words: of each metric, of the low resolution, of the precision."""
         low = "as given with the test sets" if self.lr == "given" else f"MATLAB's bicubic, border {self.border}"
         texts = {name: PROTOCOL[name].format(scale=self.scale) for name in self.metrics}
         return {**texts, "low_resolution": low, "precision": self.precision}

@@ -1,56 +1,222 @@
-"""The results of an evaluation, by set, image and model."""
+"""The results of an evaluation, as evaluation.json holds them: written and read by the same dataclasses, without torch.
 
-from dataclasses import dataclass, field
-from statistics import mean
+A number that could not be measured is NaN here and null in the file.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite, nan
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from fastsr.evaluation.protocol import Protocol
-from fastsr.system.environment import environment
+from fastsr.files import read_json
 
 FORMAT = 1
+JSON_NAME = "evaluation.json"
+ORIGINAL = "HR"
+"""The name of the original among the pictures of an image."""
 
 
-@dataclass
-class Scoreboard:
-    """What was measured, by set, image and model."""
+@dataclass(frozen=True)
+class ScoredModel:
+    """One method that was scored: a generator, or bicubic, of which nothing but the name is known."""
 
-    protocol: Protocol
-    models: dict[str, dict[str, Any]]
-    missing: dict[str, str]
+    name: str
+    file: str = ""
+    weights: str = ""
+    """ema, raw, or file: a file's own; empty for bicubic."""
+    variant: str = ""
+    """Independent, ML or ML*, where a run tells."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} ({self.variant})" if self.variant else self.name
+
+
+@dataclass(frozen=True)
+class ScoredSet:
+    name: str
+    images: int
+    folder: str
+    notes: tuple[str, ...] = ()
+    perceptual: bool = True
+    """Perceptual metrics were measured on it, where they were wanted at all."""
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """One model's values of every metric on one image."""
+
+    test_set: str
+    image: str
+    model: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of a test set as every method has it: whole files of equal size."""
+
+    test_set: str
+    image: str
+    files: Mapping[str, str]
+    """Paths below the evaluation's folder, by method; HR is the original."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    scale: int
+    protocol: Mapping[str, str]
+    """The rules in words, by metric and by other names."""
+    environment: Mapping[str, Any]
+    models: tuple[ScoredModel, ...]
+    metrics: tuple[str, ...]
+    missing: Mapping[str, str] = field(default_factory=dict[str, str])
     """Metrics that were wanted and could not be measured, and why."""
     step: int | None = None
     """Training step of the models, where they share a run."""
-    sets: dict[str, dict[str, Any]] = field(default_factory=dict)
-    images: list[dict[str, Any]] = field(default_factory=list)
-    """Rows with set, image, model and a value or None for each metric."""
-    pictures: list[dict[str, Any]] = field(default_factory=list)
+    sets: tuple[ScoredSet, ...] = ()
+    means: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict[str, Any])
+    """Over images, by set, model and metric; NaN where an image has no value."""
+    images: tuple[ImageScores, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
-    def means(self) -> dict[str, dict[str, dict[str, float | None]]]:
-        """Mean of each metric over images, by set and model; None where an image has no value."""
-        return {
-            name: {
-                model: {metric: self.mean(name, model, metric) for metric in self.protocol.metrics}
-                for model in self.models
-            }
-            for name in self.sets
+    def with_set(
+        self, scored: ScoredSet, images: Sequence[ImageScores], pictures: Sequence[Picture] = ()
+    ) -> "Evaluation":
+        """This evaluation and the scores of one more set, of which the means are taken."""
+        rows = {model.name: [row.values for row in images if row.model == model.name] for model in self.models}
+        means = {
+            model: {metric: mean([values[metric] for values in found]) for metric in self.metrics}
+            for model, found in rows.items()
         }
+        return replace(
+            self,
+            sets=(*self.sets, scored),
+            means={**self.means, scored.name: means},
+            images=(*self.images, *images),
+            pictures=(*self.pictures, *pictures),
+        )
 
-    def mean(self, set_name: str, model: str, metric: str) -> float | None:
-        values = [row[metric] for row in self.images if row["set"] == set_name and row["model"] == model]
-        return None if None in values else mean(values)
+    def mean(self, test_set: str, model: str, metric: str) -> float:
+        """NaN where nothing was measured."""
+        return self.means.get(test_set, {}).get(model, {}).get(metric, nan)
 
-    def facts(self) -> dict[str, Any]:
+    def score(self, test_set: str, image: str, model: str, metric: str) -> float:
+        """NaN where nothing was measured."""
+        place = (test_set, image, model)
+        found = (row.values for row in self.images if (row.test_set, row.image, row.model) == place)
+        return next(found, {}).get(metric, nan)
+
+    def write(self, folder: Path) -> None:
+        """Raises OSError."""
+        text = json.dumps(self.to_json(), indent=1, allow_nan=False)
+        (folder / JSON_NAME).write_text(text + "\n", encoding="utf-8")
+
+    @staticmethod
+    def read(file: Path) -> "Evaluation":
+        """Raises OtherFormatError for a file of another version, and UserError for a damaged one."""
+        return read_json(file, Evaluation.from_json, FORMAT, "delete its folder, or run fastsr eval again")
+
+    def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "scale": self.protocol.scale,
+            "scale": self.scale,
             "step": self.step,
-            "protocol": self.protocol.facts(),
-            "environment": environment(),
-            "models": self.models,
-            "metrics": list(self.protocol.metrics),
-            "missing": self.missing,
-            "sets": self.sets,
-            "means": self.means(),
-            "images": self.images,
-            "pictures": self.pictures,
+            "protocol": dict(self.protocol),
+            "environment": dict(self.environment),
+            "models": {model.name: model_to_json(model) for model in self.models},
+            "metrics": list(self.metrics),
+            "missing": dict(self.missing),
+            "sets": {one.name: set_to_json(one) for one in self.sets},
+            "means": {
+                name: {model: nulled(values) for model, values in models.items()} for name, models in self.means.items()
+            },
+            "images": [
+                {"set": row.test_set, "image": row.image, "model": row.model, **nulled(row.values)}
+                for row in self.images
+            ],
+            "pictures": [{"set": one.test_set, "image": one.image, "files": dict(one.files)} for one in self.pictures],
         }
+
+    @staticmethod
+    def from_json(content: dict[str, Any]) -> "Evaluation":
+        """Raises KeyError, TypeError, ValueError or AttributeError where the content is not as it should be."""
+        metrics = tuple(str(metric) for metric in content["metrics"])
+        return Evaluation(
+            scale=int(content["scale"]),
+            step=None if content.get("step") is None else int(content["step"]),
+            protocol=strings(content.get("protocol")),
+            environment=dict((content.get("environment") or {}).items()),
+            models=tuple(model_from_json(str(name), about) for name, about in content["models"].items()),
+            metrics=metrics,
+            missing=strings(content.get("missing")),
+            sets=tuple(set_from_json(str(name), about) for name, about in content["sets"].items()),
+            means={
+                str(name): {
+                    str(model): {str(metric): number(value) for metric, value in values.items()}
+                    for model, values in models.items()
+                }
+                for name, models in content["means"].items()
+            },
+            images=tuple(scores_from_json(row, metrics) for row in content.get("images") or ()),
+            pictures=tuple(picture_from_json(about) for about in content.get("pictures") or ()),
+        )
+
+
+def number(value: float | None) -> float:
+    """A number of a JSON file: NaN for null, and for what is not finite."""
+    return nan if value is None or not isfinite(value) else float(value)
+
+
+def null(value: float) -> float | None:
+    """A number for a JSON file, which has no NaN."""
+    return value if isfinite(value) else None
+
+
+def nulled(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: null(value) for name, value in values.items()}
+
+
+def mean(values: Sequence[float]) -> float:
+    """NaN where a value is missing, or all are."""
+    return fmean(values) if values else nan
+
+
+def strings(content: Mapping[Any, Any] | None) -> dict[str, str]:
+    return {str(name): str(text) for name, text in (content or {}).items()}
+
+
+def model_to_json(model: ScoredModel) -> dict[str, str]:
+    """Without what is not known."""
+    about = {"file": model.file, "weights": model.weights, "variant": model.variant}
+    return {name: text for name, text in about.items() if text}
+
+
+def model_from_json(name: str, about: dict[str, Any]) -> ScoredModel:
+    return ScoredModel(name, *(str(about.get(key) or "") for key in ("file", "weights", "variant")))
+
+
+def set_to_json(scored: ScoredSet) -> dict[str, Any]:
+    """Perceptual metrics are mentioned where they were left out."""
+    about = {"images": scored.images, "folder": scored.folder, "notes": list(scored.notes)}
+    return about if scored.perceptual else {**about, "perceptual": False}
+
+
+def set_from_json(name: str, about: dict[str, Any]) -> ScoredSet:
+    notes, perceptual = tuple(str(note) for note in about.get("notes") or ()), bool(about.get("perceptual", True))
+    return ScoredSet(name, int(about["images"]), str(about.get("folder") or ""), notes, perceptual)
+
+
+def scores_from_json(row: dict[str, Any], metrics: Sequence[str]) -> ImageScores:
+    values = {metric: number(row.get(metric)) for metric in metrics}
+    return ImageScores(str(row["set"]), str(row["image"]), str(row["model"]), values)
+
+
+def picture_from_json(about: dict[str, Any]) -> Picture:
+    files = strings(about["files"])
+    if ORIGINAL not in files:
+        raise ValueError(f"the pictures of {about['set']} {about['image']} lack {ORIGINAL}")
+    return Picture(str(about["set"]), str(about["image"]), files)

@@ -1,6 +1,6 @@
 """The tables of an evaluation, as a terminal shows them."""
 
-from collections.abc import Mapping
+from math import isfinite, isnan
 from pathlib import Path
 
 from rich.console import Console
@@ -8,47 +8,41 @@ from rich.table import Table
 from rich.text import Text
 
 from fastsr.evaluation.metrics import MEASURES
-from fastsr.evaluation.output import JSON_NAME
 from fastsr.evaluation.protocol import BICUBIC
-from fastsr.evaluation.results import Scoreboard
+from fastsr.evaluation.results import JSON_NAME, Evaluation, ScoredSet
 
 
-def score_table(board: Scoreboard, name: str) -> Table:
+def score_table(evaluation: Evaluation, scored: ScoredSet) -> Table:
     """One set: rows are models, columns metrics, the best model of each column in bold."""
-    means, count = board.means()[name], board.sets[name]["images"]
-    table = Table(
-        title=Text(f"{name}, x{board.protocol.scale}, {count} {'image' if count == 1 else 'images'}"),
-        title_justify="left",
-    )
+    count = f"{scored.images} {'image' if scored.images == 1 else 'images'}"
+    table = Table(title=Text(f"{scored.name}, x{evaluation.scale}, {count}"), title_justify="left")
     table.add_column("")
-    for metric in board.protocol.metrics:
-        table.add_column(
-            f"{MEASURES[metric].title} {'↑' if MEASURES[metric].higher_is_better else '↓'}", justify="right"
-        )
-    for model, values in means.items():
-        variant = board.models[model].get("variant")
-        label = f"{model} ({variant})" if variant else model
-        table.add_row(Text(label), *(cell(means, model, metric) for metric in values))
+    for metric in evaluation.metrics:
+        arrow = "↑" if MEASURES[metric].higher_is_better else "↓"
+        table.add_column(f"{MEASURES[metric].title} {arrow}", justify="right")
+    for model in evaluation.models:
+        cells = (cell(evaluation, scored.name, model.name, metric) for metric in evaluation.metrics)
+        table.add_row(Text(model.label), *cells)
     return table
 
 
-def cell(means: Mapping[str, Mapping[str, float | None]], model: str, metric: str) -> Text:
-    value = means[model][metric]
-    if value is None:
+def cell(evaluation: Evaluation, test_set: str, model: str, metric: str) -> Text:
+    value = evaluation.mean(test_set, model, metric)
+    if isnan(value):
         return Text("n/a", style="dim")
-    values = [row[metric] for name, row in means.items() if name != BICUBIC]
-    known = [other for other in values if other is not None]
+    values = [evaluation.mean(test_set, other.name, metric) for other in evaluation.models if other.name != BICUBIC]
+    known = [other for other in values if isfinite(other)]
     best = (max if MEASURES[metric].higher_is_better else min)(known, default=None)
     is_best = model != BICUBIC and value == best and len(known) > 1
     return Text(f"{value:.{MEASURES[metric].digits}f}", style="bold" if is_best else "")
 
 
-def print_protocol(board: Scoreboard, out: Path, console: Console) -> None:
+def print_protocol(evaluation: Evaluation, out: Path, console: Console) -> None:
     """What the numbers mean, what is missing and why, and where the files are."""
-    lines = [f"{name}: {text}" for name, text in board.protocol.facts().items()]
-    lines += [f"{MEASURES[name].name} is not measured: {reason}" for name, reason in board.missing.items()]
-    lines += [f"{name}: {note}" for name, facts in board.sets.items() for note in facts["notes"]]
-    if any(value is None for row in board.images for value in row.values()):
+    lines = [f"{name}: {text}" for name, text in evaluation.protocol.items()]
+    lines += [f"{MEASURES[name].name} is not measured: {reason}" for name, reason in evaluation.missing.items()]
+    lines += [f"{scored.name}: {note}" for scored in evaluation.sets for note in scored.notes]
+    if any(isnan(value) for row in evaluation.images for value in row.values.values()):
         lines.append("n/a: not measured on this set, or an image is too small for the metric, or equals its original")
     lines.append(f"per image: {out / 'images.csv'}; everything: {out / JSON_NAME}")
     console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from math import ceil, floor, isfinite, log10, nan
+
+from markupsafe import Markup
+
+from fastsr.report.html import missing
 
 WIDTH, HEIGHT = 340, 216
 LEFT, RIGHT, TOP, BOTTOM = 48, 12, 26, 38
@@ -117,28 +120,32 @@ def step_scale(xs: Iterable[float]) -> Scale:
     return Scale(min(0.0, low), max(high, low + 1, 1.0), LEFT, WIDTH - RIGHT)
 
 
-def text(x: float, y: float, content: str, anchor: str = "middle", kind: str = "") -> str:
-    style = f' class="{kind}"' if kind else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>{escape(content)}</text>'
+def text(x: float, y: float, content: str, anchor: str = "middle", kind: str = "") -> Markup:
+    style = Markup(' class="{}"').format(kind) if kind else ""
+    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}"{}>{}</text>').format(x, y, anchor, style, content)
 
 
-def axes(x: Scale, y: Scale, x_label: str, y_label: str) -> list[str]:
+def path(kind: str, commands: str) -> Markup:
+    return Markup('<path class="{}" d="{}"/>').format(kind, commands)
+
+
+def axes(x: Scale, y: Scale, x_label: str, y_label: str) -> list[Markup]:
     """Grid lines with their numbers; the upright axis is named above it, where the name can be read unturned."""
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     parts = [text(2, 13, y_label + (", log scale" if y.log else ""), "start", "name")]
     for tick, label in zip(y.ticks(), labels_of(y.ticks(), y.log), strict=True):
-        parts.append(f'<path class="grid" d="M{LEFT},{y(tick):.1f}H{right}"/>')
+        parts.append(path("grid", f"M{LEFT},{y(tick):.1f}H{right}"))
         parts.append(text(LEFT - 6, y(tick) + 4, label, "end"))
     for tick, label in zip(x.ticks(), labels_of(x.ticks(), x.log), strict=True):
         anchor = "end" if x(tick) > right - 14 else "middle"
-        parts.append(f'<path class="axis" d="M{x(tick):.1f},{bottom}v4"/>')
+        parts.append(path("axis", f"M{x(tick):.1f},{bottom}v4"))
         parts.append(text(min(x(tick), WIDTH - 1) + (10 if anchor == "end" else 0), bottom + 17, label, anchor))
-    parts.append(f'<path class="axis" d="M{LEFT},{bottom}H{right}"/>')
+    parts.append(path("axis", f"M{LEFT},{bottom}H{right}"))
     parts.append(text((LEFT + right) / 2, HEIGHT - 5, x_label, kind="name"))
     return parts
 
 
-def line(series: Series, x: Scale, y: Scale) -> str:
+def line(series: Series, x: Scale, y: Scale) -> Markup:
     """One path; points that stand alone between gaps become dots."""
     commands: list[str] = []
     drawing = False
@@ -150,11 +157,15 @@ def line(series: Series, x: Scale, y: Scale) -> str:
         alone = not drawing and (index + 1 == len(places) or not y.shows(places[index + 1][1]))
         commands.append(f"{'L' if drawing else 'M'}{x(step):.1f},{y(value):.1f}{'h0' if alone else ''}")
         drawing = True
-    style = f"line c{series.style % COLOURS} dash{series.dash}" + (" faint" if series.faint else "")
-    return f'<path class="{style}" d="{"".join(commands)}"><title>{escape(series.label)}</title></path>'
+    shape = Markup('<path class="{}" d="{}"><title>{}</title></path>')
+    return shape.format(stroke(series), "".join(commands), series.label)
 
 
-def markers(series: Series, x: Scale, y: Scale, sparse: bool) -> list[str]:
+def stroke(series: Series) -> str:
+    return f"line c{series.style % COLOURS} dash{series.dash}" + (" faint" if series.faint else "")
+
+
+def markers(series: Series, x: Scale, y: Scale, sparse: bool) -> list[Markup]:
     """On every point, or on a few of many, shifted from series to series so that they do not cover each other."""
     points = [(step, value) for step, value in zip(series.xs, series.ys, strict=True) if y.shows(value)]
     if sparse and len(points) > 4 * SPARSE:
@@ -166,11 +177,11 @@ def markers(series: Series, x: Scale, y: Scale, sparse: bool) -> list[str]:
     ]
 
 
-def marker(x: float, y: float, style: int, title: str, size: float = 1) -> str:
-    grown = f" scale({size:.2f})" if size != 1 else ""
-    return (
-        f'<path class="marker c{style % COLOURS}" transform="translate({x:.1f},{y:.1f}){grown}" '
-        f'd="{MARKERS[style % len(MARKERS)]}"><title>{escape(title)}</title></path>'
+def marker(x: float, y: float, style: int, title: str, size: float = 1) -> Markup:
+    place = f"translate({x:.1f},{y:.1f})" + (f" scale({size:.2f})" if size != 1 else "")
+    outline = MARKERS[style % len(MARKERS)]
+    return Markup('<path class="marker c{}" transform="{}" d="{}"><title>{}</title></path>').format(
+        style % COLOURS, place, outline, title
     )
 
 
@@ -182,18 +193,18 @@ def line_chart(
     bounds: tuple[float, float] | None = None,
     reference: tuple[float, str] | None = None,
     begins: float = nan,
-) -> str:
+) -> Markup:
     """Values over steps. `reference` is a level with its name; `begins` a step at which adversarial training begins."""
     level = reference[0] if reference else nan
     y = value_scale([*(value for one in series for value in one.ys), level], bounds)
     if y is None:
-        return f'<p class="missing">{escape(title)}: no finite values.</p>'
+        return missing(f"{title}: no finite values.")
     x = step_scale(step for one in series for step in one.xs)
     parts = axes(x, y, "step", y_label)
     if 0 < begins < x.high:
-        parts.append(f'<path class="begin" d="M{x(begins):.1f},{TOP}V{HEIGHT - BOTTOM}"/>')
+        parts.append(path("begin", f"M{x(begins):.1f},{TOP}V{HEIGHT - BOTTOM}"))
     if reference and y.shows(level):
-        parts.append(f'<path class="reference" d="M{LEFT},{y(level):.1f}H{WIDTH - RIGHT}"/>')
+        parts.append(path("reference", f"M{LEFT},{y(level):.1f}H{WIDTH - RIGHT}"))
         above = y(level) > TOP + 18
         parts.append(text(WIDTH - RIGHT, y(level) + (-5 if above else 14), reference[1], "end", "name halo"))
     parts += [line(one, x, y) for one in series]
@@ -211,24 +222,24 @@ def spoken_summary(series: Series) -> str:
     return f"{series.label}: {last:.4g} at step {step:,.0f}, from {min(values):.4g} to {max(values):.4g}."
 
 
-def figure(title: str, parts: Sequence[str], spoken: str, height: float = HEIGHT) -> str:
-    svg = (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(spoken)}">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
+def figure(title: str, parts: Sequence[Markup], spoken: str, height: float = HEIGHT) -> Markup:
+    svg = Markup('<svg viewBox="0 0 {} {:.0f}" role="img" aria-label="{}"><title>{}</title>{}</svg>').format(
+        WIDTH, height, spoken, title, Markup().join(parts)
     )
-    return f'<figure class="chart"><figcaption>{escape(title)}</figcaption>{svg}</figure>'
+    return Markup('<figure class="chart"><figcaption>{}</figcaption>{}</figure>').format(title, svg)
 
 
-def reliability_chart(title: str, real: Sequence[int], generated: Sequence[int], style: int) -> str:
+def reliability_chart(title: str, real: Sequence[int], generated: Sequence[int], style: int) -> Markup:
     """The share of real images in each bin of the predicted probability, as large as the bin has images."""
     x, y = Scale(0, 1, LEFT, WIDTH - RIGHT), Scale(0, 1, HEIGHT - BOTTOM, TOP)
     parts = axes(x, y, "probability of real, as D predicts it", "share that was real")
-    parts.append(f'<path class="reference" d="M{x(0):.1f},{y(0):.1f}L{x(1):.1f},{y(1):.1f}"/>')
+    parts.append(path("reference", f"M{x(0):.1f},{y(0):.1f}L{x(1):.1f},{y(1):.1f}"))
     totals = [a + b for a, b in zip(real, generated, strict=True)]
     centres = [(k + 0.5) / len(totals) for k in range(len(totals))]
     shares = [a / total if total > 0 else nan for a, total in zip(real, totals, strict=True)]
     points = [(c, s) for c, s in zip(centres, shares, strict=True) if isfinite(s)]
-    parts.append(line(Series(title, *zip(*points, strict=True), style=style), x, y) if points else "")
+    if points:
+        parts.append(line(Series(title, *zip(*points, strict=True), style=style), x, y))
     for centre, share, count, total in zip(centres, shares, real, totals, strict=True):
         if total > 0:
             size = 0.7 + 1.6 * (total / max(totals)) ** 0.5
@@ -238,11 +249,11 @@ def reliability_chart(title: str, real: Sequence[int], generated: Sequence[int],
     return figure(title, parts, f"{title}. {spoken}.")
 
 
-def interval_chart(title: str, x_label: str, rows: Sequence[tuple[str, float, float, float, int]]) -> str:
+def interval_chart(title: str, x_label: str, rows: Sequence[tuple[str, float, float, float, int]]) -> Markup:
     """Differences with their intervals, one line each: label, mean, low, high, style. Zero is drawn as a line."""
     ends = [end for _, *values, _ in rows for end in values if isfinite(end)]
     if not ends:
-        return f'<p class="missing">{escape(title)}: no finite values.</p>'
+        return missing(f"{title}: no finite values.")
     left, row_height = 112, 24
     bottom = TOP + row_height * len(rows)
     low, high = min(0.0, *ends), max(0.0, *ends)
@@ -253,19 +264,19 @@ def interval_chart(title: str, x_label: str, rows: Sequence[tuple[str, float, fl
         y = TOP + row_height * (index + 0.5)
         parts.append(text(left - 8, y + 4, label, "end"))
         if isfinite(start) and isfinite(end):
-            parts.append(f'<path class="line c{style}" d="M{x(start):.1f},{y:.1f}H{x(end):.1f}"/>')
+            parts.append(path(f"line c{style}", f"M{x(start):.1f},{y:.1f}H{x(end):.1f}"))
         if isfinite(mean):
             parts.append(marker(x(mean), y, style, interval_words(label, mean, start, end), 1.2))
     spoken = "; ".join(interval_words(label, mean, start, end) for label, mean, start, end, _ in rows)
     return figure(title, parts, f"{title}, {x_label}. {spoken}.", bottom + 40)
 
 
-def interval_axis(x: Scale, x_label: str, left: float, bottom: float) -> list[str]:
+def interval_axis(x: Scale, x_label: str, left: float, bottom: float) -> list[Markup]:
     ticks = x.ticks()
-    parts = [f'<path class="axis" d="M{left},{bottom}H{WIDTH - RIGHT}"/>']
-    parts.append(f'<path class="reference" d="M{x(0):.1f},{TOP - 8}V{bottom}"/>')
+    parts = [path("axis", f"M{left},{bottom}H{WIDTH - RIGHT}")]
+    parts.append(path("reference", f"M{x(0):.1f},{TOP - 8}V{bottom}"))
     for tick, label in zip(ticks, labels_of(ticks, log=False), strict=True):
-        parts.append(f'<path class="axis" d="M{x(tick):.1f},{bottom}v4"/>' + text(x(tick), bottom + 17, label))
+        parts += [path("axis", f"M{x(tick):.1f},{bottom}v4"), text(x(tick), bottom + 17, label)]
     return [*parts, text(WIDTH - RIGHT, bottom + 34, x_label, "end", "name")]
 
 
@@ -274,13 +285,12 @@ def interval_words(label: str, mean: float, low: float, high: float) -> str:
     return f"{label}: {mean:+.3g}{interval}" if isfinite(mean) else f"{label}: not measured"
 
 
-def legend(series: Sequence[Series]) -> str:
+def legend(series: Sequence[Series]) -> Markup:
     """The same strokes and markers as in the charts, with their names."""
+    swatch = Markup('<li><svg class="swatch" viewBox="0 0 36 12" aria-hidden="true">{}{}</svg>{}</li>')
     items = [
-        '<li><svg class="swatch" viewBox="0 0 36 12" aria-hidden="true">'
-        f'<path class="line c{one.style % COLOURS} dash{one.dash}" d="M1,6H35"/>'
-        f"{marker(18, 6, one.style, one.label)}</svg>{escape(one.label)}</li>"
+        swatch.format(path(stroke(one), "M1,6H35"), marker(18, 6, one.style, one.label), one.label)
         for one in series
         if not one.faint
     ]
-    return f'<ul class="legend">{"".join(items)}</ul>' if items else ""
+    return Markup('<ul class="legend">{}</ul>').format(Markup().join(items)) if items else Markup()

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from html import escape
 from itertools import combinations
 from math import isfinite, nan
 from statistics import fmean
 
+from markupsafe import Markup
+
 from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
+from fastsr.evaluation.metrics import metric_title
+from fastsr.evaluation.protocol import BICUBIC
 from fastsr.report.charts import Series, legend, line_chart, reliability_chart
-from fastsr.report.evaluation import BICUBIC, metric_title
-from fastsr.report.reproduction import BASELINE
+from fastsr.report.html import grid, missing
 from fastsr.report.runs import BINS, Peer, Run, TrainRow
+from fastsr.reproduction.paper import BASELINE
 
 DASHES = {BASELINE: 0, "ML": 1, "ML*": 2}
 MOST_LINES = 6
@@ -53,11 +56,11 @@ def begins(run: Run) -> float:
     return run.config.optim.pretrain_steps or nan
 
 
-def losses(run: Run, most: int) -> str:
+def losses(run: Run, most: int) -> Markup:
     """One chart per term of the losses."""
     if not run.training:
         return missing(f"No training metrics yet; fastsr train --resume {run.folder} continues the run.")
-    charts: list[str] = []
+    charts: list[Markup] = []
     for stage, terms in (("pretraining", PRETRAINING_TERMS), ("training", TRAINING_TERMS)):
         rows = [row for row in run.training if row.stage == stage]
         charts += [chart for term in terms if (chart := loss_chart(run, term, rows, most))]
@@ -69,14 +72,14 @@ def losses(run: Run, most: int) -> str:
         )
     if any(not peer.teachers for peer in run.peers) and any(peer.teachers for peer in run.peers):
         notes.append("Peers without teachers have no KL to them.")
-    return peers_legend(run) + grid(charts) + "".join(missing(note) for note in notes)
+    return peers_legend(run) + grid(charts) + Markup().join(missing(note) for note in notes)
 
 
-def loss_chart(run: Run, term: Term, rows: Sequence[TrainRow], most: int) -> str:
+def loss_chart(run: Run, term: Term, rows: Sequence[TrainRow], most: int) -> Markup:
     """Nothing where no peer has a value."""
     series = peer_series(run, lambda row, peer: loss_of(row, peer, term.name), rows, most)
     if not series:
-        return ""
+        return Markup()
     title = term.meaning[0].upper() + term.meaning[1:]
     is_probability = term.name in PROBABILITIES
     bounds, reference = ((0.0, 1.0), (0.5, "cannot tell")) if is_probability else (None, None)
@@ -90,15 +93,15 @@ def loss_of(row: TrainRow, peer: Peer, key: str) -> float:
     return row.peers[peer.index].get(key, nan)
 
 
-def peers_legend(run: Run) -> str:
+def peers_legend(run: Run) -> Markup:
     return legend([Series(peer.label, (), (), peer.index, dash(run, peer.variant)) for peer in run.peers])
 
 
-def validation(run: Run, most: int) -> str:
+def validation(run: Run, most: int) -> Markup:
     """PSNR and SSIM of each peer over steps, and bicubic's level."""
     if not run.validation:
         return missing("Not validated while training; fastsr train --val FOLDER does it every --val-every steps.")
-    charts: list[str] = []
+    charts: list[Markup] = []
     steps = [row.step for row in run.validation]
     for metric in ("psnr", "ssim"):
         series: list[Series] = []
@@ -113,7 +116,7 @@ def validation(run: Run, most: int) -> str:
     note = (
         f"The dotted upright line marks step {pretrained:,}, where adversarial training begins." if pretrained else ""
     )
-    return peers_legend(run) + grid(charts) + (missing(note) if note else "")
+    return peers_legend(run) + grid(charts) + (missing(note) if note else Markup())
 
 
 def compared_pairs(run: Run) -> list[tuple[Peer, Peer, str]]:
@@ -129,7 +132,7 @@ def compared_pairs(run: Run) -> list[tuple[Peer, Peer, str]]:
     return pairs
 
 
-def disagreement(run: Run, most: int) -> str:
+def disagreement(run: Run, most: int) -> Markup:
     """How far the discriminators' answers to the same images lie apart."""
     rows = [row for row in run.training if row.disagreement]
     if len(run.peers) < 2:
@@ -149,7 +152,7 @@ def disagreement(run: Run, most: int) -> str:
         "of both directions. Discriminators that teach each other should end below those that do not."
     )
     chart = line_chart("Disagreement of discriminators", "nats", series)
-    return f"<p>{text}</p>" + legend(series) + grid([chart])
+    return Markup("<p>{}</p>").format(text) + legend(series) + grid([chart])
 
 
 def summed_up(series: Sequence[Series]) -> list[Series]:
@@ -169,13 +172,13 @@ def summed_up(series: Sequence[Series]) -> list[Series]:
     return found
 
 
-def calibration(run: Run) -> str:
+def calibration(run: Run) -> Markup:
     """Whether a discriminator's probabilities can be believed, in the last quarter of training."""
     rows = [row for row in run.training if row.stage == "training" and row.real and row.generated]
     if not rows:
         return missing("No histograms of probabilities were recorded; adversarial steps of this fastsr record them.")
     rows = rows[-max(1, len(rows) // 4) :]
-    charts: list[str] = []
+    charts: list[Markup] = []
     for peer in run.peers:
         real, generated = (
             [sum(counts[peer.index][k] for counts in histograms) for k in range(BINS)]
@@ -189,7 +192,7 @@ def calibration(run: Run) -> str:
         "only in the middle: it cannot tell. Larger marks stand for more images; the error in each title is the "
         "mean distance from the diagonal over images."
     )
-    return f"<p>{text}</p>" + grid(charts)
+    return Markup("<p>{}</p>").format(text) + grid(charts)
 
 
 def calibration_error(real: Sequence[int], generated: Sequence[int]) -> float:
@@ -197,11 +200,3 @@ def calibration_error(real: Sequence[int], generated: Sequence[int]) -> float:
     total = sum(real) + sum(generated)
     distances = (abs(a - (a + b) * (k + 0.5) / BINS) for k, (a, b) in enumerate(zip(real, generated, strict=True)))
     return sum(distances) / total if total else nan
-
-
-def missing(sentence: str) -> str:
-    return f'<p class="missing">{escape(sentence)}</p>'
-
-
-def grid(charts: Sequence[str]) -> str:
-    return f'<div class="charts">{"".join(charts)}</div>'

@@ -3,23 +3,23 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from html import escape
 from importlib.resources import files
 from math import isfinite
 from pathlib import Path
-from string import Template
-from typing import Any
+
+from markupsafe import Markup
 
 from fastsr import __version__
+from fastsr.console import listed
 from fastsr.errors import UserError
-from fastsr.evaluation.metrics import MEASURES
+from fastsr.evaluation.metrics import metric_name
 from fastsr.report.comparisons import comparisons
-from fastsr.report.curves import calibration, disagreement, losses, missing, validation
-from fastsr.report.evaluation import metric_name
+from fastsr.report.curves import calibration, disagreement, losses, validation
+from fastsr.report.html import counted, missing, render
 from fastsr.report.pictures import MOST, grid_uri
 from fastsr.report.runs import Reproduction, Run, collect
-from fastsr.report.settings import details, environment_table, plan_table, setting_tables
-from fastsr.report.tables import counted, evaluation_tables, listed, reproduction_table
+from fastsr.report.settings import in_words, settings
+from fastsr.report.tables import evaluation_tables, reproduction_table
 
 BUDGET = 3_600_000
 """Characters that all pictures may take together; with text and charts the page stays under 5 MB."""
@@ -51,29 +51,26 @@ def write_report(runs: tuple[Path, ...], out: Path) -> Path:
 def document(parts: Sequence[Run | Reproduction]) -> str:
     runs = [run for part in parts for run in (part.runs if isinstance(part, Reproduction) else (part,))]
     alone = len(parts) == 1 and isinstance(parts[0], Run)
-    title = parts[0].name if len(parts) == 1 else f"{len(parts)} runs: {listed([part.name for part in parts])}"
-    body: list[str] = []
-    for index, part in enumerate(part for part in parts if isinstance(part, Reproduction)):
-        body.append(reproduction_part(part, index, alone=len(parts) == 1))
-    for index, run in enumerate(runs):
-        body.append(RunSections(run, index, len(runs), 2 if alone else 3).html(alone))
-    return filled(title, summary(parts, runs), contents(parts, runs, alone), "".join(body))
+    reproductions = [part for part in parts if isinstance(part, Reproduction)]
+    shares = [RunSections(run, index, len(runs), 2 if alone else 3) for index, run in enumerate(runs)]
+    return render(
+        "page.html",
+        title=parts[0].name if len(parts) == 1 else f"{len(parts)} runs: {listed([part.name for part in parts])}",
+        lead=summary(parts, runs),
+        links=links(parts, runs, alone),
+        parts=[
+            *(reproduction_part(part, index, len(parts) == 1) for index, part in enumerate(reproductions)),
+            *(share.html(alone) for share in shares),
+        ],
+        style=resource("page.css"),
+        script=resource("page.js"),
+        version=__version__,
+    )
 
 
-def filled(title: str, lead: str, navigation: str, body: str) -> str:
-    resources = files("fastsr.report")
-    style, script, page = (
-        (resources / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "page.html")
-    )
-    return Template(page).substitute(
-        title=escape(title),
-        lead=escape(lead),
-        navigation=navigation,
-        body=body,
-        style=style,
-        script=script,
-        version=escape(__version__),
-    )
+def resource(name: str) -> Markup:
+    """A file of ours that goes into the page as it is."""
+    return Markup((files("fastsr.report") / name).read_text(encoding="utf-8"))
 
 
 def summary(parts: Sequence[Run | Reproduction], runs: Sequence[Run]) -> str:
@@ -112,44 +109,27 @@ def run_summary(run: Run) -> str:
     return "; ".join(sentences) + "."
 
 
-def contents(parts: Sequence[Run | Reproduction], runs: Sequence[Run], alone: bool) -> str:
-    """Links to what the page holds."""
+def links(parts: Sequence[Run | Reproduction], runs: Sequence[Run], alone: bool) -> list[tuple[str, str]]:
+    """Places in the page, with their names."""
     names = [
         "Tables" if len(parts) == 1 else f"{part.name}: tables" for part in parts if isinstance(part, Reproduction)
     ]
-    links = [(f"reproduction-{index}", name) for index, name in enumerate(names)]
+    tables = [(f"reproduction-{index}", name) for index, name in enumerate(names)]
     if alone:
-        links += [(f"run-0-{key}", title) for key, title in TITLES.items()]
-    else:
-        links += [(f"run-{index}", run.name) for index, run in enumerate(runs)]
-    items = "".join(f'<li><a href="#{key}">{escape(name)}</a></li>' for key, name in links)
-    return f'<nav aria-label="Contents"><ul>{items}</ul></nav>'
+        return tables + [(f"run-0-{key}", title) for key, title in TITLES.items()]
+    return tables + [(f"run-{index}", run.name) for index, run in enumerate(runs)]
 
 
-def reproduction_part(part: Reproduction, index: int, alone: bool) -> str:
+def reproduction_part(part: Reproduction, index: int, alone: bool) -> Markup:
     """The tables of a reproduction, its plan, and what differs from the paper."""
-    name = "" if alone else f" of {part.name}"
-    pieces = [f'<section id="reproduction-{index}"><h2>{escape(f"The paper and this reproduction{name}")}</h2>']
-    if not part.tables.tables:
-        pieces.append(missing("No table yet; fastsr reproduce writes them as its runs are evaluated."))
-    pieces += [
-        f"<h3>x{table.scale}, {escape(metric_name(table.metric))}</h3>{reproduction_table(table)}"
-        for table in part.tables.tables
-    ]
-    if part.tables.tables:
-        pieces.append(
-            '<p class="note"><b class="best">Bold and underlined</b>: the best of our variants. Small numbers: '
-            "each peer. Differences are means over images, with paired t intervals.</p>"
-        )
-    if part.tables.notes:
-        notes = "".join(f"<li>{escape(note)}</li>" for note in part.tables.notes)
-        pieces.append(f"<h3>What to know about these numbers</h3><ul>{notes}</ul>")
-    pieces.append(details("Plan", plan_table(part.tables.plan)) if part.tables.plan else "")
-    return "".join(pieces) + "</section>"
-
-
-def protocol_name(key: str) -> str:
-    return MEASURES[key].name if key in MEASURES else key.replace("_", " ").capitalize()
+    return render(
+        "reproduction.html",
+        key=f"reproduction-{index}",
+        name="" if alone else f" of {part.name}",
+        tables=[(f"x{one.scale}, {metric_name(one.metric)}", reproduction_table(one)) for one in part.tables.tables],
+        remarks=part.tables.notes,
+        plan=in_words(part.tables.plan),
+    )
 
 
 TITLES = {
@@ -172,71 +152,54 @@ class RunSections:
         self.pictures = MOST // of + (index < MOST % of)
         self.budget = BUDGET // min(of, MOST)
 
-    def html(self, alone: bool) -> str:
-        parts: Mapping[str, Callable[[], str]] = {
+    @property
+    def key(self) -> str:
+        return f"run-{self.index}"
+
+    def html(self, alone: bool) -> Markup:
+        parts: Mapping[str, Callable[[], Markup]] = {
             "results": self.results,
             "comparisons": self.comparisons,
             "validation": lambda: validation(self.run, self.points),
             "losses": lambda: losses(self.run, self.points),
             "disagreement": lambda: disagreement(self.run, self.points),
             "calibration": lambda: calibration(self.run),
-            "settings": self.settings,
+            "settings": lambda: settings(self.run, self.key, self.level + 1),
         }
-        level = self.level
-        sections = "".join(
-            f'<section id="run-{self.index}-{key}"><h{level}>{TITLES[key]}</h{level}>{content()}</section>'
-            for key, content in parts.items()
+        return render(
+            "run.html",
+            key=self.key,
+            name=self.run.name,
+            summary=run_summary(self.run),
+            alone=alone,
+            level=self.level,
+            sections=[(name, TITLES[name], content()) for name, content in parts.items()],
         )
-        if alone:
-            return sections
-        head = f"<h2>{escape(self.run.name)}</h2><p>{escape(run_summary(self.run))}</p>"
-        return f'<section class="run" id="run-{self.index}">{head}{sections}</section>'
 
-    def evaluate_hint(self, what: str) -> str:
+    def evaluate_hint(self, what: str) -> Markup:
         return missing(f"{what}; fastsr eval {self.run.folder} --sets Set5 does it.")
 
-    def results(self) -> str:
+    def results(self) -> Markup:
         evaluation = self.run.evaluation
         if evaluation is None:
             return self.evaluate_hint("Not evaluated on whole test images yet")
         step = f"Evaluated at step {evaluation.step:,}. " if evaluation.step is not None else ""
-        link = f'<a href="#run-{self.index}-protocol">Protocol</a>'
-        return f"<p>{step}How it was measured: {link}.</p>{evaluation_tables(evaluation)}"
+        link = Markup('<p>{}How it was measured: <a href="#{}-protocol">Protocol</a>.</p>').format(step, self.key)
+        return link + evaluation_tables(evaluation)
 
-    def comparisons(self) -> str:
+    def comparisons(self) -> Markup:
         evaluation = self.run.evaluation
         if evaluation is None or not evaluation.pictures:
             return self.evaluate_hint("No whole pictures to compare yet") + self.grid()
         if not self.pictures:
             return missing(f"Left out to keep this page small; fastsr report {self.run.folder} shows them.")
-        return comparisons(evaluation, self.pictures, self.budget, f"run-{self.index}", self.level + 1)
+        folder = self.run.evaluation_folder
+        return comparisons(evaluation, folder, self.pictures, self.budget, self.key, self.level + 1)
 
-    def grid(self) -> str:
+    def grid(self) -> Markup:
         """The last comparison that training drew, for a run without pictures of an evaluation."""
         if self.run.grid is None or not self.pictures:
-            return ""
+            return Markup()
         uri, width, height = grid_uri(self.run.grid)
-        name = escape(f"Validation images, step {self.run.grid.stem.removeprefix('step-').lstrip('0')}")
-        box = f'<div class="scroll" tabindex="0" role="region" aria-label="{name}">'
-        image = f'<img class="grid-picture" src="{uri}" width="{width}" height="{height}" alt="{name}">'
-        return f"<figure>{box}{image}</div><figcaption>{name}, drawn while training.</figcaption></figure>"
-
-    def settings(self) -> str:
-        evaluation = self.run.evaluation
-        parts = [details("Settings of the run", setting_tables(self.run.config))]
-        if self.run.environment:
-            parts.append(details("Environment of training", environment_table(self.run.environment)))
-        else:
-            parts.append(missing("environment.json is missing, so versions and hardware are unknown."))
-        if evaluation is not None:
-            if evaluation.environment:
-                parts.append(details("Environment of evaluation", environment_table(evaluation.environment)))
-            parts.append(self.protocol(evaluation.protocol))
-        return "".join(parts)
-
-    def protocol(self, texts: Mapping[str, Any]) -> str:
-        items = "".join(
-            f"<dt>{escape(protocol_name(name))}</dt><dd>{escape(text)}</dd>" for name, text in texts.items()
-        )
-        name = f"run-{self.index}-protocol"
-        return f'<h{self.level + 1} id="{name}">Protocol of the evaluation</h{self.level + 1}><dl>{items}</dl>'
+        name = f"Validation images, step {self.run.grid.stem.removeprefix('step-').lstrip('0')}"
+        return render("grid.html", name=name, uri=uri, width=width, height=height)

@@ -15,7 +15,7 @@ from PIL import Image, features
 
 from fastsr.data.images import read_rgb8
 from fastsr.errors import UserError
-from fastsr.report.evaluation import ORIGINAL, Picture
+from fastsr.evaluation.results import ORIGINAL, Picture
 
 Pixels = NDArray[np.uint8]
 PER_SET, MOST = 2, 8
@@ -75,11 +75,14 @@ def chosen(pictures: Sequence[Picture], most: int) -> list[Picture]:
     return found[:most]
 
 
-def show_pictures(pictures: Sequence[Picture], methods: Sequence[str], budget: int) -> list[Shown]:
-    """As large and good as the budget of characters allows. Raises UserError for missing or unequal files."""
+def show_pictures(pictures: Sequence[Picture], folder: Path, methods: Sequence[str], budget: int) -> list[Shown]:
+    """Pictures of the evaluation in a folder, as large and good as the budget of characters allows.
+
+    Raises UserError for files that are missing, of unequal size, or outside the folder.
+    """
     shown: list[Shown] = []
     for level in LEVELS:
-        shown = [show(picture, methods, level) for picture in pictures]
+        shown = [show(picture, folder, methods, level) for picture in pictures]
         if sum(one.size for one in shown) <= budget:
             return shown
     while len(shown) > 1 and sum(one.size for one in shown) > budget:
@@ -87,8 +90,8 @@ def show_pictures(pictures: Sequence[Picture], methods: Sequence[str], budget: i
     return shown
 
 
-def show(picture: Picture, methods: Sequence[str], level: Level) -> Shown:
-    images = read_pictures(picture, [method for method in methods if method in picture.files])
+def show(picture: Picture, folder: Path, methods: Sequence[str], level: Level) -> Shown:
+    images = read_pictures(picture, folder, methods)
     crop = liveliest(luma(images[ORIGINAL]), level.crop)
     height, width = images[ORIGINAL].shape[:2]
     window = around(crop, height, width, level.window)
@@ -103,22 +106,26 @@ def show(picture: Picture, methods: Sequence[str], level: Level) -> Shown:
     )
 
 
-def read_pictures(picture: Picture, methods: Sequence[str]) -> dict[str, Pixels]:
-    """Each method's file and the original, which comes last. Raises UserError naming what cannot be used."""
-    images: dict[str, Pixels] = {}
-    for method in (*methods, ORIGINAL):
-        images[method] = read(picture.files[method])
+def read_pictures(picture: Picture, folder: Path, methods: Sequence[str]) -> dict[str, Pixels]:
+    """Each method's file, where it has one, and the original, which comes last.
+
+    Raises UserError naming what cannot be used.
+    """
+    kept = [method for method in methods if method in picture.files]
+    files = {method: folder / picture.files[method] for method in (*kept, ORIGINAL)}
+    images = {method: read(file, folder) for method, file in files.items()}
     for method, image in images.items():
         if image.shape != images[ORIGINAL].shape:
             (height, width), (h, w) = image.shape[:2], images[ORIGINAL].shape[:2]
             raise UserError(
-                f"{picture.files[method]} is {width}x{height}, not {w}x{h} as {picture.files[ORIGINAL].name} is; "
-                "run fastsr eval again"
+                f"{files[method]} is {width}x{height}, not {w}x{h} as {files[ORIGINAL].name} is; run fastsr eval again"
             )
     return images
 
 
-def read(file: Path) -> Pixels:
+def read(file: Path, folder: Path) -> Pixels:
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{file} lies outside {folder}; run fastsr eval again")
     try:
         return read_rgb8(file)
     except UserError as error:

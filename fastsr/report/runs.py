@@ -5,23 +5,23 @@ as a crash leaves one, and they are skipped.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 from fastsr.config.mixing import mixing_matrix, variants
 from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.errors import UserError
-from fastsr.report.evaluation import Evaluation, build_evaluation
-from fastsr.report.reproduction import Tables, build_tables
+from fastsr.evaluation.results import JSON_NAME as EVALUATION
+from fastsr.evaluation.results import Evaluation
+from fastsr.reproduction.results import JSON_NAME as TABLES
+from fastsr.reproduction.results import Tables
 
-FORMAT = 1
 BINS = 10
-Built = TypeVar("Built")
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,10 @@ class Run:
     """The last comparison picture that was drawn while training."""
 
     @property
+    def evaluation_folder(self) -> Path:
+        return self.folder / "evaluation"
+
+    @property
     def last_step(self) -> int:
         return max((row.step for row in (*self.training, *self.validation)), default=0)
 
@@ -92,15 +96,15 @@ def collect(folder: Path) -> Run | Reproduction:
     """What a folder holds. Raises UserError for one that holds neither, and for damaged files."""
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; name a run, or a folder that fastsr reproduce wrote")
-    file = folder / "tables.json"
+    file = folder / TABLES
     if not file.is_file():
         return read_run(folder)
-    tables = parsed(file, build_tables, "run fastsr reproduce again")
+    tables = Tables.read(file)
     return Reproduction(folder, folder.resolve().name, tables, tuple(read_run(folder / name) for name in tables.runs))
 
 
 def read_run(folder: Path) -> Run:
-    config_file, evaluation_file = folder / "config.toml", folder / "evaluation" / "evaluation.json"
+    config_file, evaluation_file = folder / "config.toml", folder / "evaluation" / EVALUATION
     if not config_file.is_file():
         raise UserError(f"{folder} is no run: it has no config.toml; name a folder that fastsr train wrote")
     try:
@@ -110,10 +114,7 @@ def read_run(folder: Path) -> Run:
         reason = str(error).removeprefix("--config ").removeprefix(f"{config_file}")
         raise UserError(f"{config_file} {reason.strip(': ')}; restore the file") from None
     training, validation = read_metrics(folder / "metrics.jsonl", len(peers))
-    evaluation = None
-    if evaluation_file.is_file():
-        remedy = "delete it, or run fastsr eval again"
-        evaluation = parsed(evaluation_file, lambda content: build_evaluation(content, evaluation_file.parent), remedy)
+    evaluation = Evaluation.read(evaluation_file) if evaluation_file.is_file() else None
     grids = sorted((folder / "pictures").glob("step-*.png"))
     environment = read_environment(folder / "environment.json")
     grid = grids[-1] if grids else None
@@ -128,22 +129,6 @@ def peers_of(cohort: CohortConfig) -> tuple[Peer, ...]:
         Peer(k, variant, frozenset(j for j, weight in enumerate(row) if weight > 0))
         for k, (variant, row) in enumerate(rows)
     )
-
-
-def parsed(file: Path, build: Callable[[dict[str, Any]], Built], remedy: str) -> Built:
-    """A JSON file of ours. Raises UserError where it is damaged or of another version."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise UserError(f"{file} has format {content['format']!r}, not {FORMAT}; {remedy} with this fastsr")
-        return build(content)
-    except UserError:
-        raise
-    except KeyError as error:
-        raise UserError(f"{file} is damaged (it lacks {error}); {remedy}") from None
-    except (OSError, ValueError, TypeError, AttributeError, IndexError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{file} is damaged ({reason}); {remedy}") from None
 
 
 def read_environment(file: Path) -> dict[str, Any]:

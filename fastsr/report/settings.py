@@ -1,41 +1,58 @@
 """Settings and environments as collapsible tables."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from html import escape
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from markupsafe import Markup
+
 from fastsr.config.settings import TrainConfig
+from fastsr.evaluation.metrics import MEASURES
+from fastsr.report.html import render
+from fastsr.report.runs import Run
 
 
-def details(title: str, content: str) -> str:
-    return f"<details><summary>{escape(title)}</summary>{content}</details>"
+@dataclass(frozen=True)
+class Setting:
+    """One setting in words, beside its default."""
+
+    name: str
+    value: str
+    default: str
+    changed: bool
 
 
-def setting_tables(config: TrainConfig) -> str:
+def settings(run: Run, key: str, level: int) -> Markup:
+    """All settings, both environments, and the protocol under `key`; `level` is of its heading."""
+    evaluation = run.evaluation
+    return render(
+        "settings.html",
+        recipe=run.config.recipe,
+        sections=sections(run.config),
+        training=in_words(run.environment),
+        evaluation=in_words(evaluation.environment) if evaluation else {},
+        protocol={protocol_name(name): text for name, text in evaluation.protocol.items()} if evaluation else None,
+        key=key,
+        level=level,
+    )
+
+
+def sections(config: TrainConfig) -> dict[str, list[Setting]]:
     """Every setting, section by section; those that differ from the default are marked and say what it is."""
     default = TrainConfig()
-    parts = [
-        f'<p class="note">Recipe {escape(config.recipe)}. <b class="changed">Marked</b>: differs from the default.</p>'
-    ]
+    found: dict[str, list[Setting]] = {}
     for section in fields(config):
         group, usual = getattr(config, section.name), getattr(default, section.name)
         if is_dataclass(group):
-            rows = "".join(
-                setting_row(setting.name, getattr(group, setting.name), getattr(usual, setting.name))
-                for setting in fields(group)
-            )
-            parts.append(key_table(section.name, rows))
-    return f'<div class="settings">{"".join(parts)}</div>'
+            found[section.name] = [
+                setting(one.name, getattr(group, one.name), getattr(usual, one.name)) for one in fields(group)
+            ]
+    return found
 
 
-def setting_row(name: str, value: object, default: object) -> str:
-    shown = escape(words(value))
-    if value == default:
-        return f'<tr><th scope="row">{escape(name)}</th><td>{shown}</td></tr>'
-    note = f"<small>default: {escape(words(default))}</small>"
-    return f'<tr><th scope="row"><b class="changed">{escape(name)}</b></th><td>{shown}<br>{note}</td></tr>'
+def setting(name: str, value: object, default: object) -> Setting:
+    return Setting(name, words(value), words(default), value != default)
 
 
 def words(value: object) -> str:
@@ -55,12 +72,9 @@ def words(value: object) -> str:
     return str(value) if isinstance(value, Path) or value != "" else "empty"
 
 
-def environment_table(environment: Mapping[str, Any]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{escape(str(name))}</th><td>{escape(command_or_words(name, value))}</td></tr>'
-        for name, value in environment.items()
-    )
-    return key_table("", rows)
+def in_words(facts: Mapping[str, Any]) -> dict[str, str]:
+    """An environment or a plan."""
+    return {str(name): command_or_words(name, value) for name, value in facts.items()}
 
 
 def command_or_words(name: str, value: object) -> str:
@@ -69,10 +83,5 @@ def command_or_words(name: str, value: object) -> str:
     return words(value)
 
 
-def plan_table(plan: Mapping[str, Any]) -> str:
-    return environment_table(plan)
-
-
-def key_table(caption: str, rows: str) -> str:
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f'<table class="keys">{title}<tbody>{rows}</tbody></table>'
+def protocol_name(key: str) -> str:
+    return MEASURES[key].name if key in MEASURES else key.replace("_", " ").capitalize()

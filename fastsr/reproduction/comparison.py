@@ -4,144 +4,197 @@ What is compared was trained on the same patches and is measured on the same ima
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev, variance
-from typing import Any
+from math import isfinite, nan
+from statistics import fmean, variance
+from typing import Literal
 
-from scipy.stats import t as student
+import numpy as np
 
-from fastsr.evaluation.metrics import MEASURES
-from fastsr.reproduction.paper import VARIANTS, published
+from fastsr.console import listed
+from fastsr.evaluation.metrics import MEASURES, metric_name, metric_text
+from fastsr.evaluation.protocol import BICUBIC
+from fastsr.evaluation.results import Evaluation, mean
+from fastsr.reproduction.paper import BASELINE, TAUGHT, VARIANTS, published
+from fastsr.reproduction.results import Difference, Row, Table, Variant
 
+Outcome = Literal["better", "worse", "within", "open"]
 CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A mean over images and its 95 % confidence interval, which one image alone does not give."""
-
-    mean: float
-    low: float | None
-    high: float | None
+RESAMPLES, SEED = 10_000, 0
+"""Of the bootstrap: the same seed for every interval, so that equal scores give equal intervals."""
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
-    """Mean of a - b, image by image, with Student's interval: images are the sample, not trainings."""
+    """Mean of a - b, image by image, with its interval over images: they are the sample, not trainings."""
     differences = [x - y for x, y in zip(a, b, strict=True)]
-    if len(differences) < 2:
-        return Difference(fmean(differences), None, None)
-    quantile = float(student.ppf((1 + CONFIDENCE) / 2, len(differences) - 1))
-    half = quantile * stdev(differences) / math.sqrt(len(differences))
-    return Difference(fmean(differences), fmean(differences) - half, fmean(differences) + half)
+    if not differences or not all(map(isfinite, differences)):
+        return Difference()
+    interval = bootstrap_interval(differences) if len(differences) > 1 else (nan, nan)
+    return Difference(fmean(differences), *interval)
+
+
+def bootstrap_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The percentile bootstrap's 95 % interval of a mean: between quantiles of the means of resamples with replacement.
+
+    Deterministic. Narrower than it ought to be for a handful of values, as Set5 has. Source: Efron, "Bootstrap methods:
+    another look at the jackknife", Annals of Statistics 1979.
+    """
+    picks = np.random.default_rng(SEED).integers(len(values), size=(RESAMPLES, len(values)))
+    means = np.asarray(values, dtype=np.float64)[picks].mean(axis=1)
+    low, high = np.quantile(means, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    return float(low), float(high)
 
 
 class Scores:
     """One metric on one test set: of bicubic, and of every peer of each variant, from one evaluation for each seed."""
 
-    def __init__(self, evaluations: Sequence[dict[str, Any]], test_set: str, metric: str) -> None:
-        self.bicubic: list[float | None] = []
-        self.peers: dict[str, list[list[float | None]]] = {}
+    def __init__(self, evaluations: Sequence[Evaluation], test_set: str, metric: str) -> None:
+        self.bicubic: list[float] = []
+        self.peers: dict[str, list[list[float]]] = {}
         for evaluation in evaluations:
-            for model, facts in evaluation["models"].items():
-                values = [
-                    row[metric] for row in evaluation["images"] if row["set"] == test_set and row["model"] == model
-                ]
-                if model == "bicubic":
+            rows = [row for row in evaluation.images if row.test_set == test_set]
+            for model in evaluation.models:
+                values = [row.values[metric] for row in rows if row.model == model.name]
+                if model.name == BICUBIC:
                     self.bicubic = values
-                elif facts["weights"] == "ema":
-                    self.peers.setdefault(facts["variant"], []).append(values)
+                elif model.weights == "ema":
+                    self.peers.setdefault(model.variant, []).append(values)
 
-    def peer_means(self, variant: str) -> list[float | None]:
-        """Mean over images, of each peer."""
-        return [mean_or_none(values) for values in self.peers.get(variant, [])]
+    def peer_means(self, variant: str) -> tuple[float, ...]:
+        """Mean over images, of each peer; NaN where an image has no value."""
+        return tuple(mean(values) for values in self.peers.get(variant, []))
 
-    def by_image(self, variant: str) -> list[float] | None:
-        """Mean over peers, of each image; None where a value is missing."""
-        columns = list(zip(*self.peers.get(variant, []), strict=True))
-        if not columns or any(value is None for column in columns for value in column):
-            return None
-        return [fmean(value for value in column if value is not None) for column in columns]
+    def by_image(self, variant: str) -> list[float]:
+        """Mean over peers, of each image; empty where no peer is of that variant."""
+        return [fmean(column) for column in zip(*self.peers.get(variant, []), strict=True)]
 
-    def difference(self, variant: str) -> Difference | None:
+    def difference(self, variant: str) -> Difference:
         """The variant minus Independent."""
-        ours, alone = self.by_image(variant), self.by_image("Independent")
-        return None if ours is None or alone is None else paired_difference(ours, alone)
+        ours, alone = self.by_image(variant), self.by_image(BASELINE)
+        return paired_difference(ours, alone) if ours and alone else Difference()
 
 
-def mean_or_none(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known and len(known) == len(values) else None
+def table(evaluations: Sequence[Evaluation], metric: str) -> Table:
+    """One of the paper's tables, from evaluations of one scale, one for each seed."""
+    scale, sets = evaluations[0].scale, evaluations[0].sets
+    scores = {one.name: Scores(evaluations, one.name, metric) for one in sets}
+    return Table(
+        scale=scale,
+        metric=metric,
+        unit=MEASURES[metric].unit,
+        higher_is_better=MEASURES[metric].higher_is_better,
+        rows=tuple(row(scores[one.name], scale, metric, one.name, one.images) for one in sets),
+        seeds=len(evaluations),
+        noise=noise(list(scores.values())),
+    )
 
 
-def table(evaluations: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
-    """One of the paper's tables, as plain values: evaluations of one scale, one for each seed."""
-    scale, sets = evaluations[0]["scale"], evaluations[0]["sets"]
-    scores = {name: Scores(evaluations, name, metric) for name in sets}
-    return {
-        "scale": scale,
-        "metric": metric,
-        "unit": MEASURES[metric].unit,
-        "higher_is_better": MEASURES[metric].higher_is_better,
-        "seeds": len(evaluations),
-        "rows": [row(scores[name], scale, metric, name, facts["images"]) for name, facts in sets.items()],
-        "noise": noise(list(scores.values())),
-    }
+def row(scores: Scores, scale: int, metric: str, test_set: str, images: int) -> Row:
+    variants: dict[str, Variant] = {}
+    for name in VARIANTS:
+        peers = scores.peer_means(name)
+        variants[name] = Variant(peers, mean(peers), published(scale, metric, test_set, name))
+    differences = {name: scores.difference(name) for name in TAUGHT}
+    return Row(test_set, images, mean(scores.bicubic), variants, differences)
 
 
-def row(scores: Scores, scale: int, metric: str, name: str, images: int) -> dict[str, Any]:
-    differences = {variant: scores.difference(variant) for variant in VARIANTS[1:]}
-    return {
-        "set": name,
-        "images": images,
-        "bicubic": mean_or_none(scores.bicubic),
-        "variants": {
-            variant: {
-                "peers": (peers := scores.peer_means(variant)),
-                "mean": mean_or_none(peers),
-                "paper": published(scale, metric, name, variant),
-            }
-            for variant in VARIANTS
-        },
-        "differences": {variant: d and vars(d) for variant, d in differences.items()},
-    }
-
-
-def noise(scores: Sequence[Scores]) -> float | None:
+def noise(scores: Sequence[Scores]) -> float:
     """Standard deviation between peers that differ in nothing but their initial weights, pooled over variants and sets.
 
-    What a difference between variants has to be held against: the same training, begun elsewhere.
+    What a difference between variants has to be held against: the same training, begun elsewhere. NaN where no variant
+    has two peers.
     """
     variances: list[float] = []
     for one in scores:
-        for variant in VARIANTS:
-            known = [value for value in one.peer_means(variant) if value is not None]
+        for name in VARIANTS:
+            known = [value for value in one.peer_means(name) if isfinite(value)]
             if len(known) > 1:
                 variances.append(variance(known))
-    return math.sqrt(fmean(variances)) if variances else None
+    return math.sqrt(fmean(variances)) if variances else nan
 
 
-def verdict(one: dict[str, Any], variant: str) -> str:
-    """A sentence on whether a variant beat Independent, held against its interval and against the noise."""
-    known = [(r["set"], r["differences"][variant]) for r in one["rows"] if r["differences"][variant]]
-    metric = f"{MEASURES[one['metric']].name} at x{one['scale']}"
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a variant does better than Independent, and in sentences what that rests on."""
+
+    outcome: Literal["better", "worse", "undecided"]
+    sentences: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join(self.sentences)
+
+
+def verdict(table: Table, variant: str) -> Verdict:
+    """Whether a variant does better than Independent by one metric at one scale.
+
+    Decided where the mean over sets is beyond what initial weights alone may make, and the interval over images of at
+    least one set leaves out zero on the same side; undecided where either is missing.
+    """
+    title = f"{metric_name(table.metric)} at x{table.scale}"
+    differences = {row.test_set: row.differences.get(variant, Difference()) for row in table.rows}
+    known = [one.mean for one in differences.values() if isfinite(one.mean)]
     if not known:
-        return f"{metric}: nothing can be said of {variant}."
-    sign = 1 if one["higher_is_better"] else -1
-    average = fmean(d["mean"] for _, d in known)
-    better = "better" if sign * average > 0 else "worse"
-    clear = [name for name, d in known if d["low"] is not None and d["low"] * d["high"] > 0]
-    unit = f" {one['unit']}" if one["unit"] else ""
-    text = (
-        f"{metric}: {variant} is {better} than Independent by {abs(average):.3f}{unit}, averaged over {len(known)} sets"
+        return Verdict("undecided", (f"{title}: nothing can be said of {variant}.",))
+    outcomes: dict[str, Outcome] = {name: outcome(one, table.higher_is_better) for name, one in differences.items()}
+    average, chance = fmean(known), by_chance(table, variant)
+    side = "better" if (average > 0) == table.higher_is_better else "worse"
+    decided = abs(average) > chance and side in outcomes.values()
+    size = f"{with_unit(table, abs(average))}, averaged over {len(known)} {'set' if len(known) == 1 else 'sets'}"
+    lead = (
+        f"{title}: {variant} is {side} than {BASELINE} by {size}."
+        if decided
+        else f"{title}: whether {variant} is better than {BASELINE} is undecided; it is {side} by {size}."
     )
-    text += f"; the interval over images leaves out zero on {', '.join(clear) or 'none of them'}"
-    if one["noise"] is None:
-        return text + "."
-    peers = min(len(r["variants"]["Independent"]["peers"]) for r in one["rows"])
-    chance = 2 * one["noise"] * math.sqrt(2 / peers)
-    compared = "beyond" if abs(average) > chance else "within"
-    return text + (
-        f". Peers that differ in initial weights alone have a standard deviation of {one['noise']:.3f}{unit}, which "
-        f"makes differences up to {chance:.3f}{unit} by chance: this one is {compared} that."
+    return Verdict(
+        side if decided else "undecided",
+        (lead, *set_sentences(outcomes, variant), chance_sentence(table, abs(average), chance)),
     )
+
+
+def outcome(difference: Difference, higher_is_better: bool) -> Outcome:
+    """Of one set: within where zero lies in the interval, open where there is no interval."""
+    if not (isfinite(difference.low) and isfinite(difference.high)):
+        return "open"
+    if difference.low <= 0 <= difference.high:
+        return "within"
+    return "better" if (difference.low > 0) == higher_is_better else "worse"
+
+
+def by_chance(table: Table, variant: str) -> float:
+    """Twice the standard deviation of a difference between means of peers; NaN where the noise is not known."""
+    groups = [row.variants.get(name) for row in table.rows for name in (BASELINE, variant)]
+    fewest = min(len(group.peers) if group else 0 for group in groups)
+    return 2 * table.noise * math.sqrt(2 / fewest) if fewest else nan
+
+
+def set_sentences(outcomes: Mapping[str, Outcome], variant: str) -> Iterator[str]:
+    """What the intervals over images show, set by set."""
+    words: dict[Outcome, str] = {
+        "better": f"{variant} beat {BASELINE} on {{}}.",
+        "worse": f"{variant} fell short of {BASELINE} on {{}}.",
+        "within": "On {} the 95 % interval holds zero: no difference is shown.",
+        "open": "On {} no interval can be given.",
+    }
+    if "better" not in outcomes.values():
+        yield f"{variant} beat {BASELINE} on no test set."
+    for kind, sentence in words.items():
+        names = [name for name, found in outcomes.items() if found == kind]
+        if names:
+            yield sentence.format(listed(names))
+
+
+def chance_sentence(table: Table, size: float, chance: float) -> str:
+    """How the mean over sets compares with what peers that begin differently do without being taught."""
+    if not isfinite(chance):
+        return "How far initial weights alone move the numbers is not known: it takes two peers of one variant to tell."
+    spread = with_unit(table, table.noise)
+    return (
+        f"Peers that differ in their initial weights alone have a standard deviation of {spread}, "
+        f"which makes differences up to {with_unit(table, chance)} by chance: this one is "
+        f"{'beyond' if size > chance else 'within'} that."
+    )
+
+
+def with_unit(table: Table, value: float) -> str:
+    return metric_text(table.metric, value) + (f" {table.unit}" if table.unit else "")

@@ -1,54 +1,55 @@
 """The tables of a reproduction in words: Markdown, and what differs from the paper."""
 
 from collections.abc import Iterator
-from typing import Any
+from math import isfinite
 
 from fastsr.evaluation.metrics import MEASURES
-from fastsr.reproduction.comparison import verdict
-from fastsr.reproduction.paper import PSNR_PROTOCOL, VARIANTS
+from fastsr.reproduction.comparison import RESAMPLES, verdict
+from fastsr.reproduction.paper import BASELINE, PSNR_PROTOCOL, TAUGHT, VARIANTS
+from fastsr.reproduction.results import Difference, Row, Tables
 
 DIGITS = 3
 """As the paper has them; SSIM has one more."""
 
 
-def markdown(facts: dict[str, Any]) -> Iterator[str]:
-    """tables.json as Markdown, line by line."""
+def markdown(tables: Tables) -> Iterator[str]:
+    """A reproduction as Markdown, line by line."""
     yield "# Reproduction"
     yield ""
     yield "Each cell: both peers, their mean, and the paper's number. Differences: variant minus Independent, mean over"
-    yield "images, with the 95 % confidence interval of a paired t-test."
+    yield f"images, with its 95 % interval: a percentile bootstrap of {RESAMPLES:,} resamples of the images."
     yield ""
     yield PSNR_PROTOCOL
-    for one in facts["tables"]:
-        direction = "higher" if one["higher_is_better"] else "lower"
-        yield f"\n## x{one['scale']}, {MEASURES[one['metric']].title}, {direction} is better\n"
-        yield f"| set | bicubic | {' | '.join(VARIANTS)} | {' | '.join(f'{v} - Independent' for v in VARIANTS[1:])} |"
-        yield "|---" * (2 + len(VARIANTS) + len(VARIANTS) - 1) + "|"
-        yield from (markdown_row(row, max(DIGITS, MEASURES[one["metric"]].digits)) for row in one["rows"])
+    for one in tables.tables:
+        direction = "higher" if one.higher_is_better else "lower"
+        yield f"\n## x{one.scale}, {MEASURES[one.metric].title}, {direction} is better\n"
+        yield f"| set | bicubic | {' | '.join(VARIANTS)} | {' | '.join(f'{v} - {BASELINE}' for v in TAUGHT)} |"
+        yield "|---" * (2 + len(VARIANTS) + len(TAUGHT)) + "|"
+        yield from (markdown_row(row, max(DIGITS, MEASURES[one.metric].digits)) for row in one.rows)
         yield ""
-        yield from (f"* {verdict(one, variant)}" for variant in VARIANTS[1:])
+        yield from (f"* {verdict(one, variant)}" for variant in TAUGHT)
     yield "\n## What differs from the paper\n"
-    yield from (f"* {note}" for note in facts["notes"] or ["Nothing that the paper states."])
+    yield from (f"* {note}" for note in tables.notes or ["Nothing that the paper states."])
 
 
-def markdown_row(row: dict[str, Any], digits: int) -> str:
-    cells = [row["set"], number(row["bicubic"], digits)]
-    for variant in VARIANTS:
-        values = row["variants"][variant]
-        peers = " / ".join(number(value, digits) for value in values["peers"]) or "none"
-        printed = f", paper {values['paper']:.3f}" if values["paper"] is not None else ""
-        cells.append(f"{peers}; **{number(values['mean'], digits)}**{printed}")
-    cells += [interval(row["differences"][variant], digits) for variant in VARIANTS[1:]]
+def markdown_row(row: Row, digits: int) -> str:
+    cells = [row.test_set, number(row.bicubic, digits)]
+    for name in VARIANTS:
+        variant = row.variants[name]
+        peers = " / ".join(number(value, digits) for value in variant.peers) or "none"
+        printed = f", paper {variant.paper:.3f}" if isfinite(variant.paper) else ""
+        cells.append(f"{peers}; **{number(variant.mean, digits)}**{printed}")
+    cells += [interval(row.differences[name], digits) for name in TAUGHT]
     return "| " + " | ".join(cells) + " |"
 
 
-def number(value: float | None, digits: int) -> str:
-    return "n/a" if value is None else f"{value:.{digits}f}"
+def number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if isfinite(value) else "n/a"
 
 
-def interval(difference: dict[str, Any] | None, digits: int) -> str:
-    if difference is None:
+def interval(difference: Difference, digits: int) -> str:
+    if not isfinite(difference.mean):
         return "n/a"
-    text = f"{difference['mean']:+.{digits}f}"
-    low, high = difference["low"], difference["high"]
-    return text if low is None else f"{text} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    text = f"{difference.mean:+.{digits}f}"
+    known = isfinite(difference.low) and isfinite(difference.high)
+    return f"{text} [{difference.low:+.{digits}f}, {difference.high:+.{digits}f}]" if known else text

@@ -1,9 +1,13 @@
 """The paper's experiment and its results: Tables 1 (x2) and 2 (x4), PSNR in dB and PI, of the three variants."""
 
+from math import nan
+
 from fastsr.config.mixing import ML_STAR_TEMPERATURE
 from fastsr.config.settings import CohortConfig
 
-VARIANTS = ("Independent", "ML", "ML*")
+BASELINE = "Independent"
+TAUGHT = ("ML", "ML*")
+VARIANTS = (BASELINE, *TAUGHT)
 SETS = ("Set5", "Set14", "BSD100", "Urban100")
 
 RESULTS: dict[tuple[int, str], dict[str, tuple[float, float, float]]] = {
@@ -40,11 +44,11 @@ PSNR_PROTOCOL = (
 )
 
 
-def published(scale: int, metric: str, test_set: str, variant: str) -> float | None:
-    """The paper's number, None where it has none. `test_set` in any case; B100 is BSD100."""
+def published(scale: int, metric: str, test_set: str, variant: str) -> float:
+    """The paper's number, NaN where it has none. `test_set` in any case; B100 is BSD100."""
     name = {"b100": "bsd100"}.get(test_set.lower(), test_set.lower())
     rows = {key.lower(): values for key, values in RESULTS.get((scale, metric), {}).items()}
-    return rows[name][VARIANTS.index(variant)] if name in rows and variant in VARIANTS else None
+    return rows[name][VARIANTS.index(variant)] if name in rows and variant in VARIANTS else nan
 
 
 def three_pairs(temperature: float = ML_STAR_TEMPERATURE) -> CohortConfig:

@@ -8,7 +8,6 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -19,11 +18,12 @@ from fastsr.console import say
 from fastsr.errors import UserError
 from fastsr.evaluation.evaluate import evaluate_models, is_perceptual, open_sets
 from fastsr.evaluation.metrics import USUAL
-from fastsr.evaluation.output import JSON_NAME
-from fastsr.files import write_text
+from fastsr.evaluation.results import JSON_NAME as EVALUATION
+from fastsr.evaluation.results import Evaluation
+from fastsr.files import OtherFormatError, write_text
 from fastsr.reproduction.comparison import table, verdict
 from fastsr.reproduction.markdown import markdown
-from fastsr.reproduction.paper import VARIANTS
+from fastsr.reproduction.paper import TAUGHT
 from fastsr.reproduction.plan import (
     Plan,
     check_sets,
@@ -34,11 +34,10 @@ from fastsr.reproduction.plan import (
     steps_done,
     with_validation,
 )
+from fastsr.reproduction.results import JSON_NAME, Table, Tables
 from fastsr.system.device import choose_device
 from fastsr.system.memory import out_of_memory
 from fastsr.training.train import train
-
-FORMAT = 1
 
 
 def reproduce(plan: Plan, console: Console) -> None:
@@ -54,7 +53,7 @@ def reproduce(plan: Plan, console: Console) -> None:
     device = choose_device(plan.config.machine.device)
     metrics = check_sets(plan, device, console)
     print_plan(plan, device, console)
-    tables: list[dict[str, Any]] = []
+    tables: tuple[Table, ...] = ()
     try:
         for config in plan.runs():
             train_run(config, console)
@@ -64,8 +63,8 @@ def reproduce(plan: Plan, console: Console) -> None:
         say(console, f"everything goes on with: {shlex.join(['fastsr', *sys.argv[1:]])}")
         raise
     for one in tables:
-        for variant in VARIANTS[1:]:
-            say(console, verdict(one, variant))
+        for variant in TAUGHT:
+            say(console, str(verdict(one, variant)))
 
 
 def train_run(config: TrainConfig, console: Console) -> None:
@@ -91,42 +90,50 @@ def evaluate_run(
         evaluate_models(request, device, console)
 
 
-def covers(done: dict[str, Any], sets: dict[str, bool], metrics: Sequence[str]) -> bool:
-    """Whether an evaluation has those metrics on those sets, and perceptual ones on each where that is wanted."""
-    measured = {name: facts.get("perceptual", True) for name, facts in done["sets"].items()}
-    enough = all(measured[name] >= wanted for name, wanted in sets.items()) if list(measured) == list(sets) else False
-    return enough and set(metrics) <= set(done["metrics"])
+def covers(done: Evaluation, sets: dict[str, bool], metrics: Sequence[str]) -> bool:
+    """True if an evaluation has those metrics on those sets, and perceptual ones on each where that is wanted."""
+    measured = {scored.name: scored.perceptual for scored in done.sets}
+    enough = list(measured) == list(sets) and all(measured[name] >= wanted for name, wanted in sets.items())
+    return enough and set(metrics) <= set(done.metrics)
 
 
-def read_evaluation(config: TrainConfig) -> dict[str, Any] | None:
-    """What was measured of a finished run; None where there is nothing. Raises UserError where the file is damaged."""
-    file = folder_of(config) / "evaluation" / JSON_NAME
+def read_evaluation(config: TrainConfig) -> Evaluation | None:
+    """The evaluation of a finished run; None where there is none, or one of other steps or by another version.
+
+    Raises UserError where the file is damaged.
+    """
+    file = folder_of(config) / "evaluation" / EVALUATION
     if not file.is_file():
         return None
     try:
-        evaluation = json.loads(file.read_text(encoding="utf-8"))
-        return evaluation if (evaluation["format"], evaluation["step"]) == (FORMAT, config.total_steps) else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({error}); delete its folder to evaluate again") from None
+        evaluation = Evaluation.read(file)
+    except OtherFormatError:
+        return None
+    return evaluation if evaluation.step == config.total_steps else None
 
 
-def write_tables(plan: Plan) -> list[dict[str, Any]]:
+def write_tables(plan: Plan) -> tuple[Table, ...]:
     """Writes tables.json and tables.md of all that is evaluated so far. Returns the tables."""
-    tables: list[dict[str, Any]] = []
+    results = collect_tables(plan)
+    try:
+        write_text(plan.out / JSON_NAME, json.dumps(results.to_json(), indent=1, allow_nan=False) + "\n")
+        write_text(plan.out / "tables.md", "\n".join(markdown(results)) + "\n")
+    except OSError as error:
+        raise UserError(f"{plan.out} cannot be written ({error.strerror}); free space, then run again") from error
+    return results.tables
+
+
+def collect_tables(plan: Plan) -> Tables:
+    """The tables of all that is evaluated so far: of each scale, the metrics that all its evaluations share."""
+    tables: list[Table] = []
     names: list[str] = []
     for scale in plan.scales:
         runs = [config for config in plan.runs() if config.model.scale == scale]
         found = {folder_of(config).name: read_evaluation(config) for config in runs}
         evaluations = [evaluation for evaluation in found.values() if evaluation]
         names += [name for name, evaluation in found.items() if evaluation]
-        shared = [m for m in USUAL if evaluations and all(m in e["metrics"] for e in evaluations)]
+        shared = [m for m in USUAL if evaluations and all(m in e.metrics for e in evaluations)]
         tables += [table(evaluations, metric) for metric in shared]
-    missing = [name for name in USUAL if name not in {one["metric"] for one in tables}]
+    missing = [name for name in USUAL if name not in {one.metric for one in tables}]
     notes = deviations(plan.config, missing)
-    facts = {"format": FORMAT, "plan": describe(plan), "tables": tables, "notes": notes, "runs": names}
-    try:
-        write_text(plan.out / "tables.json", json.dumps(facts, indent=1, allow_nan=False) + "\n")
-        write_text(plan.out / "tables.md", "\n".join(markdown(facts)) + "\n")
-    except OSError as error:
-        raise UserError(f"{plan.out} cannot be written ({error.strerror}); free space, then run again") from error
-    return tables
+    return Tables(tables=tuple(tables), plan=describe(plan), notes=tuple(notes), runs=tuple(names))

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import nodes
+from bench import compiled_step, nodes
 from bench.compiled_nodes import CompiledNodes, compiled_nodes, count_launches
 from bench.operator_nodes import multi_tensor_launches
 from bench.setups import paper_recipe, small_recipe
 from bench.step_nodes import MAIN, CountedBranches, Node, NodeCount, NodeRecorder, Parts, count_nodes
+from fastsr.config.settings import LossConfig
 
 MOST = 3738
 """Nodes of the paper's step, x4, two peers, eager in bf16. Lower it when you remove some."""
@@ -188,6 +189,22 @@ def test_launches_in_generated_code() -> None:
             buf3 = buf2[0]
     """
     assert count_launches(code) == 4
+
+
+def test_compiled_blocks_count_for_each_call_and_each_way_backward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D runs twice; backward passes its blocks once from real images, and twice from generated ones: L_D and L_G."""
+    monkeypatch.setattr(compiled_step, "compiled_nodes", lambda *_: CompiledNodes(3, 5))
+    config = replace(small_recipe(), loss=LossConfig(content="pixel"))
+    counts = Counter[str]()
+    for node in compiled_step.count_compiled(config).nodes:
+        counts[node.part] += node.count * (node.operator == "inductor")
+    peers, blocks, norms = 2, config.model.blocks + 2, 7
+    assert {part: count for part, count in counts.items() if count} == {
+        "G compiled": peers * blocks * 3,
+        "G compiled backward": peers * blocks * 5,
+        "D compiled": peers * norms * 2 * 3,
+        "D compiled backward": peers * norms * 3 * 5,
+    }
 
 
 def test_the_printed_parts_add_up(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

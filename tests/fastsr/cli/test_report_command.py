@@ -24,7 +24,7 @@ def psnr_of(printed: str) -> dict[str, str]:
 
 
 def row_of(page: str, model: str) -> str:
-    (row,) = re.findall(rf'<th scope="row">{re.escape(escape(model))}</th>(.*?)</tr>', page)
+    (row,) = re.findall(rf'<th scope="row">{re.escape(escape(model))}</th>(.*?)</tr>', page, re.DOTALL)
     return row
 
 

@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_report import reproduction, run
 
 from fastsr.report import write_report
-
-__all__ = ["reproduction", "run"]
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import elsewhere
 from PIL import Image
 
 from fastsr.cli.main import main
 from tests.images import random_image
 
-__all__ = ["elsewhere"]
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 TINY = (
     "--blocks", "1", "--filters", "4", "--discriminator-filters", "2", "--patch", "16", "--batch", "2",

@@ -1,0 +1,50 @@
+"""HTML from templates, and the few elements that stand everywhere. Whatever is not Markup yet is escaped."""
+
+from collections.abc import Sequence
+from functools import cache
+from math import isfinite
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from fastsr.evaluation.metrics import better_direction, metric_text, metric_title
+
+
+@cache
+def environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("fastsr.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(template: str, **values: object) -> Markup:
+    """A file of `templates` with these values, and with the functions that write numbers and nouns."""
+    functions = {
+        "better_direction": better_direction,
+        "counted": counted,
+        "metric_title": metric_title,
+        "number": number,
+    }
+    return Markup(environment().get_template(template, globals=functions).render(values))
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def number(metric: str, value: float, sign: bool = False) -> str:
+    """A value of a metric; empty where there is none."""
+    return metric_text(metric, value, sign) if isfinite(value) else ""
+
+
+def grid(charts: Sequence[Markup]) -> Markup:
+    return Markup('<div class="charts">{}</div>').format(Markup().join(charts))
+
+
+def missing(sentence: str) -> Markup:
+    """What stands where nothing can be shown."""
+    return Markup('<p class="missing">{}</p>').format(sentence)

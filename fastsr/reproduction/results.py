@@ -1,0 +1,170 @@
+"""The results of a reproduction, as tables.json holds them: written and read by the same dataclasses, without torch.
+
+A number that is not known is NaN here and null in the file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite, nan
+from pathlib import Path
+from typing import Any
+
+from fastsr.evaluation.results import null, nulled, number
+from fastsr.files import read_json
+
+FORMAT = 1
+JSON_NAME = "tables.json"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One metric of one variant on one test set, mean over images."""
+
+    peers: tuple[float, ...]
+    mean: float
+    """Of the peers."""
+    paper: float
+    """NaN where the paper gives none."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A variant minus Independent, mean over images, and its 95 % interval, which one image alone does not give."""
+
+    mean: float = nan
+    low: float = nan
+    high: float = nan
+
+
+@dataclass(frozen=True)
+class Row:
+    """One test set."""
+
+    test_set: str
+    images: int
+    bicubic: float
+    variants: Mapping[str, Variant]
+    differences: Mapping[str, Difference]
+    """By variant, without Independent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One of the paper's tables: one metric at one scale."""
+
+    scale: int
+    metric: str
+    unit: str
+    higher_is_better: bool
+    rows: tuple[Row, ...]
+    seeds: int = 1
+    noise: float = nan
+    """Standard deviation between the peers of one variant."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """Everything that a reproduction has to show."""
+
+    tables: tuple[Table, ...]
+    plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    notes: tuple[str, ...] = ()
+    """What differs from the paper."""
+    runs: tuple[str, ...] = ()
+    """Names of the runs' folders."""
+
+    @staticmethod
+    def read(file: Path) -> "Tables":
+        """Raises OtherFormatError for a file of another version, and UserError for a damaged one."""
+        return read_json(file, Tables.from_json, FORMAT, "run fastsr reproduce again")
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "plan": dict(self.plan),
+            "tables": [table_to_json(table) for table in self.tables],
+            "notes": list(self.notes),
+            "runs": list(self.runs),
+        }
+
+    @staticmethod
+    def from_json(content: dict[str, Any]) -> "Tables":
+        """Raises KeyError, TypeError, ValueError or AttributeError where the content is not as it should be."""
+        return Tables(
+            tables=tuple(table_from_json(table) for table in content["tables"]),
+            plan=dict((content.get("plan") or {}).items()),
+            notes=tuple(str(note) for note in content.get("notes") or ()),
+            runs=tuple(folder_name(str(name)) for name in content["runs"]),
+        )
+
+
+def folder_name(name: str) -> str:
+    """Raises ValueError for what would lead to another folder."""
+    if "/" in name or "\\" in name or name in ("", ".", ".."):
+        raise ValueError(f"the run {name!r} is not the name of a folder")
+    return name
+
+
+def table_to_json(table: Table) -> dict[str, Any]:
+    return {
+        "scale": table.scale,
+        "metric": table.metric,
+        "unit": table.unit,
+        "higher_is_better": table.higher_is_better,
+        "seeds": table.seeds,
+        "rows": [row_to_json(row) for row in table.rows],
+        "noise": null(table.noise),
+    }
+
+
+def table_from_json(table: dict[str, Any]) -> Table:
+    return Table(
+        scale=int(table["scale"]),
+        metric=str(table["metric"]),
+        unit=str(table.get("unit") or ""),
+        higher_is_better=bool(table["higher_is_better"]),
+        rows=tuple(row_from_json(row) for row in table["rows"]),
+        seeds=int(table.get("seeds", 1)),
+        noise=number(table.get("noise")),
+    )
+
+
+def row_to_json(row: Row) -> dict[str, Any]:
+    return {
+        "set": row.test_set,
+        "images": row.images,
+        "bicubic": null(row.bicubic),
+        "variants": {name: variant_to_json(variant) for name, variant in row.variants.items()},
+        "differences": {name: difference_to_json(one) for name, one in row.differences.items()},
+    }
+
+
+def row_from_json(row: dict[str, Any]) -> Row:
+    return Row(
+        str(row["set"]),
+        int(row["images"]),
+        number(row.get("bicubic")),
+        {str(name): variant_from_json(variant) for name, variant in row["variants"].items()},
+        {str(name): difference_from_json(one) for name, one in (row.get("differences") or {}).items()},
+    )
+
+
+def variant_to_json(variant: Variant) -> dict[str, Any]:
+    return {
+        "peers": [null(peer) for peer in variant.peers],
+        "mean": null(variant.mean),
+        "paper": null(variant.paper),
+    }
+
+
+def variant_from_json(variant: dict[str, Any]) -> Variant:
+    peers = tuple(number(value) for value in variant.get("peers") or ())
+    return Variant(peers, number(variant.get("mean")), number(variant.get("paper")))
+
+
+def difference_to_json(one: Difference) -> dict[str, float | None] | None:
+    return nulled(vars(one)) if isfinite(one.mean) else None
+
+
+def difference_from_json(one: dict[str, Any] | None) -> Difference:
+    return Difference(*(number(one.get(key)) for key in ("mean", "low", "high"))) if one else Difference()
