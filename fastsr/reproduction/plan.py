@@ -23,6 +23,7 @@ from fastsr.evaluation.test_sets import find_set
 from fastsr.prediction.duration import duration, seconds_per_step
 from fastsr.prediction.memory import GIB, Prediction, predict_memory
 from fastsr.reproduction.paper import three_pairs
+from fastsr.reproduction.seeds import LEVEL
 from fastsr.system.precision import choose_precision
 from fastsr.training.run import Run
 
@@ -44,6 +45,8 @@ class Plan:
     perceptual_sets: tuple[str, ...]
     metric_weights: Path | None
     out: Path
+    level: float = LEVEL
+    """Family-wise, of what several seeds decide."""
 
     def runs(self) -> Iterator[TrainConfig]:
         """The configuration of each run, in the order in which they are trained."""
@@ -74,6 +77,7 @@ def plan_reproduction(
     metrics: tuple[str, ...],
     perceptual_sets: tuple[str, ...],
     metric_weights: Path | None,
+    level: float = LEVEL,
 ) -> Plan:
     """The paper's experiment with the settings of `config`: its six peers, and DIV2K where no images are named.
 
@@ -98,6 +102,7 @@ def plan_reproduction(
         metrics=metrics,
         perceptual_sets=perceptual_sets,
         metric_weights=metric_weights,
+        level=level,
         out=config.output.out or Path("reproduction"),
     )
 
@@ -172,6 +177,7 @@ def describe(plan: Plan) -> dict[str, Any]:
     return {
         "scales": list(plan.scales),
         "seeds": list(plan.seeds),
+        "level": plan.level,
         "steps": config.optim.steps,
         "pretrain_steps": config.optim.pretrain_steps,
         "data": ", ".join(map(str, config.images.data)),
