@@ -32,7 +32,12 @@ class SRGAN:
     """
 
     def __init__(
-        self, config: TrainConfig, vgg: VGG19Features, scale: float, device: torch.device, manner: Manner
+        self,
+        config: TrainConfig,
+        vgg: VGG19Features,
+        scale: float,
+        device: torch.device,
+        manner: Manner,
     ) -> None:
         model, loss, optim = config.model, config.loss, config.optim
         self.device, self.manner = device, manner
@@ -46,7 +51,10 @@ class SRGAN:
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=optim.lr)
         self.vgg, self.feature_scale = vgg, scale
         self.adversarial_criterion, self.content_criterion = nn.BCEWithLogitsLoss(), nn.MSELoss()
-        self.content_weight, self.adversarial_weight = loss.initial_content_weight, loss.adversarial_weight
+        self.content_weight, self.adversarial_weight = (
+            loss.initial_content_weight,
+            loss.adversarial_weight,
+        )
 
     def step(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> dict[str, float]:
         """Updates D, then G, and returns every loss as a number, which waits for the device.
@@ -54,7 +62,9 @@ class SRGAN:
         Args:
             lr_NChw, hr_NCHW: fp32 in [0, 1].
         """
-        lr_NChw, hr_NCHW = (x.contiguous(memory_format=self.manner.layout) for x in (lr_NChw, hr_NCHW))
+        lr_NChw, hr_NCHW = (
+            x.contiguous(memory_format=self.manner.layout) for x in (lr_NChw, hr_NCHW)
+        )
         with self.autocast():
             sr_NCHW = self.generator(lr_NChw)
         return self.step_discriminator(sr_NCHW, hr_NCHW) | self.step_generator(sr_NCHW, hr_NCHW)
@@ -81,7 +91,9 @@ class SRGAN:
         self.g_optimizer.zero_grad()
         with self.autocast():
             features_sr, features_hr = self.vgg(sr_NCHW), self.vgg(hr_NCHW)
-            content = self.content_criterion(features_sr * self.feature_scale, features_hr * self.feature_scale)
+            content = self.content_criterion(
+                features_sr * self.feature_scale, features_hr * self.feature_scale
+            )
             z_fake = self.discriminator(sr_NCHW)
             adversarial = self.adversarial_criterion(z_fake, torch.ones_like(z_fake))
         (self.content_weight * content + self.adversarial_weight * adversarial).backward()

@@ -57,7 +57,11 @@ class Curve:
 
 
 def train(
-    config: TrainConfig, precision: Precision, images: list[Path], pairs: list[Pair], device: torch.device
+    config: TrainConfig,
+    precision: Precision,
+    images: list[Path],
+    pairs: list[Pair],
+    device: torch.device,
 ) -> Curve:
     """Trains from the same weights on the same patches, and evaluates `POINTS` times in each stage."""
     store = place(PixelStore.from_images([read_rgb8(path) for path in images]), device)
@@ -126,35 +130,60 @@ def table(curves: dict[str, Curve]) -> Table:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--data", type=Path, nargs="+", help="folders of training images; default: sample photos")
-    parser.add_argument("--val", type=Path, nargs="+", help="folders of test images; default: sample photos")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", help="folders of training images; default: sample photos"
+    )
+    parser.add_argument(
+        "--val", type=Path, nargs="+", help="folders of test images; default: sample photos"
+    )
     parser.add_argument("--small", action="store_true", help="a small recipe, for CPUs")
-    parser.add_argument("--only", choices=PRECISIONS, nargs="+", help="default: all, but fp16 on a CPU, which is slow")
+    parser.add_argument(
+        "--only",
+        choices=PRECISIONS,
+        nargs="+",
+        help="default: all, but fp16 on a CPU, which is slow",
+    )
     parser.add_argument("--record", action="store_true", help="append the result to bench/results")
     options = parser.parse_args(arguments)
     device = choose_device("auto")
     set_up(device)
     config = recipe(options.steps, options.small)
     try:
-        pairs = list(load_pairs(options.val or sample_photos(VAL), config.model.scale, config.images.border))
+        pairs = list(
+            load_pairs(options.val or sample_photos(VAL), config.model.scale, config.images.border)
+        )
         images = find_images(options.data or sample_photos(TRAIN))
     except UserError as error:
         parser.error(str(error))
     about, curves = circumstances(), {}
-    chosen = options.only or [name for name, p in PRECISIONS.items() if device.type != "cpu" or not p.scaled]
+    chosen = options.only or [
+        name for name, p in PRECISIONS.items() if device.type != "cpu" or not p.scaled
+    ]
     for name in dict.fromkeys(("fp32", *chosen)):
         precision = PRECISIONS[name]
         layout = replace(config.machine, channels_last=name != OTHER_ROUNDING)
         curves[name] = train(replace(config, machine=layout), precision, images, pairs, device)
-        values = {"recipe": config.recipe, "precision": name, "steps": config.total_steps, "psnr": curves[name].psnr}
+        values = {
+            "recipe": config.recipe,
+            "precision": name,
+            "steps": config.total_steps,
+            "psnr": curves[name].psnr,
+        }
         if options.record:
             append_row("precision", {**values, "seconds": round(curves[name].seconds, 1)}, about)
     Console(width=100).print(table(curves))
     # The adversarial stage is chaotic: rounding alone moves it. Precisions are judged by what precedes it.
     end = config.optim.pretrain_steps
-    return int(any(curve.psnr[end] < curves["fp32"].psnr[end] - LARGEST_LOSS_DB for curve in curves.values()))
+    return int(
+        any(
+            curve.psnr[end] < curves["fp32"].psnr[end] - LARGEST_LOSS_DB
+            for curve in curves.values()
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -32,7 +32,10 @@ HOPPER = DeviceProperties(
     type="cuda", index=0, multi_processor_count=132, cc=90, major=9, regs_per_multiprocessor=65536,
     max_threads_per_multi_processor=2048, max_threads_per_block=1024, warp_size=32,
 )  # fmt: skip
-KERNEL = re.compile(r"^\s+(?:buf\d+ = )?(?:triton_\w+\.run|extern_kernels\.\w+|torch\.ops\.[\w.]+)\(.*$", re.MULTILINE)
+KERNEL = re.compile(
+    r"^\s+(?:buf\d+ = )?(?:triton_\w+\.run|extern_kernels\.\w+|torch\.ops\.[\w.]+)\(.*$",
+    re.MULTILINE,
+)
 GRADIENTS = re.compile(r"convolution_backward.*\[(\w+), (\w+), (\w+)\]\)")
 
 
@@ -45,7 +48,11 @@ class CompiledNodes(NamedTuple):
 
 def compiled_nodes(block: nn.Module, x: Tensor) -> CompiledNodes:
     """The nodes of a block compiled as `compile_blocks` does, for an input like `x`. Its running statistics change."""
-    graphs: dict[str, list[tuple[GraphModule, Sequence[Any]]]] = {"forward": [], "backward": [], "inference": []}
+    graphs: dict[str, list[tuple[GraphModule, Sequence[Any]]]] = {
+        "forward": [],
+        "backward": [],
+        "inference": [],
+    }
 
     def keep(kind: str, graph: GraphModule, inputs: Sequence[Any]) -> Any:
         graphs[kind].append((graph, inputs))
@@ -65,7 +72,8 @@ def compiled_nodes(block: nn.Module, x: Tensor) -> CompiledNodes:
         y.backward(torch.zeros_like(y))
         block.zero_grad()
     counts = {
-        kind: sum(count_launches(generated_code(*graph, kind)) for graph in kept) for kind, kept in graphs.items()
+        kind: sum(count_launches(generated_code(*graph, kind)) for graph in kept)
+        for kind, kept in graphs.items()
     }
     return CompiledNodes(counts["forward"] + counts["inference"], counts["backward"])
 
@@ -90,7 +98,9 @@ def generated_code(graph: GraphModule, inputs: Sequence[Any], kind: str) -> str:
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     with mode:
         moved = [
-            torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=GPU) if isinstance(x, Tensor) else x
+            torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=GPU)
+            if isinstance(x, Tensor)
+            else x
             for x in inputs
         ]
     with made_gpu(), V.set_fake_mode(mode), V.set_debug_handler(DebugContext()):

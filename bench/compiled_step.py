@@ -48,7 +48,9 @@ class CompiledBlocks:
         for place, (part, block) in enumerate(blocks_of(cohort)):
             block.forward = self.replaced(place, f"{part} {COMPILED}", block, recorder)
 
-    def replaced(self, place: int, part: str, block: nn.Module, recorder: NodeRecorder) -> Callable[[Tensor], Tensor]:
+    def replaced(
+        self, place: int, part: str, block: nn.Module, recorder: NodeRecorder
+    ) -> Callable[[Tensor], Tensor]:
         forward, parts = block.forward, recorder.parts
 
         def call(x: Tensor) -> Tensor:
@@ -61,7 +63,9 @@ class CompiledBlocks:
             parts.enter(before)
             recorder.queue(part, "inductor", queued, 0)
             if y.requires_grad:
-                y.register_hook(lambda _: recorder.queue(f"{part} backward", "inductor", queued_backward, 0))
+                y.register_hook(
+                    lambda _: recorder.queue(f"{part} backward", "inductor", queued_backward, 0)
+                )
             return y
 
         return call

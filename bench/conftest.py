@@ -18,7 +18,11 @@ LINES = pytest.StashKey[list[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("fastsr benchmarks")
-    group.addoption("--paper", action="store_true", help="the paper's recipe at x4 instead of a small one (minutes)")
+    group.addoption(
+        "--paper",
+        action="store_true",
+        help="the paper's recipe at x4 instead of a small one (minutes)",
+    )
     group.addoption("--record", action="store_true", help="append every result to bench/results")
 
 
@@ -58,7 +62,10 @@ def about() -> dict[str, Any]:
 
 @pytest.fixture
 def report(
-    request: pytest.FixtureRequest, benchmark: BenchmarkFixture, recipe: TrainConfig, about: dict[str, Any]
+    request: pytest.FixtureRequest,
+    benchmark: BenchmarkFixture,
+    recipe: TrainConfig,
+    about: dict[str, Any],
 ) -> Callable[[dict[str, Any]], None]:
     """Adds values to the benchmark and to the summary at the end, and with --record to bench/results."""
 
@@ -66,7 +73,9 @@ def report(
         values = {"recipe": recipe.recipe, **values}
         name = values.pop("name", request.node.name)
         benchmark.extra_info.update(values)
-        request.config.stash[LINES].append(f"{name}: " + ", ".join(f"{key} {value}" for key, value in values.items()))
+        request.config.stash[LINES].append(
+            f"{name}: " + ", ".join(f"{key} {value}" for key, value in values.items())
+        )
         if request.config.getoption("--record"):
             append_row(name, values, about)
 

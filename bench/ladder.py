@@ -121,7 +121,9 @@ class Contestant:
 
     def cohort_body(self) -> Step:
         """One step of the cohort."""
-        cohort = Cohort(self.config, content_loss(self.config.loss.content), self.device, self.precision)
+        cohort = Cohort(
+            self.config, content_loss(self.config.loss.content), self.device, self.precision
+        )
         if self.rung.autotune:
             torch.compiler.reset()  # else equal blocks would be taken from the rungs before
         if self.rung.compiled:
@@ -154,4 +156,6 @@ def configured(rung: Rung, config: TrainConfig) -> TrainConfig:
 
 def with_peers(config: TrainConfig, peers: int) -> TrainConfig:
     """The configuration with this many peers, all of which teach each other."""
-    return replace(config, cohort=CohortConfig(peers=peers, variant="ml" if peers > 1 else "independent"))
+    return replace(
+        config, cohort=CohortConfig(peers=peers, variant="ml" if peers > 1 else "independent")
+    )

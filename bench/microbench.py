@@ -30,7 +30,9 @@ class Contender(NamedTuple):
     """Every tensor that the function changes and later reads."""
 
 
-def measure(benchmark: BenchmarkFixture, contenders: dict[str, Contender], replayed: bool) -> dict[str, list[float]]:
+def measure(
+    benchmark: BenchmarkFixture, contenders: dict[str, Contender], replayed: bool
+) -> dict[str, list[float]]:
     """Seconds of one call, for each of `ROUNDS` rounds, by contender. Every round runs them all.
 
     Replayed, the host does nothing but launch graphs; else its launching of every kernel counts where the GPU waits for

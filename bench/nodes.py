@@ -28,7 +28,11 @@ def rows(nodes: Iterable[Node], key: Callable[[Node], str]) -> list[list[str]]:
 
 
 def markdown(heading: str, rows: list[list[str]]) -> str:
-    lines = [f"| {heading} | nodes | MB moved |", "|---|---:|---:|", *(f"| {' | '.join(row)} |" for row in rows)]
+    lines = [
+        f"| {heading} | nodes | MB moved |",
+        "|---|---:|---:|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]
     return "\n".join(lines)
 
 
@@ -40,17 +44,26 @@ def report(count: NodeCount, title: str) -> str:
             markdown("part", rows(count.nodes, lambda node: node.part)),
             markdown("branch", rows(count.nodes, lambda node: node.branch)),
             markdown("operator", rows(count.nodes, lambda node: node.operator)[:SHOWN]),
-            markdown("part, operator", rows(count.nodes, lambda node: f"{node.part}, {node.operator}")[:SHOWN]),
+            markdown(
+                "part, operator",
+                rows(count.nodes, lambda node: f"{node.part}, {node.operator}")[:SHOWN],
+            ),
         ]
     )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scale", type=int, choices=SCALES, default=4)
     parser.add_argument("--peers", type=int, default=2)
     parser.add_argument("--fp32", action="store_true", help="without autocast, which is bf16 else")
-    parser.add_argument("--compile", action="store_true", help="with inductor's code for compiled blocks; two minutes")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="with inductor's code for compiled blocks; two minutes",
+    )
     parser.add_argument("--small", action="store_true", help="a small network, in a second")
     options = parser.parse_args(arguments)
     recipe = small_recipe() if options.small else paper_recipe()
@@ -60,11 +73,19 @@ def main(arguments: list[str] | None = None) -> None:
         cohort=replace(recipe.cohort, peers=options.peers),
     )
     if options.compile:
-        count, manner = count_compiled(config), "compiled, bf16 (bytes of compiled blocks not counted)"
+        count, manner = (
+            count_compiled(config),
+            "compiled, bf16 (bytes of compiled blocks not counted)",
+        )
     else:
         count = count_nodes(config, Precision() if options.fp32 else None)
         manner = f"eager, {'fp32' if options.fp32 else 'bf16'}"
-    print(report(count, f"One step of {recipe.recipe} at x{options.scale}, {options.peers} peers, {manner}"))
+    print(
+        report(
+            count,
+            f"One step of {recipe.recipe} at x{options.scale}, {options.peers} peers, {manner}",
+        )
+    )
 
 
 if __name__ == "__main__":

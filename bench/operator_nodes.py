@@ -89,13 +89,25 @@ RULES: dict[str, Rule] = {
 }
 """By operator; every other that is no view and makes more than room is one kernel: elementwise, sums, casts, copies,
 products of matrices (whose bias cuBLAS adds), poolings, pixel shuffles, and the operators of fastsr_kernels."""
-ROOM_ONLY = ("aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty", "aten::new_empty_strided")
+ROOM_ONLY = (
+    "aten::empty",
+    "aten::empty_like",
+    "aten::empty_strided",
+    "aten::new_empty",
+    "aten::new_empty_strided",
+)
 
 
 def is_view(func: Any, result: Any, inputs: set[int]) -> bool:
     """It writes nothing, and what it returns lies in the memory of its arguments."""
-    results = [x for x in (result if isinstance(result, tuple | list) else [result]) if isinstance(x, Tensor)]
-    return not func._schema.is_mutable and all(x.untyped_storage()._cdata in inputs for x in results)
+    results = [
+        x
+        for x in (result if isinstance(result, tuple | list) else [result])
+        if isinstance(x, Tensor)
+    ]
+    return not func._schema.is_mutable and all(
+        x.untyped_storage()._cdata in inputs for x in results
+    )
 
 
 def nodes_of(func: Any, args: Arguments) -> int:

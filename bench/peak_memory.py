@@ -13,7 +13,14 @@ from typing import Any
 
 import torch
 
-from bench.setups import make_baseline, make_sampler, make_step, paper_recipe, sample_store, small_recipe
+from bench.setups import (
+    make_baseline,
+    make_sampler,
+    make_step,
+    paper_recipe,
+    sample_store,
+    small_recipe,
+)
 from fastsr.system.device import choose_device
 
 STEPS = 2  # Adam's states come with the first
@@ -37,7 +44,9 @@ def make_body(contestant: str, paper: bool) -> Callable[[], Any]:
     if contestant == "cohort":
         return make_step(config, sampler)
     baseline = make_baseline(config, device)
-    lr_NChw, hr_NCHW = (x.contiguous() for x in sampler.draw(torch.zeros((), dtype=torch.int64, device=device)))
+    lr_NChw, hr_NCHW = (
+        x.contiguous() for x in sampler.draw(torch.zeros((), dtype=torch.int64, device=device))
+    )
     return lambda: baseline.step(lr_NChw, hr_NCHW)
 
 

@@ -33,7 +33,13 @@ def text_width(content: str, size: float) -> float:
 
 
 def text(
-    x: float, y: float, content: str, size: float = BODY, anchor: str = "start", muted: bool = False, bold: bool = False
+    x: float,
+    y: float,
+    content: str,
+    size: float = BODY,
+    anchor: str = "start",
+    muted: bool = False,
+    bold: bool = False,
 ) -> str:
     style = (' class="muted"' if muted else "") + (' font-weight="bold"' if bold else "")
     return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}"{style}>{escape(content)}</text>'
@@ -63,7 +69,9 @@ def setting_line(row: Row) -> str:
 def document(title: str, row: Row, panels: list[str], width: float, height: float) -> str:
     """An SVG: title, environment of the newest row, panels."""
     environment = environment_line(row)
-    width = max(width, *(text_width(*line) + 2 * MARGIN for line in ((title, TITLE), (environment, BODY))))
+    width = max(
+        width, *(text_width(*line) + 2 * MARGIN for line in ((title, TITLE), (environment, BODY)))
+    )
     size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{escape(title)}">',
@@ -87,7 +95,9 @@ def ladder_svg(rows: list[Row]) -> str:
         parts += bars(panel, gutter, top + PANEL_TITLE)
         top += PANEL_TITLE + ROW * len(panel) + PANEL_GAP
     widest = max(text_width(bar_label(row, panel[0]), BODY) for panel in panels for row in panel)
-    return document("Training steps per second", rows[-1], parts, gutter + BAR_WIDTH + 8 + widest + MARGIN, top)
+    return document(
+        "Training steps per second", rows[-1], parts, gutter + BAR_WIDTH + 8 + widest + MARGIN, top
+    )
 
 
 def bars(panel: list[Row], gutter: float, top: float) -> list[str]:
@@ -129,7 +139,10 @@ def curve(points: list[Row], top: float) -> list[str]:
     bottom, most = top + PLOT_HEIGHT, max(row["steps_per_second"] for row in points)
     spacing = (PLOT_WIDTH - LABEL_WIDTH) / max(1, len(points) - 1)
     heights = [PLOT_HEIGHT * row["steps_per_second"] / most for row in points]
-    places = [(MARGIN + LABEL_WIDTH / 2 + spacing * index, bottom - height) for index, height in enumerate(heights)]
+    places = [
+        (MARGIN + LABEL_WIDTH / 2 + spacing * index, bottom - height)
+        for index, height in enumerate(heights)
+    ]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     parts = [
         f'<line class="axis" x1="{MARGIN}" y1="{bottom}" x2="{MARGIN + PLOT_WIDTH}" y2="{bottom}"/>',
@@ -147,7 +160,11 @@ def curve(points: list[Row], top: float) -> list[str]:
 
 def is_valley(heights: list[float], index: int) -> bool:
     """True where the line falls to a point and then rises or stays, so that a label above would lie on the line."""
-    before, height, after = heights[max(0, index - 1)], heights[index], heights[min(len(heights) - 1, index + 1)]
+    before, height, after = (
+        heights[max(0, index - 1)],
+        heights[index],
+        heights[min(len(heights) - 1, index + 1)],
+    )
     return before > height <= after and height > 24
 
 
@@ -174,7 +191,9 @@ def draw(rows: list[Row], out: Path) -> list[Path]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of measured rows")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the pictures")
     options = parser.parse_args(arguments)
@@ -183,7 +202,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     if not rows:
-        print(f"no rows of the ladder in {options.results}; measure: pytest bench/test_ladder.py --paper --record")
+        print(
+            f"no rows of the ladder in {options.results}; measure: pytest bench/test_ladder.py --paper --record"
+        )
         return 1
     for file in draw(rows, options.out):
         print(file)

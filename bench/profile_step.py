@@ -37,7 +37,9 @@ def kernel_times(contestant: Contestant) -> dict[str, list[float]]:
 def table(times: dict[str, list[float]]) -> Table:
     """The `SHOWN` kernels that take longest."""
     total = sum(map(sum, times.values()))
-    table = Table(title=f"{total / REPLAYS / 1e3:.3f} ms of kernels a step, those that ran beside others counted fully")
+    table = Table(
+        title=f"{total / REPLAYS / 1e3:.3f} ms of kernels a step, those that ran beside others counted fully"
+    )
     for heading in ("share", "us a step", "times a step", "kernel"):
         table.add_column(heading, justify="left" if heading == "kernel" else "right")
     for name, each in sorted(times.items(), key=lambda item: -sum(item[1]))[:SHOWN]:

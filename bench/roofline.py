@@ -67,7 +67,10 @@ def bound(operations: list[Operation], card: Card) -> Seconds:
     """Each operation takes as long as its FLOPs or its bytes do, whichever is longer."""
     seconds = {True: 0.0, False: 0.0}
     for operation in operations:
-        by_flop, by_bytes = operation.flop / (card.teraflops * 1e12), operation.bytes / (card.gigabytes * 1e9)
+        by_flop, by_bytes = (
+            operation.flop / (card.teraflops * 1e12),
+            operation.bytes / (card.gigabytes * 1e9),
+        )
         seconds[operation.is_matrix] += max(by_flop, by_bytes)
     return Seconds(matrix=seconds[True], elementwise=seconds[False])
 
@@ -97,7 +100,11 @@ def predict(step: Count, card: Card) -> Prediction:
     """At best launches hide behind fused work, or work behind launches; at worst they add up, at a share of peak."""
     fused, eager = bound(step.fused, card), bound(step.eager, card)
     least, most = (step.longest * seconds for seconds in NODE_SECONDS)
-    worst = {"matrix operations": eager.matrix / SHARE_OF_PEAK, "memory": eager.elementwise, "launches": most}
+    worst = {
+        "matrix operations": eager.matrix / SHARE_OF_PEAK,
+        "memory": eager.elementwise,
+        "launches": most,
+    }
     return Prediction(
         worst=1 / sum(worst.values()),
         best=1 / max(1 / fused.rate, least),
@@ -138,7 +145,10 @@ def measured(rows: list[Row]) -> dict[str, Measured]:
     by_gpu = grouped([row for row in rows if row["recipe"] == "paper" and row["gpu"]], "gpu")
     names = {gpu: gpu.removeprefix("NVIDIA ").removeprefix("GeForce ") for (gpu,) in by_gpu}
     return {
-        card.name: calibrate(by_gpu[(gpu,)], card) for gpu, name in names.items() for card in CARDS if card.name == name
+        card.name: calibrate(by_gpu[(gpu,)], card)
+        for gpu, name in names.items()
+        for card in CARDS
+        if card.name == name
     }
 
 
@@ -167,8 +177,19 @@ def table(step: Count, known: dict[str, Measured], title: str) -> Table:
     """Bounds, and expectations where something was measured, for every card."""
     table = Table(title=title)
     table.add_column("GPU", no_wrap=True)
-    columns = ("matrix\nTFLOP/s", "memory\nGB/s", "matrix\nms", "other ms\neager", "other ms\nfused")
-    rates = ("bound eager", "bound fused", f"at {SHARE_OF_PEAK:.0%} peak", *(["expected"] if known else []))
+    columns = (
+        "matrix\nTFLOP/s",
+        "memory\nGB/s",
+        "matrix\nms",
+        "other ms\neager",
+        "other ms\nfused",
+    )
+    rates = (
+        "bound eager",
+        "bound fused",
+        f"at {SHARE_OF_PEAK:.0%} peak",
+        *(["expected"] if known else []),
+    )
     for heading in (*columns, *(f"steps/s\n{rate}" for rate in rates)):
         table.add_column(heading, justify="right", no_wrap=True)
     for card in CARDS:
@@ -182,7 +203,13 @@ def cells(step: Count, card: Card, efficiency: float | None) -> list[str]:
     milliseconds = [f"{1e3 * t:.2f}" for t in (eager.matrix, eager.elementwise, fused.elementwise)]
     rates = [eager.rate, fused.rate, SHARE_OF_PEAK * card.teraflops / step.teraflop]
     rates += [efficiency * fused.rate] if efficiency is not None else []
-    return [card.name, f"{card.teraflops:g}", f"{card.gigabytes:g}", *milliseconds, *(f"{rate:.1f}" for rate in rates)]
+    return [
+        card.name,
+        f"{card.teraflops:g}",
+        f"{card.gigabytes:g}",
+        *milliseconds,
+        *(f"{rate:.1f}" for rate in rates),
+    ]
 
 
 def counted(step: Count) -> str:
@@ -239,14 +266,19 @@ def calibration(known: dict[str, Measured]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scale", type=int, choices=SCALES, default=4)
     parser.add_argument("--peers", type=int, default=2)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of measured rows")
     options = parser.parse_args(arguments)
     try:
-        step, known = count(options.scale, options.peers, options.batch), measured(ladder_rows(options.results))
+        step, known = (
+            count(options.scale, options.peers, options.batch),
+            measured(ladder_rows(options.results)),
+        )
     except (UserError, ValueError) as error:
         parser.error(str(error))
     console = Console(width=WIDTH, soft_wrap=True)

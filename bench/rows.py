@@ -45,7 +45,9 @@ def circumstances() -> dict[str, Any]:
         "dirty": output("git", "status", "--porcelain", "--", ".", ":!bench/results") != "",
         **{key: known[key] for key in KEPT},
         "gpu": gpu_name(),
-        "driver": output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") if gpu_name() else None,
+        "driver": output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+        if gpu_name()
+        else None,
     }
 
 
@@ -61,7 +63,9 @@ def gpu_name() -> str | None:
 def output(*command: str) -> str | None:
     """Output of a command, or None where it fails or does not exist."""
     try:
-        done = subprocess.run(command, cwd=RESULTS.parent.parent, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, cwd=RESULTS.parent.parent, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
@@ -77,7 +81,12 @@ def ladder_rows(folder: Path) -> list[Row]:
 
     Raises ValueError where a line is not JSON.
     """
-    rows = [row for file in sorted(folder.glob("*.jsonl")) for row in read_rows(file) if row.get("name") == "ladder"]
+    rows = [
+        row
+        for file in sorted(folder.glob("*.jsonl"))
+        for row in read_rows(file)
+        if row.get("name") == "ladder"
+    ]
     return sorted(rows, key=lambda row: row["date"])
 
 
@@ -88,7 +97,9 @@ def read_rows(file: Path) -> list[Row]:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
-            raise ValueError(f"{file}, line {number} is not JSON ({error}); remove the line") from None
+            raise ValueError(
+                f"{file}, line {number} is not JSON ({error}); remove the line"
+            ) from None
     return rows
 
 

@@ -57,7 +57,10 @@ class CountedBranches(Branches):
 
     @contextmanager
     def branch(self, index: int) -> Generator[None, None, None]:
-        before, self.current = self.current, self.names[index % len(self.names)] if self.names else MAIN
+        before, self.current = (
+            self.current,
+            self.names[index % len(self.names)] if self.names else MAIN,
+        )
         try:
             yield
         finally:
@@ -113,11 +116,15 @@ class NodeRecorder(Recorder):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         reads = self.regions((args, kwargs))
-        if is_view(func, result, set(reads)) or (COMPILED in self.parts.name() and not sums_gradients(func, result)):
+        if is_view(func, result, set(reads)) or (
+            COMPILED in self.parts.name() and not sums_gradients(func, result)
+        ):
             return result
         writes = self.regions((result, list(mutated(func, args, kwargs))))
         moved = sum(reads.values()) + sum(writes.values())
-        self.queue(self.parts.name(), func._schema.name.removeprefix("aten::"), nodes_of(func, args), moved)
+        self.queue(
+            self.parts.name(), func._schema.name.removeprefix("aten::"), nodes_of(func, args), moved
+        )
         return result
 
     def queue(self, part: str, operator: str, count: int, moved: int) -> None:

@@ -31,7 +31,10 @@ class Features:
         assert isinstance(content, FeatureContent)
         self.content = content.to(device=device, memory_format=torch.channels_last)  # pyright: ignore
         shape = (recipe.images.batch, 3, recipe.images.patch, recipe.images.patch)
-        images = [torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last) for _ in range(3)]
+        images = [
+            torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
+            for _ in range(3)
+        ]
         self.hr, self.sr = images[0], [image.requires_grad_() for image in images[1:]]
 
     def apart(self) -> list[Tensor]:
@@ -42,12 +45,17 @@ class Features:
     def together(self) -> list[Tensor]:
         """HR and SR of all peers in one batch."""
         target, *features = self.content.vgg(torch.cat([self.hr, *self.sr])).chunk(3)
-        losses = [mse_loss(f * self.content.scale, target.detach() * self.content.scale) for f in features]
+        losses = [
+            mse_loss(f * self.content.scale, target.detach() * self.content.scale) for f in features
+        ]
         return list(torch.autograd.grad(torch.stack(losses).sum(), self.sr))
 
 
 def compared(
-    benchmark: BenchmarkFixture, ours: Callable[[], Any], other: Callable[[], Any], names: tuple[str, str]
+    benchmark: BenchmarkFixture,
+    ours: Callable[[], Any],
+    other: Callable[[], Any],
+    names: tuple[str, str],
 ) -> dict[str, Any]:
     ours_s, other_s = alternate(benchmark, ours, other)
     return {
@@ -59,7 +67,10 @@ def compared(
 
 @pytest.mark.timeout(900)
 def test_features_in_one_batch(
-    benchmark: BenchmarkFixture, report: Callable[[dict[str, Any]], None], recipe: TrainConfig, device: torch.device
+    benchmark: BenchmarkFixture,
+    report: Callable[[dict[str, Any]], None],
+    recipe: TrainConfig,
+    device: torch.device,
 ) -> None:
     features = Features(recipe, device)
     for ours, other in zip(features.apart(), features.together(), strict=True):
@@ -79,7 +90,9 @@ def test_one_optimiser_for_all_peers(
     parameters = [p for optimizer in optimizers for p in optimizer.param_groups[0]["params"]]
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
-    shared = torch.optim.Adam(parameters, lr=cohort.schedule.lr, betas=BETAS, fused=True, capturable=True)
+    shared = torch.optim.Adam(
+        parameters, lr=cohort.schedule.lr, betas=BETAS, fused=True, capturable=True
+    )
 
     def each() -> None:
         for optimizer in optimizers:

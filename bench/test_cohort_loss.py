@@ -14,7 +14,15 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, kl_div, logsigmoid
 
-from bench.microbench import LAUNCHES, Contender, has_targets, measure, microseconds, needs_gpu, ratio
+from bench.microbench import (
+    LAUNCHES,
+    Contender,
+    has_targets,
+    measure,
+    microseconds,
+    needs_gpu,
+    ratio,
+)
 
 TEMPERATURE, KL_WEIGHT = 2.0, 0.5
 LARGEST_ERROR = 1e-5  # relative to the largest value
@@ -38,7 +46,11 @@ class Case(NamedTuple):
 PAPER = Case(2, 16, torch.float32)
 TINY_MAP = Case(4, 1000, torch.bfloat16)
 MAP, LARGEST_MAP = Case(2, 147456, torch.float32), Case(8, 147456, torch.bfloat16)
-LATENCY = [PAPER, TINY_MAP, *(pytest.param(x, marks=needs_gpu) for x in (Case(6, 16, torch.float32), MAP, LARGEST_MAP))]
+LATENCY = [
+    PAPER,
+    TINY_MAP,
+    *(pytest.param(x, marks=needs_gpu) for x in (Case(6, 16, torch.float32), MAP, LARGEST_MAP)),
+]
 BANDWIDTH = [TINY_MAP, *(pytest.param(x, marks=needs_gpu) for x in (MAP, LARGEST_MAP))]
 
 
@@ -57,7 +69,10 @@ def draw(case: Case, device: torch.device) -> Inputs:
     generator = torch.Generator().manual_seed(0)
     real, fake = (2 * torch.randn(case.peers, case.logits, generator=generator) for _ in range(2))
     mixing = (1 - torch.eye(case.peers)) / (case.peers - 1)
-    temperature, weight = torch.full((case.peers,), TEMPERATURE), torch.full((case.peers,), KL_WEIGHT)
+    temperature, weight = (
+        torch.full((case.peers,), TEMPERATURE),
+        torch.full((case.peers,), KL_WEIGHT),
+    )
     logits = (z.to(device, case.dtype) for z in (real, fake))
     return Inputs(*logits, *(x.to(device) for x in (mixing, temperature, weight)))
 
@@ -74,7 +89,9 @@ def mutual_kl(logits: list[Tensor], student: int) -> Tensor:
 
     teachers = [z_E.detach() for peer, z_E in enumerate(logits) if peer != student]
     divergences = [
-        kl_div(log_outcomes(logits[student]), log_outcomes(z_E), reduction="batchmean", log_target=True)
+        kl_div(
+            log_outcomes(logits[student]), log_outcomes(z_E), reduction="batchmean", log_target=True
+        )
         for z_E in teachers
     ]
     return TEMPERATURE**2 * torch.stack(divergences).mean()
@@ -82,15 +99,25 @@ def mutual_kl(logits: list[Tensor], student: int) -> Tensor:
 
 def eager(z_real_PE: Tensor, z_fake_PE: Tensor) -> tuple[Sequence[Tensor], ...]:
     """`VALUES`, a tensor for each peer, as a person would write them: pair by pair, differentiated by autograd."""
-    real, fake = ([z_E.detach().float().requires_grad_() for z_E in z_PE] for z_PE in (z_real_PE, z_fake_PE))
+    real, fake = (
+        [z_E.detach().float().requires_grad_() for z_E in z_PE] for z_PE in (z_real_PE, z_fake_PE)
+    )
     discriminator = [
-        bce(real[k], 1.0) + bce(fake[k], 0.0) + KL_WEIGHT * (mutual_kl(real, k) + mutual_kl(fake, k))
+        bce(real[k], 1.0)
+        + bce(fake[k], 0.0)
+        + KL_WEIGHT * (mutual_kl(real, k) + mutual_kl(fake, k))
         for k in range(len(real))
     ]
     adversarial = [bce(z_E, 1.0) for z_E in fake]
     gradients = torch.autograd.grad(discriminator, [*real, *fake])
     adversarial_gradients = torch.autograd.grad(adversarial, fake)
-    return discriminator, adversarial, gradients[: len(real)], gradients[len(real) :], adversarial_gradients
+    return (
+        discriminator,
+        adversarial,
+        gradients[: len(real)],
+        gradients[len(real) :],
+        adversarial_gradients,
+    )
 
 
 def make_contenders(inputs: Inputs) -> dict[str, Contender]:
@@ -112,14 +139,20 @@ def assert_right(contenders: dict[str, Contender], inputs: Inputs) -> None:
     for name, contender in contenders.items():
         for value, got, want in zip(VALUES, contender.function(), exact, strict=True):
             error = float((torch.stack([*got]).detach() - want).abs().max() / want.abs().max())
-            assert error < LARGEST_ERROR, f"{value} of {name} is off by {error:.1e} of its largest value"
+            assert error < LARGEST_ERROR, (
+                f"{value} of {name} is off by {error:.1e} of its largest value"
+            )
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", LATENCY, ids=str)
 @pytest.mark.parametrize("launch", LAUNCHES)
 def test_latency(
-    benchmark: BenchmarkFixture, report: Callable[[dict[str, Any]], None], device: torch.device, case: Case, launch: str
+    benchmark: BenchmarkFixture,
+    report: Callable[[dict[str, Any]], None],
+    device: torch.device,
+    case: Case,
+    launch: str,
 ) -> None:
     """Time of one forward and backward. Replayed, also of the operator alone in a graph, whose launch then counts."""
     inputs, replayed = draw(case, device), launch == "replayed"
@@ -129,7 +162,12 @@ def test_latency(
         contenders["operator, one a graph"] = contenders["operator"]._replace(calls=1)
     seconds = measure(benchmark, contenders, replayed)
     times = {name: ratio(seconds[name], seconds["operator"]) for name in ("eager", "compiled")}
-    report({"times_as_fast_as": times, **{name: microseconds(rounds) for name, rounds in seconds.items()}})
+    report(
+        {
+            "times_as_fast_as": times,
+            **{name: microseconds(rounds) for name, rounds in seconds.items()},
+        }
+    )
     if has_targets() and replayed and case == PAPER:
         assert median(seconds["operator"]) * 1e6 <= LONGEST_US
         assert times["eager"] >= LEAST_TIMES_EAGER
@@ -152,7 +190,10 @@ def bytes_moved(inputs: Inputs) -> int:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", BANDWIDTH, ids=str)
 def test_bandwidth(
-    benchmark: BenchmarkFixture, report: Callable[[dict[str, Any]], None], device: torch.device, case: Case
+    benchmark: BenchmarkFixture,
+    report: Callable[[dict[str, Any]], None],
+    device: torch.device,
+    case: Case,
 ) -> None:
     """Bandwidth as a share of that of a copy of as many bytes; on a GPU both are replayed.
 
@@ -162,7 +203,11 @@ def test_bandwidth(
     operator = make_contenders(inputs)["operator"]
     assert_right({"operator": operator}, inputs)
     moved, large = bytes_moved(inputs), LARGE_COPY if replayed else 2**20
-    contenders = {"operator": operator, "copy": copy(moved, device), "large copy": copy(large, device)}
+    contenders = {
+        "operator": operator,
+        "copy": copy(moved, device),
+        "large copy": copy(large, device),
+    }
     seconds = measure(benchmark, contenders, replayed)
     sizes = {"operator": moved, "copy": moved, "large copy": large}
     rate = {name: sizes[name] / median(rounds) / 1e9 for name, rounds in seconds.items()}

@@ -71,7 +71,9 @@ def block_size(contestant: Contestant) -> int:
     return max(1, min(LONGEST_BLOCK, round(0.5 / (time.perf_counter() - began))))
 
 
-def row_of(rung: Rung, config: TrainConfig, device: torch.device, benchmark: BenchmarkFixture) -> dict[str, Any]:
+def row_of(
+    rung: Rung, config: TrainConfig, device: torch.device, benchmark: BenchmarkFixture
+) -> dict[str, Any]:
     """One row: speed, memory, FLOPs, and their rate as a share of the peak of matrix products."""
     gc.collect()
     if GPU:
@@ -126,7 +128,9 @@ def test_peers(
 ) -> None:
     """The top of the ladder with more and more peers; steps times peers is the throughput."""
     row = row_of(rungs()[-1], with_peers(recipe_at(4, is_paper), peers), device, benchmark)
-    report({"name": "peers", "peer_steps_per_second": round(peers * row["steps_per_second"], 3), **row})
+    report(
+        {"name": "peers", "peer_steps_per_second": round(peers * row["steps_per_second"], 3), **row}
+    )
 
 
 @pytest.mark.timeout(900)
@@ -166,7 +170,10 @@ def test_other_trainers(
 
 @pytest.mark.timeout(900)
 def test_autotune(
-    benchmark: BenchmarkFixture, report: Callable[[dict[str, Any]], None], device: torch.device, is_paper: bool
+    benchmark: BenchmarkFixture,
+    report: Callable[[dict[str, Any]], None],
+    device: torch.device,
+    is_paper: bool,
 ) -> None:
     """The top of the ladder with the fastest template for each convolution. Last, as blocks compiled later share it."""
     if not GPU:

@@ -20,7 +20,15 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from bench.microbench import LAUNCHES, Contender, has_targets, measure, microseconds, needs_gpu, ratio
+from bench.microbench import (
+    LAUNCHES,
+    Contender,
+    has_targets,
+    measure,
+    microseconds,
+    needs_gpu,
+    ratio,
+)
 from bench.timing import ROUNDS, synchronise
 from fastsr.data.images import read_rgb8
 from fastsr.data.photos import TRAIN, sample_photos
@@ -29,7 +37,9 @@ from fastsr.data.sampler import PatchSampler
 
 SCALE, BATCH, WORKERS = 4, 16, 2
 AHEAD = 2 * WORKERS  # batches that a DataLoader prepares in advance
-LARGEST_ERROR = 1 / 255  # of one bicubic against another, mean over a batch; seen: 0.4 / 255, and 17 / 255 mirrored
+LARGEST_ERROR = (
+    1 / 255
+)  # of one bicubic against another, mean over a batch; seen: 0.4 / 255, and 17 / 255 mirrored
 LEAST_PAIRS_PER_S = {"device": 500_000, "pinned": 100_000}
 
 
@@ -46,13 +56,22 @@ def host_store(device: torch.device) -> PixelStore:
     return PixelStore.from_images(photos * (50 if device.type == "cuda" else 1))
 
 
-def make_sampler(store: PixelStore, patch: int, batch: int, device: torch.device, fused: bool = True) -> PatchSampler:
-    return PatchSampler(store, scale=SCALE, patch=patch, batch=batch, seed=0, device=device, fused=fused)
+def make_sampler(
+    store: PixelStore, patch: int, batch: int, device: torch.device, fused: bool = True
+) -> PatchSampler:
+    return PatchSampler(
+        store, scale=SCALE, patch=patch, batch=batch, seed=0, device=device, fused=fused
+    )
 
 
-def drawing(sampler: PatchSampler, draw: Callable[[Tensor], Any] | None = None, calls: int = 20) -> Contender:
+def drawing(
+    sampler: PatchSampler, draw: Callable[[Tensor], Any] | None = None, calls: int = 20
+) -> Contender:
     """Draws of one step after the other: the counter advances with every call, in replays too."""
-    counter, chosen = torch.zeros((), dtype=torch.int64, device=sampler.device), draw or sampler.draw
+    counter, chosen = (
+        torch.zeros((), dtype=torch.int64, device=sampler.device),
+        draw or sampler.draw,
+    )
     return Contender(lambda: chosen(counter.add_(1)), calls, (counter,))
 
 
@@ -61,7 +80,9 @@ def compiled_draw(sampler: PatchSampler) -> Callable[[Tensor], Any]:
     return lambda step: compiled(sampler.images, sampler.crop, sampler.seed, step)
 
 
-def make_contenders(host_store: PixelStore, patch: int, batch: int, device: torch.device) -> dict[str, Contender]:
+def make_contenders(
+    host_store: PixelStore, patch: int, batch: int, device: torch.device
+) -> dict[str, Contender]:
     """The operator (the Triton kernel on a GPU, the reference on a CPU) by where pixels lie; the reference in torch."""
     store = host_store.to(device)
     in_torch = make_sampler(store, patch, batch, device, fused=False)
@@ -81,7 +102,9 @@ def assert_equal(contenders: dict[str, Contender]) -> None:
     """The first step's patches are the same, bit for bit."""
     drawn = {name: [*contender.function()] for name, contender in contenders.items()}
     for name, patches in drawn.items():
-        assert all(map(torch.equal, patches, drawn["eager"])), f"patches of {name} are not those of eager torch"
+        assert all(map(torch.equal, patches, drawn["eager"])), (
+            f"patches of {name} are not those of eager torch"
+        )
 
 
 @pytest.mark.timeout(600)
@@ -107,7 +130,11 @@ def test_pairs_per_second(
             "patch": patch,
             "batch": batch,
             "pairs_per_s": pairs_per_s,
-            "times_as_fast_as": {name: ratio(seconds[name], seconds["device"]) for name in seconds if name != "device"},
+            "times_as_fast_as": {
+                name: ratio(seconds[name], seconds["device"])
+                for name in seconds
+                if name != "device"
+            },
             **{name: microseconds(rounds) for name, rounds in seconds.items()},
         }
     )
@@ -158,7 +185,9 @@ def make_loader(folder: Path, patch: int, batches: int) -> DataLoader[tuple[Tens
     photos = Photos(paths, patch)
     chosen = RandomSampler(photos, replacement=True, num_samples=batches * BATCH)
     pin = torch.cuda.is_available()
-    return DataLoader(photos, BATCH, sampler=chosen, num_workers=WORKERS, prefetch_factor=2, pin_memory=pin)
+    return DataLoader(
+        photos, BATCH, sampler=chosen, num_workers=WORKERS, prefetch_factor=2, pin_memory=pin
+    )
 
 
 def assert_pairs(lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
@@ -166,7 +195,9 @@ def assert_pairs(lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
     hr_NHWC = to_bytes(hr_NCHW.cpu()).permute(0, 2, 3, 1)
     shrunk_NChw = torch.stack([to_unit(shrink(hr_HWC.contiguous().numpy())) for hr_HWC in hr_NHWC])
     error = float((lr_NChw.cpu() - shrunk_NChw).abs().mean())
-    assert error < LARGEST_ERROR, f"LR patches are not HR patches shrunk: {255 * error:.1f} levels apart"
+    assert error < LARGEST_ERROR, (
+        f"LR patches are not HR patches shrunk: {255 * error:.1f} levels apart"
+    )
 
 
 def loader_seconds(folder: Path, patch: int, device: torch.device) -> list[float]:
@@ -206,7 +237,9 @@ def test_against_data_loader(
     report(
         {
             "patch": patch,
-            "pairs_per_s": {name: round(BATCH / median(rounds)) for name, rounds in seconds.items()},
+            "pairs_per_s": {
+                name: round(BATCH / median(rounds)) for name, rounds in seconds.items()
+            },
             "times_as_fast_as": ratio(loader, seconds["operator"]),
             **{name: microseconds(rounds) for name, rounds in seconds.items()},
         }

@@ -33,7 +33,9 @@ class Contest:
 
         Their drawing counts for the baseline too: 0.1 % of its step.
         """
-        lr_NChw, hr_NCHW = (x.contiguous() for x in self.sampler.draw(self.cohort_step.cohort.schedule.step_count))
+        lr_NChw, hr_NCHW = (
+            x.contiguous() for x in self.sampler.draw(self.cohort_step.cohort.schedule.step_count)
+        )
         return self.baseline.step(lr_NChw, hr_NCHW)
 
 
@@ -68,17 +70,33 @@ def test_step_against_baseline(
 
 @pytest.mark.timeout(900)
 def test_peak_memory(
-    benchmark: BenchmarkFixture, report: Callable[[dict[str, Any]], None], pytestconfig: pytest.Config, is_paper: bool
+    benchmark: BenchmarkFixture,
+    report: Callable[[dict[str, Any]], None],
+    pytestconfig: pytest.Config,
+    is_paper: bool,
 ) -> None:
     """Two steps of each contestant in fresh processes. The time reported is that of both, torch's import included."""
     bytes_of = benchmark.pedantic(
-        lambda: {name: fresh_process(name, is_paper, pytestconfig) for name in ("cohort", "baseline")}
+        lambda: {
+            name: fresh_process(name, is_paper, pytestconfig) for name in ("cohort", "baseline")
+        }
     )
-    report({name: {key: f"{value / 2**30:.3f} GiB" for key, value in row.items()} for name, row in bytes_of.items()})
+    report(
+        {
+            name: {key: f"{value / 2**30:.3f} GiB" for key, value in row.items()}
+            for name, row in bytes_of.items()
+        }
+    )
 
 
 def fresh_process(contestant: str, is_paper: bool, config: pytest.Config) -> dict[str, int]:
     """Bytes that `bench.peak_memory` prints, in a process of its own."""
-    command = [sys.executable, "-m", "bench.peak_memory", contestant, *(["--paper"] if is_paper else [])]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.peak_memory",
+        contestant,
+        *(["--paper"] if is_paper else []),
+    ]
     done = subprocess.run(command, cwd=config.rootpath, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

@@ -48,7 +48,12 @@ def alternate(
     """
     target_seconds: list[Seconds] = []
     other_seconds: list[Seconds] = []
-    benchmark.pedantic(timed(target, target_seconds), setup=timed(other, other_seconds), rounds=ROUNDS, warmup_rounds=1)
+    benchmark.pedantic(
+        timed(target, target_seconds),
+        setup=timed(other, other_seconds),
+        rounds=ROUNDS,
+        warmup_rounds=1,
+    )
     return target_seconds[-ROUNDS:], other_seconds[-ROUNDS:]
 
 

@@ -20,7 +20,12 @@ from fastsr.config.settings import TrainConfig
 from fastsr.prediction.memory import FakePatches
 from fastsr.system.precision import Precision
 
-ALLOCATIONS = {torch.ops.aten.empty, torch.ops.aten.empty_like, torch.ops.aten.empty_strided, torch.ops.aten.new_empty}
+ALLOCATIONS = {
+    torch.ops.aten.empty,
+    torch.ops.aten.empty_like,
+    torch.ops.aten.empty_strided,
+    torch.ops.aten.new_empty,
+}
 
 
 class Operation(NamedTuple):
@@ -49,10 +54,16 @@ class Recorder(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.operations: list[Operation] = []
-        self.storages: dict[int, UntypedStorage] = {}  # kept, so that no address comes twice; fake ones hold no memory
+        self.storages: dict[
+            int, UntypedStorage
+        ] = {}  # kept, so that no address comes twice; fake ones hold no memory
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
@@ -68,7 +79,9 @@ class Recorder(TorchDispatchMode):
     def regions(self, tree: Any) -> dict[int, int]:
         """Bytes of the distinct tensors in a tree, by storage."""
         tensors = {
-            (self.key(x), x.storage_offset(), x.shape, x.stride()): x for x in tree_iter(tree) if isinstance(x, Tensor)
+            (self.key(x), x.storage_offset(), x.shape, x.stride()): x
+            for x in tree_iter(tree)
+            if isinstance(x, Tensor)
         }
         regions: dict[int, int] = {}
         for (key, *_), tensor in tensors.items():
@@ -92,7 +105,11 @@ def mutated(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterato
 
 def footprint(tensor: Tensor) -> int:
     """Bytes of its elements; those that `expand` repeats count once."""
-    sizes = (size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or not size)
+    sizes = (
+        size
+        for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+        if stride or not size
+    )
     return tensor.element_size() * prod(sizes)
 
 
@@ -110,7 +127,9 @@ def step_operations(config: TrainConfig) -> list[Operation]:
     """
     device = torch.device("cpu")
     with FakeTensorMode(allow_non_fake_inputs=True):
-        cohort = Cohort(config, unloaded_content(config.loss.content), device, Precision(dtype=torch.bfloat16))
+        cohort = Cohort(
+            config, unloaded_content(config.loss.content), device, Precision(dtype=torch.bfloat16)
+        )
         return record(Step(cohort, FakePatches(config), MetricsRing(1, len(cohort.peers), device)))
 
 
@@ -120,7 +139,9 @@ def fuse(operations: list[Operation]) -> list[Operation]:
     It reads each tensor from before it once, and writes what somebody reads after it, or what outlives the step. The
     rest stays in registers, even where a sum over the batch would forbid that: a bound.
     """
-    last_read = {key: index for index, operation in enumerate(operations) for key in operation.reads}
+    last_read = {
+        key: index for index, operation in enumerate(operations) for key in operation.reads
+    }
     states = find_states(operations)
     fused: list[Operation] = []
     for is_matrix, group in groupby(enumerate(operations), key=lambda pair: pair[1].is_matrix):

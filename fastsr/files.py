@@ -37,13 +37,17 @@ def lock(file: Path, when_held: str) -> BaseFileLock:
 
     Raises UserError: `when_held` where another has it, and a line of its own where the file cannot be made.
     """
-    taken = FileLock(file, timeout=0, thread_local=False)  # whichever thread took it, any may release it
+    taken = FileLock(
+        file, timeout=0, thread_local=False
+    )  # whichever thread took it, any may release it
     try:
         taken.acquire()
     except Timeout:
         raise UserError(when_held) from None
     except OSError as error:
-        raise UserError(f"{file} cannot be written ({error.strerror}); give another folder") from None
+        raise UserError(
+            f"{file} cannot be written ({error.strerror}); give another folder"
+        ) from None
     return taken
 
 
@@ -51,7 +55,9 @@ class OtherFormatError(UserError):
     """A sound file, written by a version of fastsr whose files have another format."""
 
 
-def read_json(file: Path, build: Callable[[dict[str, Any]], Built], form: int, remedy: str) -> Built:
+def read_json(
+    file: Path, build: Callable[[dict[str, Any]], Built], form: int, remedy: str
+) -> Built:
     """What `build` makes of a JSON file of ours that has the format `form`.
 
     Raises OtherFormatError where it has another one, and UserError where it is damaged: no JSON, or content that makes
@@ -60,7 +66,9 @@ def read_json(file: Path, build: Callable[[dict[str, Any]], Built], form: int, r
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["format"] != form:
-            raise OtherFormatError(f"{file} has format {content['format']!r}, not {form}; {remedy} with this fastsr")
+            raise OtherFormatError(
+                f"{file} has format {content['format']!r}, not {form}; {remedy} with this fastsr"
+            )
         return build(content)
     except UserError:
         raise

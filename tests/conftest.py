@@ -24,7 +24,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_configure() -> None:
-    torch.set_num_threads(1)  # tiny tensors gain nothing from more, and sums always run in one order
+    torch.set_num_threads(
+        1
+    )  # tiny tensors gain nothing from more, and sums always run in one order
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,7 +41,12 @@ def exact_gpu() -> Generator[None, None, None]:
     """cuDNN sums in one order and without TF32, so that two ways to the same result can be compared closely."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = True, False, False, False
+    cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = (
+        True,
+        False,
+        False,
+        False,
+    )
     yield
     cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
 
@@ -48,7 +55,9 @@ def exact_gpu() -> Generator[None, None, None]:
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tests write below their own folder, find no weights of the person who runs them, and reach no network."""
     if "pyiqa" in sys.modules:  # it has settled on a folder already
-        monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path / "torch/pyiqa"))
+        monkeypatch.setattr(
+            "pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path / "torch/pyiqa")
+        )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))

@@ -10,7 +10,17 @@ from tests.fastsr.report.report_fixture import write_run
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "triton", "tensorboard", "scipy", "pyiqa", "fastsr_kernels"}
-COMMANDS = ("train", "eval", "upscale", "report", "doctor", "reproduce", "data", "data fetch", "data list")
+COMMANDS = (
+    "train",
+    "eval",
+    "upscale",
+    "report",
+    "doctor",
+    "reproduce",
+    "data",
+    "data fetch",
+    "data list",
+)
 COMMAND = "from fastsr.cli.main import main; sys.exit(main({words!r}))"
 EVERY_MODULE = """
 from importlib import import_module
@@ -23,7 +33,9 @@ for name in {names!r}:
 def imported(code: str) -> set[str]:
     """Top-level names of what a program imports, in a process of its own, if it ends well."""
     program = f"import atexit, sys\natexit.register(lambda: print('\\0', *sys.modules, sep='\\n'))\n{code}"
-    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    process = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT
+    )
     assert process.returncode == 0, process.stderr
     return {name.partition(".")[0] for name in process.stdout.rpartition("\0")[2].split()}
 
@@ -45,7 +57,9 @@ def test_help_is_light(command: str) -> None:
 
 def test_every_command_is_tested() -> None:
     program = COMMAND.format(words=["--help"])
-    shown = subprocess.run([sys.executable, "-c", f"import sys; {program}"], capture_output=True, text=True).stdout
+    shown = subprocess.run(
+        [sys.executable, "-c", f"import sys; {program}"], capture_output=True, text=True
+    ).stdout
     names = {line.split()[0] for line in shown.splitlines() if line.startswith("  ")}
     assert names == {command.split()[0] for command in COMMANDS}
 
@@ -56,10 +70,15 @@ def test_a_report_is_light(tmp_path: Path) -> None:
     assert (run / "report.html").exists() and not found & HEAVY
 
 
-@pytest.mark.parametrize("part", ["config", "download", "report", "errors.py", "files.py", "console.py"])
+@pytest.mark.parametrize(
+    "part", ["config", "download", "report", "errors.py", "files.py", "console.py"]
+)
 def test_no_module_leads_to_torch(part: str) -> None:
     """Neither itself nor through what it imports."""
     place = ROOT / "fastsr" / part
     files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
-    names = [".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files]
+    names = [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for file in files
+    ]
     assert names and not imported(EVERY_MODULE.format(names=names)) & HEAVY

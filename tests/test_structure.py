@@ -142,12 +142,18 @@ def test_neither_a_module_nor_what_it_imports_imports_torch(start: str) -> None:
 
 
 def test_torch_is_seen_behind_other_modules() -> None:
-    assert [name for name in FILES if not imports_torch(imports(FILES[name])) and imports_torch(reached(name))] != []
+    assert [
+        name
+        for name in FILES
+        if not imports_torch(imports(FILES[name])) and imports_torch(reached(name))
+    ] != []
 
 
 @pytest.mark.parametrize("start", ["fastsr.evaluation.evaluate", "fastsr.models.inference"])
 def test_evaluation_and_upscaling_do_without_training(start: str) -> None:
-    assert not {name for name in reached(start) if name.startswith(("fastsr.training", "fastsr.cohort"))}
+    assert not {
+        name for name in reached(start) if name.startswith(("fastsr.training", "fastsr.cohort"))
+    }
     assert not any("tensorboard" in name for name in reached(start))
 
 
@@ -158,12 +164,21 @@ def test_kernels_know_nothing_of_fastsr() -> None:
 
 def test_ci_runs_the_commands_of_the_readme() -> None:
     readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
-    for command in ("pip install -e .", "fastsr train --amp --compile", 'pip install -e ".[test]"', "pytest"):
+    for command in (
+        "pip install -e .",
+        "fastsr train --amp --compile",
+        'pip install -e ".[test]"',
+        "pytest",
+    ):
         assert re.search(rf"(^|&& +|\s){re.escape(command)}", readme), f"README lacks: {command}"
         assert re.search(rf"(^|&& +|\s){re.escape(command)}", ci), f".ci/run lacks: {command}"
 
 
-SOURCES = [p.relative_to(ROOT) for name in ("fastsr", "kernels", "bench", "tests") for p in (ROOT / name).rglob("*.py")]
+SOURCES = [
+    p.relative_to(ROOT)
+    for name in ("fastsr", "kernels", "bench", "tests")
+    for p in (ROOT / name).rglob("*.py")
+]
 
 
 @pytest.mark.parametrize("path", sorted(SOURCES), ids=str)
@@ -173,4 +188,6 @@ def test_files_stay_readable(path: Path) -> None:
     assert len(text.splitlines()) <= MOST_LINES
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < MOST_LINES_OF_A_FUNCTION, f"{path}: {node.name}"
+            assert (node.end_lineno or 0) - node.lineno < MOST_LINES_OF_A_FUNCTION, (
+                f"{path}: {node.name}"
+            )

@@ -107,7 +107,9 @@ class UpscaleArguments:
 class FetchArguments:
     """Download data sets from where their authors publish them. Continues what was interrupted."""
 
-    names: Annotated[tuple[Literal["div2k", "set5", "set14", "bsd100", "urban100"], ...], tyro.conf.Positional]
+    names: Annotated[
+        tuple[Literal["div2k", "set5", "set14", "bsd100", "urban100"], ...], tyro.conf.Positional
+    ]
     """Data sets."""
     root: Path | None = None
     """Folder for them. Default: ~/.cache/fastsr/data, where `fastsr eval` looks for test sets."""

@@ -54,16 +54,30 @@ def machine_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[s
         yield "GPU", "none that torch can use"
     for k in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(k)
-        yield f"GPU {k}", f"{torch.cuda.get_device_name(k)}, {free / GIB:.1f} of {total / GIB:.1f} GB free"
+        yield (
+            f"GPU {k}",
+            f"{torch.cuda.get_device_name(k)}, {free / GIB:.1f} of {total / GIB:.1f} GB free",
+        )
     yield "mixed precision", choose_precision(True, device).note
-    yield "kernels", f"{kernels(device)} (--no-fused: torch)" if device.type == "cuda" else kernels(device)
-    yield "triton", package_version("triton") or "not installed; --compile on a GPU needs it (Linux)"
-    yield "compiler", compiler() or "none found; --compile on the CPU needs g++ or clang++, Triton on a GPU gcc"
+    yield (
+        "kernels",
+        f"{kernels(device)} (--no-fused: torch)" if device.type == "cuda" else kernels(device),
+    )
+    yield (
+        "triton",
+        package_version("triton") or "not installed; --compile on a GPU needs it (Linux)",
+    )
+    yield (
+        "compiler",
+        compiler() or "none found; --compile on the CPU needs g++ or clang++, Triton on a GPU gcc",
+    )
     vgg = config.loss.vgg or cached_weights()
     yield "VGG19 weights", str(vgg) if vgg.is_file() else f"not at {vgg}; fetched when first needed"
     yield (
         "PI, NIQE, LPIPS",
-        "pyiqa is installed" if find_spec("pyiqa") else "need: pip install 'fastsr[eval]' (non-commercial licence)",
+        "pyiqa is installed"
+        if find_spec("pyiqa")
+        else "need: pip install 'fastsr[eval]' (non-commercial licence)",
     )
     cache = config.images.cache or default_cache()
     yield "packs", f"{cache}, {free_disk(cache) / GIB:.1f} GB free"
@@ -71,7 +85,11 @@ def machine_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[s
 
 def compiler() -> str | None:
     return next(
-        (path for name in (os.environ.get("CXX", ""), "g++", "clang++", "cl") if name and (path := shutil.which(name))),
+        (
+            path
+            for name in (os.environ.get("CXX", ""), "g++", "clang++", "cl")
+            if name and (path := shutil.which(name))
+        ),
         None,
     )
 
@@ -95,7 +113,9 @@ def image_facts(config: TrainConfig) -> Iterator[tuple[str, str]]:
                 formats[f"{image.format} {image.mode}"] += 1
             sides.append((width, height))
             if min(height, width) < config.images.patch:
-                bad.append(f"{path}: is {width}x{height}, smaller than --patch {config.images.patch}")
+                bad.append(
+                    f"{path}: is {width}x{height}, smaller than --patch {config.images.patch}"
+                )
         except UserError as error:
             bad.append(f"{path}: {error}")
     yield "count", f"{len(paths)} images, {sum(w * h for w, h in sides) / 1e6:,.1f} million pixels"
@@ -104,19 +124,37 @@ def image_facts(config: TrainConfig) -> Iterator[tuple[str, str]]:
         small, large = min(sides, key=min), max(sides, key=max)
         yield "sizes", f"from {small[0]}x{small[1]} to {large[0]}x{large[1]}"
         yield "packed", f"{sum(3 * w * h for w, h in sides) / GIB:.2f} GB"
-    yield "unusable", "none" if not bad else f"{len(bad)} (mend them, or train with --skip-bad)\n" + "\n".join(bad)
+    yield (
+        "unusable",
+        "none"
+        if not bad
+        else f"{len(bad)} (mend them, or train with --skip-bad)\n" + "\n".join(bad),
+    )
 
 
 def run_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, str]]:
     model, images, cohort = config.model, config.images, config.cohort
-    networks = f"{cohort.peers} peers ({cohort.variant}), {model.blocks} blocks of {model.filters} filters"
+    networks = (
+        f"{cohort.peers} peers ({cohort.variant}), {model.blocks} blocks of {model.filters} filters"
+    )
     patches = f"batch {images.batch} of {images.patch}x{images.patch}"
-    yield "recipe", f"{config.recipe}: x{model.scale}, {networks}, {patches}, {config.total_steps:,} steps"
-    prediction = predict_memory(config, choose_precision(config.machine.amp, device), on_gpu=device.type == "cuda")
+    yield (
+        "recipe",
+        f"{config.recipe}: x{model.scale}, {networks}, {patches}, {config.total_steps:,} steps",
+    )
+    prediction = predict_memory(
+        config, choose_precision(config.machine.amp, device), on_gpu=device.type == "cuda"
+    )
     yield "weights, Adam", f"{prediction.resident / GIB:.2f} GB"
     yield "peak of a step", f"{prediction.peak / GIB:.2f} GB of tensors, weights included"
-    yield "on top of it", "CUDA itself (about 0.5 GB), scratch space of convolutions, packed images where they fit"
+    yield (
+        "on top of it",
+        "CUDA itself (about 0.5 GB), scratch space of convolutions, packed images where they fit",
+    )
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
         fits = prediction.peak + BESIDE_TENSORS < free
-        yield "verdict", f"{'fits' if fits else out_of_memory_advice(config, device, free)} ({free / GIB:.1f} GB free)"
+        yield (
+            "verdict",
+            f"{'fits' if fits else out_of_memory_advice(config, device, free)} ({free / GIB:.1f} GB free)",
+        )

@@ -77,7 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         commands[words[0]](words[1:])
     except UserError as error:
-        Console(stderr=True).print(f"fastsr: {error}", soft_wrap=True, highlight=False, markup=False)
+        Console(stderr=True).print(
+            f"fastsr: {error}", soft_wrap=True, highlight=False, markup=False
+        )
         return 2
     except KeyboardInterrupt:
         return 130
@@ -95,7 +97,9 @@ def run_train(words: list[str]) -> None:
 def cache_compiled_networks(config: TrainConfig) -> None:
     """Keeps what --compile makes. Torch's own place is in /tmp, which no reboot outlives; it settles on import."""
     if config.machine.compile:
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((config.images.cache or default_cache()) / "inductor"))
+        os.environ.setdefault(
+            "TORCHINDUCTOR_CACHE_DIR", str((config.images.cache or default_cache()) / "inductor")
+        )
 
 
 def train_config(words: list[str], command: type[TrainArguments] = TrainArguments) -> TrainConfig:
@@ -119,14 +123,22 @@ def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
     early, rest = first.parse_known_args(words)
     if early.resume:  # --resume RUN is short for --resume --out RUN
         if early.out is not None:
-            raise UserError(f"--resume {early.resume} continues in that folder; leave out --out {early.out}")
+            raise UserError(
+                f"--resume {early.resume} continues in that folder; leave out --out {early.out}"
+            )
         early.out = Path(early.resume)
-    rest = list(chain.from_iterable(("--graph", "off") if word == "--no-graph" else (word,) for word in rest))
+    rest = list(
+        chain.from_iterable(
+            ("--graph", "off") if word == "--no-graph" else (word,) for word in rest
+        )
+    )
     given = {word.split("=")[0] for word in rest}
     defaults = recipe_config(early.recipe, early.config, "--data" in given)
     if early.resume is not None:
         defaults = resumed(early.out, defaults, early.config, "--data" in given)
-    output = replace(defaults.output, out=early.out or defaults.output.out, resume=early.resume is not None)
+    output = replace(
+        defaults.output, out=early.out or defaults.output.out, resume=early.resume is not None
+    )
     # The options read above are shown in the help, so they are known here too; what they mean is in `defaults` already.
     defaults = command(train=replace(defaults, output=output))
     parsed = tyro.cli(command, prog=f"fastsr {name}", args=rest, default=defaults, config=TYRO)
@@ -144,7 +156,9 @@ def recipe_config(recipe: str | None, file: Path | None, has_data: bool) -> Trai
     return replace(from_toml(file, base), recipe=base.recipe) if file else base
 
 
-def resumed(out: Path | None, defaults: TrainConfig, file: Path | None, has_data: bool) -> TrainConfig:
+def resumed(
+    out: Path | None, defaults: TrainConfig, file: Path | None, has_data: bool
+) -> TrainConfig:
     """The settings of the run to continue. Where there is none yet, a command with --data starts it."""
     from fastsr.training.run import latest_folder, resume_config
 
@@ -153,7 +167,9 @@ def resumed(out: Path | None, defaults: TrainConfig, file: Path | None, has_data
         raise UserError("--resume: there is no run in runs/; name one with --out RUN")
     config = resume_config(folder, defaults)
     if config is defaults and not (has_data or defaults.images.data):
-        raise UserError(f"--resume: there is no run in {folder}; give the folder of one, or --data to start it")
+        raise UserError(
+            f"--resume: there is no run in {folder}; give the folder of one, or --data to start it"
+        )
     return from_toml(file, config) if file and config is not defaults else config
 
 
@@ -233,7 +249,9 @@ def run_report(words: list[str]) -> None:
     from fastsr.report.page import write_report
 
     runs = arguments.runs
-    page = write_report(runs, arguments.out or (runs[0] if len(runs) == 1 else Path()) / "report.html")
+    page = write_report(
+        runs, arguments.out or (runs[0] if len(runs) == 1 else Path()) / "report.html"
+    )
     Console().print(str(page), soft_wrap=True, highlight=False, markup=False)
 
 
@@ -259,7 +277,9 @@ def run_data(words: list[str]) -> None:
 def fetch_and_pack(arguments: FetchArguments) -> None:
     """Downloads data sets, and packs those that are trained on."""
     if not arguments.names:
-        raise UserError("fastsr data fetch names no data set; give some of div2k set5 set14 bsd100 urban100")
+        raise UserError(
+            "fastsr data fetch names no data set; give some of div2k set5 set14 bsd100 urban100"
+        )
     from fastsr.download.catalogue import DATASETS
     from fastsr.download.fetch import fetch
 

@@ -36,8 +36,12 @@ def balance(cohort: Cohort, patches: PatchSource) -> float:
             forward = cohort.forward(*cohort.arrange(patches.draw_aside(ASIDE + k)))
             content += forward.content_P.mean()
             adversarial += cohort.losses(forward).adversarial_P.mean()
-    cohort.content_weight.copy_(cohort.config.loss.content_ratio * cohort.adversarial_weight * adversarial / content)
+    cohort.content_weight.copy_(
+        cohort.config.loss.content_ratio * cohort.adversarial_weight * adversarial / content
+    )
     weight = float(cohort.content_weight)
     if not (isfinite(weight) and weight > 0):
-        raise UserError(f"the content loss is {float(content):.3g}, which no weight balances; set --content-weight")
+        raise UserError(
+            f"the content loss is {float(content):.3g}, which no weight balances; set --content-weight"
+        )
     return weight

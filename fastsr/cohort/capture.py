@@ -42,7 +42,9 @@ class Replay:
         self.graph.reset()
 
 
-def capture(body: Callable[[], None], state: Sequence[Tensor], warm_up_steps: int = WARM_UP_STEPS) -> Replay:
+def capture(
+    body: Callable[[], None], state: Sequence[Tensor], warm_up_steps: int = WARM_UP_STEPS
+) -> Replay:
     """Captures one call of `body` on the current CUDA device.
 
     Args:
@@ -68,7 +70,9 @@ def capture(body: Callable[[], None], state: Sequence[Tensor], warm_up_steps: in
         end_failed_capture(graph, pool, before)
         if isinstance(root_cause(error), torch.OutOfMemoryError):
             raise root_cause(error) from None
-        raise CaptureError(f"the step cannot be captured as a CUDA graph: {describe_failure(error)}") from error
+        raise CaptureError(
+            f"the step cannot be captured as a CUDA graph: {describe_failure(error)}"
+        ) from error
     return Replay(graph, seconds + time.perf_counter() - began)
 
 

@@ -90,13 +90,21 @@ class Cohort:
         self.pretrained_by = [starts.index(start) for start in starts]
         """Peers that begin alike are alike until discriminators matter: the first of them is pre-trained for all."""
         self.content = content
-        self.layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
+        self.layout = (
+            torch.channels_last if config.machine.channels_last else torch.contiguous_format
+        )
         move(content, device, self.layout)
         self.pixel = PixelContent()
         self.loss_operator = cohort_loss if config.machine.fused else reference.cohort_loss
-        self.branches = branches or Branches(device, config.machine.peer_streams or config.cohort.peers)
-        self.mixing_PP = torch.tensor(mixing_matrix(config.cohort), dtype=torch.float32, device=device)
-        self.temperature_P = torch.tensor(temperatures(config.cohort), dtype=torch.float32, device=device)
+        self.branches = branches or Branches(
+            device, config.machine.peer_streams or config.cohort.peers
+        )
+        self.mixing_PP = torch.tensor(
+            mixing_matrix(config.cohort), dtype=torch.float32, device=device
+        )
+        self.temperature_P = torch.tensor(
+            temperatures(config.cohort), dtype=torch.float32, device=device
+        )
         self.kl_weight_P = scalar(config.cohort.kl_weight).repeat(len(self.peers))
         if config.cohort.distillation_scale == "1":  # the operator multiplies by T^2
             self.kl_weight_P /= self.temperature_P.square()
@@ -163,7 +171,12 @@ class Cohort:
         """Every loss on logits, with gradients: eqs. 1 to 3 for all peers."""
         z_real_PE, z_fake_PE = forward.logits_2PE.unbind(0)
         return self.loss_operator(
-            z_real_PE, z_fake_PE, self.mixing_PP, self.temperature_P, self.kl_weight_P, self.one_outcome
+            z_real_PE,
+            z_fake_PE,
+            self.mixing_PP,
+            self.temperature_P,
+            self.kl_weight_P,
+            self.one_outcome,
         )
 
     def output_gradients(self, forward: Forward, loss: CohortLoss) -> OutputGradients:
@@ -176,7 +189,10 @@ class Cohort:
         )
 
     def backward(
-        self, forward: Forward, gradients: OutputGradients, then: Callable[[Peer], None] | None = None
+        self,
+        forward: Forward,
+        gradients: OutputGradients,
+        then: Callable[[Peer], None] | None = None,
     ) -> None:
         """Leaves gradients, scaled by each scaler, in `.grad` of generators and discriminators.
 
@@ -189,7 +205,10 @@ class Cohort:
         for k, peer in enumerate(self.branched()):
             torch.autograd.backward(
                 [forward.z_real[k], forward.z_fake[k]],
-                [peer.d_scaler.scale(gradients.real_PE[k]), peer.d_scaler.scale(gradients.fake_PE[k])],
+                [
+                    peer.d_scaler.scale(gradients.real_PE[k]),
+                    peer.d_scaler.scale(gradients.fake_PE[k]),
+                ],
                 inputs=list(peer.discriminator.parameters()),
                 retain_graph=True,
             )

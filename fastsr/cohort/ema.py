@@ -60,7 +60,9 @@ def measure(generator: SRResNet, batches: list[Tensor]) -> None:
     generator.train()
     for k, lr_NChw in enumerate(batches):
         for norm in norms:
-            norm.momentum = 1 / (k + 1)  # momentum=None means the same, and reads the device for the count
+            norm.momentum = 1 / (
+                k + 1
+            )  # momentum=None means the same, and reads the device for the count
         generator.trunk(lr_NChw)
     generator.eval()
     for norm, momentum in zip(norms, usual, strict=True):

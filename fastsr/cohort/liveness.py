@@ -27,7 +27,9 @@ def check_liveness(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
         for term in enabled_terms(cohort) if cohort.config.optim.steps else []:
             backward_one(cohort, term, lr_NChw, hr_NCHW)
             for k, peer in enumerate(cohort.peers):
-                network = peer.generator if term in ("content", "adversarial") else peer.discriminator
+                network = (
+                    peer.generator if term in ("content", "adversarial") else peer.discriminator
+                )
                 if term.startswith("kl") and not bool(cohort.mixing_PP[k].any()):
                     continue
                 for name, parameter in network.named_parameters():

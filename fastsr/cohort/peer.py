@@ -21,19 +21,32 @@ class Peer:
         lr: fp32 scalar on the device, shared by all optimisers and changed in place by the step.
     """
 
-    def __init__(self, config: TrainConfig, start: int, device: torch.device, precision: Precision, lr: Tensor) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        start: int,
+        device: torch.device,
+        precision: Precision,
+        lr: Tensor,
+    ) -> None:
         model = config.model
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((config.machine.seed * 1000 + start) % 2**63)
             self.generator = SRResNet(model.scale, model.blocks, model.filters, model.skip)
             self.discriminator = Discriminator(config.images.patch, model.discriminator_filters)
-            self.ema = SRResNet(model.scale, model.blocks, model.filters, model.skip).requires_grad_(False).eval()
+            self.ema = (
+                SRResNet(model.scale, model.blocks, model.filters, model.skip)
+                .requires_grad_(False)
+                .eval()
+            )
         self.generator.recompute = config.machine.checkpoint_activations
         self.ema.load_state_dict(self.generator.state_dict())
         layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
         for network in self.networks.values():
             move(network, device, layout)
-        self.g_optimizer, self.d_optimizer = (adam(n, lr) for n in (self.generator, self.discriminator))
+        self.g_optimizer, self.d_optimizer = (
+            adam(n, lr) for n in (self.generator, self.discriminator)
+        )
         self.g_scaler, self.d_scaler = precision.scaler(device), precision.scaler(device)
         for scaler in self.scalers.values():
             scaler.scale(torch.ones((), device=device))  # creates its tensors
@@ -106,7 +119,9 @@ class Peer:
 def adam(network: nn.Module, lr: Tensor) -> torch.optim.Adam:
     """Adam with its states in place from the start: a step that is captured must not create them."""
     # capturable keeps the step count on the device; fused updates all parameters in one kernel
-    optimizer = torch.optim.Adam(network.parameters(), lr=lr, betas=BETAS, fused=True, capturable=True)
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=lr, betas=BETAS, fused=True, capturable=True
+    )
     for parameter in network.parameters():
         optimizer.state[parameter] = {
             "step": torch.zeros((), device=parameter.device),

@@ -28,7 +28,9 @@ def opinions(logits_2PE: Tensor) -> dict[str, Any]:
     z_j, z_k = z_PE[None], z_PE[:, None]
     kl_PP = (z_j.sigmoid() * (logsigmoid(z_j) - logsigmoid(z_k))).mean(2)
     kl_PP += ((-z_j).sigmoid() * (logsigmoid(-z_j) - logsigmoid(-z_k))).mean(2)
-    bins_2PE = (logits_2PE.double().sigmoid() * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
+    bins_2PE = (
+        (logits_2PE.double().sigmoid() * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
+    )
     real, generated = torch.nn.functional.one_hot(bins_2PE, CALIBRATION_BINS).sum(2).tolist()
     disagreement = [[float(f"{value:.6g}") for value in row] for row in kl_PP.tolist()]
     return {"disagreement": disagreement, "calibration": {"real": real, "generated": generated}}

@@ -12,7 +12,9 @@ class Schedule:
     Both stay on the device and where they are: steps read and change them without the host.
     """
 
-    def __init__(self, base: float, gamma: float, milestones: Sequence[int], device: torch.device) -> None:
+    def __init__(
+        self, base: float, gamma: float, milestones: Sequence[int], device: torch.device
+    ) -> None:
         def scalar(value: float) -> Tensor:
             return torch.tensor(value, dtype=torch.float32, device=device)
 

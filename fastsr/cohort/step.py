@@ -71,7 +71,12 @@ class Step:
         cohort.backward(forward, cohort.output_gradients(forward, loss), then=self.update)
         cohort.logits_2PE.copy_(forward.logits_2PE)
         probabilities_2P = forward.logits_2PE.sigmoid().mean(2)
-        columns = [forward.content_P, loss.adversarial_P, *loss.terms_P4.unbind(1), *probabilities_2P]
+        columns = [
+            forward.content_P,
+            loss.adversarial_P,
+            *loss.terms_P4.unbind(1),
+            *probabilities_2P,
+        ]
         self.ring.write(cohort.schedule.step_count, torch.stack(columns, 1))
         cohort.schedule.advance()
 

@@ -18,7 +18,9 @@ class Branches:
 
     def __init__(self, device: torch.device, count: int) -> None:
         parallel = device.type == "cuda" and count > 1
-        self.streams: Sequence[torch.cuda.Stream] = [torch.cuda.Stream(device) for _ in range(count * parallel)]
+        self.streams: Sequence[torch.cuda.Stream] = [
+            torch.cuda.Stream(device) for _ in range(count * parallel)
+        ]
 
     def fork(self) -> None:
         """Work queued from here on, on any branch, begins after all that was queued before."""

@@ -33,7 +33,12 @@ def check(config: TrainConfig) -> TrainConfig:
     nearest = max(images.patch // model.scale, -(-16 // model.scale)) * model.scale
     fits = images.patch % model.scale == 0
     require(fits, "patch", images.patch, f"use a multiple of the scale, such as {nearest}")
-    require(0 < loss.content_ratio < float("inf"), "content_ratio", loss.content_ratio, "use a number above 0")
+    require(
+        0 < loss.content_ratio < float("inf"),
+        "content_ratio",
+        loss.content_ratio,
+        "use a number above 0",
+    )
     require(0 < optim.lr < 1, "lr", optim.lr, "use a number between 0 and 1, such as 1e-4")
     require(0 <= optim.ema < 1, "ema", optim.ema, "use a number from 0 to below 1, such as 0.999")
     for milestone in optim.lr_milestones:
@@ -41,8 +46,12 @@ def check(config: TrainConfig) -> TrainConfig:
     require(0 < optim.lr_gamma <= 1, "lr_gamma", optim.lr_gamma, "use a number above 0, at most 1")
     require(config.total_steps > 0, "steps", optim.steps, "train for at least one step")
     if optim.steps and not (loss.content_weight or loss.adversarial_weight):
-        raise UserError("--content-weight and --adversarial-weight are both 0: generators would learn nothing")
-    require(0 <= config.machine.seed < 2**63, "seed", config.machine.seed, "use 0 or more, below 2^63")
+        raise UserError(
+            "--content-weight and --adversarial-weight are both 0: generators would learn nothing"
+        )
+    require(
+        0 <= config.machine.seed < 2**63, "seed", config.machine.seed, "use 0 or more, below 2^63"
+    )
     mixing_matrix(cohort)
     temperatures(cohort)
     start_indices(cohort)

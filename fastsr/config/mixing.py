@@ -16,9 +16,13 @@ def mixing_matrix(cohort: CohortConfig) -> list[list[float]]:
     if name == "variant":
         name = "independent" if cohort.variant == "independent" else "mutual"
     elif cohort.variant == "independent" and name != "independent":
-        raise UserError(f"--mixing {name} contradicts --variant independent; use --variant ml or ml-star")
+        raise UserError(
+            f"--mixing {name} contradicts --variant independent; use --variant ml or ml-star"
+        )
     if name == "pairs" and peers % 2:
-        raise UserError(f"--mixing pairs needs an even number of peers, not --peers {peers}; use {peers + 1}")
+        raise UserError(
+            f"--mixing pairs needs an even number of peers, not --peers {peers}; use {peers + 1}"
+        )
     teachers = {
         "independent": lambda k: (),
         "mutual": lambda k: tuple(j for j in range(peers) if j != k),
@@ -26,18 +30,25 @@ def mixing_matrix(cohort: CohortConfig) -> list[list[float]]:
         "star": lambda k: (0,) if k else (),
         "pairs": lambda k: (k ^ 1,),
     }[name]
-    return [[1 / len(teachers(k)) if j in teachers(k) else 0.0 for j in range(peers)] for k in range(peers)]
+    return [
+        [1 / len(teachers(k)) if j in teachers(k) else 0.0 for j in range(peers)]
+        for k in range(peers)
+    ]
 
 
 def checked_matrix(matrix: tuple[tuple[float, ...], ...], peers: int) -> list[list[float]]:
     if len(matrix) != peers or any(len(row) != peers for row in matrix):
-        raise UserError(f"mixing_matrix must have {peers} rows of {peers} numbers (one per peer); change it or --peers")
+        raise UserError(
+            f"mixing_matrix must have {peers} rows of {peers} numbers (one per peer); change it or --peers"
+        )
     for k, row in enumerate(matrix):
         for j, weight in enumerate(row):
             if not 0 <= weight < float("inf"):
                 raise UserError(f"mixing_matrix[{k}][{j}] is {weight}; weights are 0 or more")
         if row[k] != 0:
-            raise UserError(f"mixing_matrix[{k}][{k}] is {row[k]}; no peer teaches itself, so the diagonal is 0")
+            raise UserError(
+                f"mixing_matrix[{k}][{k}] is {row[k]}; no peer teaches itself, so the diagonal is 0"
+            )
     return [list(row) for row in matrix]
 
 
@@ -45,7 +56,9 @@ def start_indices(cohort: CohortConfig) -> list[int]:
     """For each peer the index, 0 to 999, of the initial weights it starts from (`--starts`). Raises UserError."""
     starts = cohort.starts or tuple(range(cohort.peers))
     if len(starts) != cohort.peers:
-        raise UserError(f"--starts has {len(starts)} numbers; give one for each of {cohort.peers} peers, or none")
+        raise UserError(
+            f"--starts has {len(starts)} numbers; give one for each of {cohort.peers} peers, or none"
+        )
     for start in starts:
         require(0 <= start < 1000, "starts", start, "use numbers from 0 to 999")
     return list(starts)
@@ -53,7 +66,9 @@ def start_indices(cohort: CohortConfig) -> list[int]:
 
 def temperatures(cohort: CohortConfig) -> list[float]:
     """T of each peer of a checked configuration. Raises UserError."""
-    values = cohort.temperature or ((ML_STAR_TEMPERATURE,) if cohort.variant == "ml-star" else (1.0,))
+    values = cohort.temperature or (
+        (ML_STAR_TEMPERATURE,) if cohort.variant == "ml-star" else (1.0,)
+    )
     if len(values) not in (1, cohort.peers):
         raise UserError(
             f"--temperature has {len(values)} values; give one for all, or one for each of {cohort.peers} peers"
@@ -61,7 +76,9 @@ def temperatures(cohort: CohortConfig) -> list[float]:
     for value in values:
         require(0 < value < float("inf"), "temperature", value, "use a number above 0")
     if cohort.variant == "ml" and not cohort.mixing_matrix and any(value != 1 for value in values):
-        raise UserError(f"--temperature {values[0]} softens; --variant ml has none. Use --variant ml-star")
+        raise UserError(
+            f"--temperature {values[0]} softens; --variant ml has none. Use --variant ml-star"
+        )
     return list(values) * (cohort.peers if len(values) == 1 else 1)
 
 

@@ -1,6 +1,13 @@
 """Recipes: functions that return a configuration. `paper` trains on your images, `demo` shows that everything works."""
 
-from fastsr.config.settings import ImagesConfig, LossConfig, ModelConfig, OptimConfig, OutputConfig, TrainConfig
+from fastsr.config.settings import (
+    ImagesConfig,
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    OutputConfig,
+    TrainConfig,
+)
 
 
 def paper() -> TrainConfig:

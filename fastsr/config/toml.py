@@ -41,7 +41,9 @@ def plain(value: Any, setting: str) -> Any:
         text.encode()
     except UnicodeEncodeError:
         option, shown = setting.replace("_", "-"), text.encode(errors="backslashreplace").decode()
-        raise UserError(f"--{option} {shown} is not UTF-8 and cannot be kept in config.toml; rename it") from None
+        raise UserError(
+            f"--{option} {shown} is not UTF-8 and cannot be kept in config.toml; rename it"
+        ) from None
     return text
 
 
@@ -56,16 +58,28 @@ def from_toml(file: Path, base: TrainConfig) -> TrainConfig:
         raise UserError(f"--config {file} does not exist") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"--config {file} cannot be read: {error}") from None
-    groups = {f.name: getattr(base, f.name) for f in fields(base) if is_dataclass(getattr(base, f.name))}
+    groups = {
+        f.name: getattr(base, f.name) for f in fields(base) if is_dataclass(getattr(base, f.name))
+    }
     recipe = coerced(content.pop("recipe", base.recipe), str, f"{file}: recipe")
     for section, settings in content.items():
         if section in groups and not isinstance(settings, dict):
-            raise UserError(f"{file}: {section} is a section; write [{section}] on a line of its own")
+            raise UserError(
+                f"{file}: {section} is a section; write [{section}] on a line of its own"
+            )
         if section not in groups:
-            home = [name for name, group in groups.items() if section in {f.name for f in fields(group)}]
-            hint = f"it belongs in [{home[0]}]" if home else f"sections are {', '.join(f'[{name}]' for name in groups)}"
+            home = [
+                name for name, group in groups.items() if section in {f.name for f in fields(group)}
+            ]
+            hint = (
+                f"it belongs in [{home[0]}]"
+                if home
+                else f"sections are {', '.join(f'[{name}]' for name in groups)}"
+            )
             raise UserError(f"{file}: unknown section or key '{section}'; {hint}")
-        groups[section] = updated(groups[section], cast("dict[str, Any]", settings), f"{file}: [{section}]")
+        groups[section] = updated(
+            groups[section], cast("dict[str, Any]", settings), f"{file}: [{section}]"
+        )
     return replace(base, recipe=recipe, **groups)
 
 
@@ -74,7 +88,10 @@ def updated(group: Any, settings: dict[str, Any], where: str) -> Any:
     unknown = [key for key in settings if key not in hints]
     if unknown:
         raise UserError(f"{where} has no setting '{unknown[0]}'; it has {', '.join(hints)}")
-    return replace(group, **{key: coerced(value, hints[key], f"{where} {key}") for key, value in settings.items()})
+    return replace(
+        group,
+        **{key: coerced(value, hints[key], f"{where} {key}") for key, value in settings.items()},
+    )
 
 
 def coerced_to_one(value: Any, options: tuple[Any, ...], where: str) -> Any:
@@ -93,7 +110,9 @@ def coerced(value: Any, hint: Any, where: str) -> Any:
     if origin is Literal:
         if value in options and type(value) is type(options[0]):
             return value
-        raise UserError(f"{where} = {as_given(value)} cannot be used; use one of {', '.join(map(str, options))}")
+        raise UserError(
+            f"{where} = {as_given(value)} cannot be used; use one of {', '.join(map(str, options))}"
+        )
     if origin is tuple and isinstance(value, list):
         return tuple(coerced(item, options[0], where) for item in cast("list[Any]", value))
     if type(None) in options:

@@ -9,7 +9,15 @@ from fractions import Fraction
 from functools import cache
 
 import torch
-from fastsr_kernels.bicubic import Border, border_index, filter_axis, halo, integer_taps, keys_kernel, round_to_uint8
+from fastsr_kernels.bicubic import (
+    Border,
+    border_index,
+    filter_axis,
+    halo,
+    integer_taps,
+    keys_kernel,
+    round_to_uint8,
+)
 from torch import Tensor
 
 __all__ = ["Border", "downscale", "upscale"]
@@ -27,7 +35,9 @@ def downscale(hr_HWC: Tensor, scale: int, border: Border = "replicate") -> Tenso
     """
     height, width = hr_HWC.shape[-3], hr_HWC.shape[-2]
     if hr_HWC.dtype != torch.uint8 or height % scale or width % scale:
-        raise ValueError(f"downscale takes uint8 images whose sides are multiples of {scale}, got {height}x{width}")
+        raise ValueError(
+            f"downscale takes uint8 images whose sides are multiples of {scale}, got {height}x{width}"
+        )
     rows = filter_axis(pad(hr_HWC, -3, halo(scale), border), -3, scale)
     return filter_axis(pad(rows, -2, halo(scale), border), -2, scale)
 
@@ -47,7 +57,9 @@ def enlarge_axis(x: Tensor, dim: int, scale: int, border: Border) -> Tensor:
     length, padded = x.shape[dim], pad(x.to(torch.int32), dim, 2, border)
     phases = [
         round_to_uint8(
-            torch.stack([tap * padded.narrow(dim, 2 + first + t, length) for t, tap in enumerate(taps)]).sum(0),
+            torch.stack(
+                [tap * padded.narrow(dim, 2 + first + t, length) for t, tap in enumerate(taps)]
+            ).sum(0),
             denominator,
         )
         for first, taps, denominator in upscale_taps(scale)

@@ -51,7 +51,9 @@ def find_images(sources: tuple[Path, ...]) -> list[Path]:
             raise UserError(f"{source} does not exist; give a folder of images, or an image file")
         images = sorted(walk(source))
         if not images:
-            raise UserError(f"{source} holds no image ({' '.join(sorted(EXTENSIONS))}); give another folder")
+            raise UserError(
+                f"{source} holds no image ({' '.join(sorted(EXTENSIONS))}); give another folder"
+            )
         found += images
     return found
 
@@ -84,12 +86,16 @@ def read_rgb8(path: Path) -> NDArray[np.uint8]:
             with Image.open(path) as image:
                 frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
                 if frames > 1:
-                    raise UserError(f"has {frames} frames; save the one you mean as a file of its own")
+                    raise UserError(
+                        f"has {frames} frames; save the one you mean as a file of its own"
+                    )
                 return to_rgb8(upright(image))
     except UnidentifiedImageError:
         raise UserError("is not an image, or is damaged") from None
     except Image.DecompressionBombError:
-        raise UserError(f"has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; cut it into tiles") from None
+        raise UserError(
+            f"has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; cut it into tiles"
+        ) from None
     except FileNotFoundError:
         raise UserError("does not exist") from None
     except DAMAGE as error:
@@ -111,7 +117,9 @@ def to_rgb8(image: Image.Image) -> NDArray[np.uint8]:
         grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode not in DIRECT_MODES:
-        raise UserError(f"has samples of mode {image.mode} (float or 32 bit); save it with 8 or 16 bits per sample")
+        raise UserError(
+            f"has samples of mode {image.mode} (float or 32 bit); save it with 8 or 16 bits per sample"
+        )
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")
     if image.mode in ("La", "RGBa"):

@@ -47,7 +47,9 @@ def pack_images(
         UserError: one error that lists every unreadable and small file; or the disk is full.
     """
     folder = (cache or default_cache()) / "packs" / pack_key(paths)
-    if folder.exists() and any(not isinstance(read_or_reason(Path(path)), str) for path, _ in open_pack(folder)[1]):
+    if folder.exists() and any(
+        not isinstance(read_or_reason(Path(path)), str) for path, _ in open_pack(folder)[1]
+    ):
         shutil.rmtree(folder)  # what could not be read then can be read now
     if not folder.exists():
         write_pack(folder, paths, track)
@@ -56,12 +58,15 @@ def pack_images(
     bad = [f"{path}: {reason}" for path, reason in unreadable]
     bad += [
         f"{name}: is {width}x{height}, smaller than the {minimum_side} pixels that a patch needs"
-        for name, height, width in zip(store.names, store.height_I.tolist(), store.width_I.tolist(), strict=True)
+        for name, height, width in zip(
+            store.names, store.height_I.tolist(), store.width_I.tolist(), strict=True
+        )
         if min(height, width) < minimum_side
     ]
     if bad and not skip_bad:
         raise UserError(
-            f"{len(bad)} of {len(paths)} images cannot be used; mend them or pass --skip-bad:\n  " + "\n  ".join(bad)
+            f"{len(bad)} of {len(paths)} images cannot be used; mend them or pass --skip-bad:\n  "
+            + "\n  ".join(bad)
         )
     if bad:
         tell(f"{len(bad)} of {len(paths)} images left out:\n  " + "\n  ".join(bad))
@@ -76,13 +81,19 @@ def pack_key(paths: list[Path]) -> str:
     for path in paths:
         try:
             stat = path.stat()
-            digest.update(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="surrogateescape"))
+            digest.update(
+                f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(
+                    errors="surrogateescape"
+                )
+            )
         except OSError:
             digest.update(f"{path}\0unreadable\0".encode(errors="surrogateescape"))
     return digest.hexdigest()[:20]
 
 
-def write_pack(folder: Path, paths: list[Path], track: Callable[[Iterator[Any], int], Iterator[Any]]) -> None:
+def write_pack(
+    folder: Path, paths: list[Path], track: Callable[[Iterator[Any], int], Iterator[Any]]
+) -> None:
     """Streams decoded images to `pixels.bin` beside `index.json`, under a temporary name until complete."""
     temporary: Path | None = None
     try:
@@ -100,7 +111,9 @@ def write_pack(folder: Path, paths: list[Path], track: Callable[[Iterator[Any], 
                     digest.update(image.data)
                     index["sizes"].append(image.shape[:2])
                     index["names"].append(str(path))
-        (temporary / "index.json").write_text(json.dumps({"format": FORMAT, "digest": digest.hexdigest(), **index}))
+        (temporary / "index.json").write_text(
+            json.dumps({"format": FORMAT, "digest": digest.hexdigest(), **index})
+        )
         for file in temporary.iterdir():
             sync(file)
         publish(temporary, folder)
@@ -138,7 +151,9 @@ def decode_all(paths: list[Path]) -> Iterator[tuple[Path, NDArray[np.uint8] | st
     workers = os.cpu_count() or 1
     waiting: deque[tuple[Path, Future[NDArray[np.uint8] | str]]] = deque()
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the error beyond twice that size stays
+        warnings.simplefilter(
+            "ignore", Image.DecompressionBombWarning
+        )  # the error beyond twice that size stays
         for path in paths:
             waiting.append((path, pool.submit(read_or_reason, path)))
             if len(waiting) > 2 * workers:
@@ -171,13 +186,17 @@ def open_pack(folder: Path) -> tuple[PixelStore, list[tuple[str, str]]]:
         expected = sum(3 * height * width for height, width in sizes)
         actual = (folder / "pixels.bin").stat().st_size
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"the pack {folder} is damaged ({error}); delete that folder and run again") from None
+        raise UserError(
+            f"the pack {folder} is damaged ({error}); delete that folder and run again"
+        ) from None
     if actual != expected:
         raise UserError(
             f"the pack {folder} is damaged ({actual} bytes, not {expected}); delete that folder and run again"
         )
     if expected:
-        pixels = torch.from_file(str(folder / "pixels.bin"), shared=False, size=expected, dtype=torch.uint8)
+        pixels = torch.from_file(
+            str(folder / "pixels.bin"), shared=False, size=expected, dtype=torch.uint8
+        )
     else:
         pixels = torch.empty(0, dtype=torch.uint8)
     return replace(store_of(pixels, sizes, names), digest=digest), unreadable

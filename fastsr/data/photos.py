@@ -3,7 +3,14 @@
 from pathlib import Path
 
 FOLDER = Path(__file__).with_name("sample_photos")
-TRAIN = ("astronaut.png", "brick.png", "camera.png", "coffee.png", "hubble_deep_field.jpg", "retina.jpg")
+TRAIN = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "coffee.png",
+    "hubble_deep_field.jpg",
+    "retina.jpg",
+)
 VAL = ("chelsea.png", "rocket.jpg")
 
 

@@ -50,7 +50,9 @@ class PixelStore:
         return self.pixels[3 * start : 3 * (start + height * width)].view(height, width, 3)
 
     def to(self, device: torch.device) -> "PixelStore":
-        tables = {name: getattr(self, name).to(device) for name in ("start_I", "height_I", "width_I")}
+        tables = {
+            name: getattr(self, name).to(device) for name in ("start_I", "height_I", "width_I")
+        }
         return replace(self, pixels=self.pixels.to(device), **tables)
 
     def pin(self) -> "PixelStore":
@@ -64,7 +66,9 @@ class PixelStore:
         return replace(self, names=names, **tables)
 
     @staticmethod
-    def from_images(images: list[NDArray[np.uint8]], names: tuple[str, ...] | None = None) -> "PixelStore":
+    def from_images(
+        images: list[NDArray[np.uint8]], names: tuple[str, ...] | None = None
+    ) -> "PixelStore":
         """A store in memory, of `[height, width, 3]` uint8 arrays."""
         sizes = [image.shape[:2] for image in images]
         pixels = torch.from_numpy(np.concatenate([image.reshape(-1) for image in images]))
@@ -74,7 +78,13 @@ class PixelStore:
 def store_of(pixels: Tensor, sizes: list[tuple[int, ...]], names: tuple[str, ...]) -> PixelStore:
     height_I, width_I = torch.tensor(sizes, dtype=torch.int64).reshape(-1, 2).unbind(1)
     area_I = height_I * width_I
-    return PixelStore(pixels=pixels, start_I=area_I.cumsum(0) - area_I, height_I=height_I, width_I=width_I, names=names)
+    return PixelStore(
+        pixels=pixels,
+        start_I=area_I.cumsum(0) - area_I,
+        height_I=height_I,
+        width_I=width_I,
+        names=names,
+    )
 
 
 def place(store: PixelStore, device: torch.device) -> PixelStore:

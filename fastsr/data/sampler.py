@@ -70,15 +70,26 @@ class PatchSampler:
         fused: bool = True,
     ) -> None:
         if patch % scale:
-            raise UserError(f"--patch {patch} is no multiple of --scale {scale}; use {patch // scale * scale or scale}")
+            raise UserError(
+                f"--patch {patch} is no multiple of --scale {scale}; use {patch // scale * scale or scale}"
+            )
         self.store, self.seed, self.fused = store, seed, fused
         self.device = device or store.device
         self.crop = Crop(scale, patch, batch, border, augment)
-        tables_I = (store.start_I, store.height_I, store.width_I, running_weights(store, scale, patch, probability))
-        self.images = Images(store.pixels, *(table_I.to(self.device).contiguous() for table_I in tables_I))
+        tables_I = (
+            store.start_I,
+            store.height_I,
+            store.width_I,
+            running_weights(store, scale, patch, probability),
+        )
+        self.images = Images(
+            store.pixels, *(table_I.to(self.device).contiguous() for table_I in tables_I)
+        )
 
     @staticmethod
-    def from_config(store: PixelStore, config: TrainConfig, device: torch.device | None = None) -> "PatchSampler":
+    def from_config(
+        store: PixelStore, config: TrainConfig, device: torch.device | None = None
+    ) -> "PatchSampler":
         """Draws what a configuration says, on `device`; on that of the store by default."""
         images = config.images
         return PatchSampler(
@@ -121,7 +132,9 @@ class PatchSampler:
 
 def running_weights(store: PixelStore, scale: int, patch: int, probability: Probability) -> Tensor:
     """int64 `[I]`, the last entry below 2^31. Raises UserError where an image is smaller than a patch."""
-    rows_I, columns_I = ((side // scale - patch // scale + 1) for side in (store.height_I, store.width_I))
+    rows_I, columns_I = (
+        (side // scale - patch // scale + 1) for side in (store.height_I, store.width_I)
+    )
     if bool((torch.minimum(rows_I, columns_I) < 1).any()):
         raise UserError(f"an image is smaller than --patch {patch}; use a smaller patch")
     crops_I = rows_I * columns_I

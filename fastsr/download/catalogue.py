@@ -38,12 +38,18 @@ class Archive:
         size = file.stat().st_size
         if self.size not in (None, size):
             raise UserError(f"{file} has {size:,} bytes instead of {self.size:,}")
-        kind, expected = ("md5", self.md5) if self.md5 and not self.sha256 else ("sha256", self.sha256)
+        kind, expected = (
+            ("md5", self.md5) if self.md5 and not self.sha256 else ("sha256", self.sha256)
+        )
         with file.open("rb") as opened:
             actual = hashlib.file_digest(opened, kind).hexdigest()
         if expected and actual != expected.lower():
             raise UserError(f"{file} is damaged: its {kind} is {actual} instead of {expected}")
-        return "" if expected else f"{self.file}: no checksum is published to compare with; its sha256 is {actual}"
+        return (
+            ""
+            if expected
+            else f"{self.file}: no checksum is published to compare with; its sha256 is {actual}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +78,9 @@ class Split:
         found = self.count(folder)
         if found != self.images:
             where = folder / self.originals
-            raise UserError(f"{where} holds {found} images instead of {self.images}; delete {folder} and run again")
+            raise UserError(
+                f"{where} holds {found} images instead of {self.images}; delete {folder} and run again"
+            )
         return True
 
 
@@ -135,7 +143,10 @@ DIV2K = Dataset(
     use="train",
     splits=tuple(
         Split(archive=archive, members=name, folder=f"DIV2K/{name}", images=images)
-        for archive, name, images in ((DIV2K_TRAIN, "DIV2K_train_HR", 800), (DIV2K_VALID, "DIV2K_valid_HR", 100))
+        for archive, name, images in (
+            (DIV2K_TRAIN, "DIV2K_train_HR", 800),
+            (DIV2K_VALID, "DIV2K_valid_HR", 100),
+        )
     ),
     terms="for academic research only; the photos belong to their owners",
 )
@@ -146,7 +157,9 @@ DATASETS: Mapping[str, Dataset] = {
         DIV2K,
         benchmark("Set5", 5, NO_LICENCE),
         benchmark("Set14", 14, NO_LICENCE),
-        benchmark("BSD100", 100, "of BSDS300, for non-commercial research and education", members="B100"),
+        benchmark(
+            "BSD100", 100, "of BSDS300, for non-commercial research and education", members="B100"
+        ),
         benchmark("Urban100", 100, NO_LICENCE),
     )
 }
@@ -156,7 +169,9 @@ def choose(names: Iterable[str], catalogue: Mapping[str, Dataset]) -> list[Datas
     """Data sets by name, each once, whatever the case. Raises UserError for a name that is not known."""
     wanted = dict.fromkeys(name.lower() for name in names)
     if unknown := [name for name in wanted if name not in catalogue]:
-        raise UserError(f"no data set is called {' '.join(unknown)}; there are {' '.join(catalogue)}")
+        raise UserError(
+            f"no data set is called {' '.join(unknown)}; there are {' '.join(catalogue)}"
+        )
     return [catalogue[name] for name in wanted]
 
 
@@ -171,7 +186,13 @@ def listing(root: Path, catalogue: Mapping[str, Dataset] = DATASETS) -> Table:
         total = sum(archive.size or 0 for archive in dataset.archives)
         size = decimal(total) if total else "unknown"
         shared = " (shared)" if any(owners[archive] > 1 for archive in dataset.archives) else ""
-        table.add_row(dataset.name, dataset.use, f"{dataset.images:,}", size + shared, Text(presence(dataset, root)))
+        table.add_row(
+            dataset.name,
+            dataset.use,
+            f"{dataset.images:,}",
+            size + shared,
+            Text(presence(dataset, root)),
+        )
     return table
 
 

@@ -39,15 +39,24 @@ def fetch(
         missing: list[Split] = []
         for dataset in datasets:
             lacking = [split for split in dataset.splits if not split.is_present(root)]
-            tell(f"{dataset.title}: {dataset.terms}" if lacking else f"{dataset.title} is in {root} already")
+            tell(
+                f"{dataset.title}: {dataset.terms}"
+                if lacking
+                else f"{dataset.title} is in {root} already"
+            )
             missing += lacking
         wanted = dict.fromkeys(split.archive for split in missing)
-        check_room(sum(2 * (archive.size or 0) - bytes_of(archives / archive.file) for archive in wanted), root)
+        check_room(
+            sum(2 * (archive.size or 0) - bytes_of(archives / archive.file) for archive in wanted),
+            root,
+        )
         for archive in wanted:
             file = download(archive, archives, progress, tell=tell)
             for split in (split for split in missing if split.archive == archive):
                 install(split, file, root, progress)
-        for archive in dict.fromkeys(archive for dataset in datasets for archive in dataset.archives):
+        for archive in dict.fromkeys(
+            archive for dataset in datasets for archive in dataset.archives
+        ):
             tidy(archive, root, catalogue, tell)
     return [folder for dataset in datasets for folder in dataset.folders(root)]
 
@@ -59,7 +68,9 @@ def locked(root: Path) -> Generator[Path, None, None]:
     try:
         archives.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{root} cannot be written ({error.strerror}); give another folder") from None
+        raise UserError(
+            f"{root} cannot be written ({error.strerror}); give another folder"
+        ) from None
     held = lock(root / ".lock", f"another process fetches into {root}; wait for it, or stop it")
     try:
         yield archives
@@ -77,14 +88,24 @@ def install(split: Split, file: Path, root: Path, progress: Progress) -> None:
 
     def examine(folder: Path) -> None:
         if (found := split.count(folder)) != split.images:
-            raise UserError(f"{file} holds {found} images of {split.members} instead of {split.images}; delete it")
+            raise UserError(
+                f"{file} holds {found} images of {split.members} instead of {split.images}; delete it"
+            )
 
     task = progress.add_task(f"unpacking {split.folder}", total=None)
-    unpack(file, split.members, root / split.folder, advance=partial(progress.advance, task), examine=examine)
+    unpack(
+        file,
+        split.members,
+        root / split.folder,
+        advance=partial(progress.advance, task),
+        examine=examine,
+    )
     progress.remove_task(task)
 
 
-def tidy(archive: Archive, root: Path, catalogue: Mapping[str, Dataset], tell: Callable[[str], None]) -> None:
+def tidy(
+    archive: Archive, root: Path, catalogue: Mapping[str, Dataset], tell: Callable[[str], None]
+) -> None:
     """Removes an archive, unless data sets that are not there yet would have to download it again."""
     file = root / ".archives" / archive.file
     splits = [(d.name, s) for d in catalogue.values() for s in d.splits if s.archive == archive]
@@ -92,4 +113,6 @@ def tidy(archive: Archive, root: Path, catalogue: Mapping[str, Dataset], tell: C
     if not waiting:
         file.unlink(missing_ok=True)
     elif file.exists():
-        tell(f"{file} ({decimal(bytes_of(file))}) is kept for {' '.join(waiting)}; delete it if you want none of them")
+        tell(
+            f"{file} ({decimal(bytes_of(file))}) is kept for {' '.join(waiting)}; delete it if you want none of them"
+        )

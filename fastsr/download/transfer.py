@@ -47,7 +47,9 @@ def check_room(needed: int, folder: Path) -> None:
     """Raises UserError where the disk has less than `needed` bytes free."""
     if needed > (free := shutil.disk_usage(folder).free):
         amounts = f"{decimal(needed)} more are needed and {decimal(free)} are free"
-        raise UserError(f"{folder} is too full: {amounts}; free space and run again, or give another folder")
+        raise UserError(
+            f"{folder} is too full: {amounts}; free space and run again, or give another folder"
+        )
 
 
 def download(
@@ -70,7 +72,10 @@ def download(
     part, by_hand = part_of(file), file.exists()
     if not by_hand:
         if progress.disable:
-            tell(f"downloading {archive.url}" + (f", {decimal(archive.size)}" if archive.size else ""))
+            tell(
+                f"downloading {archive.url}"
+                + (f", {decimal(archive.size)}" if archive.size else "")
+            )
         task = progress.add_task(archive.file, total=archive.size)
         receive_patiently(archive, part, (progress, task), pauses, timeout)
     try:
@@ -79,7 +84,9 @@ def download(
         if not by_hand:
             part.unlink()
         remedy = f"delete {file}" if by_hand else "it was removed"
-        raise UserError(f"{error}; {remedy}: run again, or put an intact {archive.url} at {file}") from None
+        raise UserError(
+            f"{error}; {remedy}: run again, or put an intact {archive.url} at {file}"
+        ) from None
     if note:
         tell(note)
     if not by_hand:
@@ -92,7 +99,11 @@ def download(
 
 
 def receive_patiently(
-    archive: Archive, part: Path, bar: tuple[Progress, TaskID], pauses: tuple[float, ...], timeout: float
+    archive: Archive,
+    part: Path,
+    bar: tuple[Progress, TaskID],
+    pauses: tuple[float, ...],
+    timeout: float,
 ) -> None:
     """Receives the rest of an archive in as many attempts as it takes. Raises UserError where it is hopeless."""
     furthest = failures = 0
@@ -117,20 +128,26 @@ def receive(archive: Archive, part: Path, bar: tuple[Progress, TaskID], timeout:
     with connect(archive.url, part, arrived, timeout) as response:
         arrived, total = offer(response, part, arrived)
         if total and archive.size not in (None, total):
-            raise AttemptError(f"{total:,} bytes are offered instead of {archive.size:,}", again=False)
+            raise AttemptError(
+                f"{total:,} bytes are offered instead of {archive.size:,}", again=False
+            )
         total = total or archive.size
         check_room((total or 0) - arrived, part.parent)
         try:
             with part.open("ab" if arrived else "wb") as out:
                 if not arrived:
                     remember(part, response)
-                progress.reset(task, completed=arrived, total=total)  # so that the speed is of what arrives from now on
+                progress.reset(
+                    task, completed=arrived, total=total
+                )  # so that the speed is of what arrives from now on
                 for chunk in chunks(response):
                     arrived += out.write(chunk)
                     progress.advance(task, len(chunk))
             sync(part)  # where some disks only notice that they are full
         except OSError as error:
-            need = f"{decimal(total - arrived)} more are needed" if total else "more space is needed"
+            need = (
+                f"{decimal(total - arrived)} more are needed" if total else "more space is needed"
+            )
             free = decimal(shutil.disk_usage(part.parent).free)
             raise UserError(
                 f"{part} cannot be written ({error.strerror}): {need}, {free} are free; free space and run again"
@@ -159,7 +176,9 @@ def connect(url: str, part: Path, arrived: int, timeout: float) -> HTTPResponse:
         error.close()
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)
-        raise AttemptError(f"HTTP {error.code} {error.reason}", again=error.code in PASSING) from None
+        raise AttemptError(
+            f"HTTP {error.code} {error.reason}", again=error.code in PASSING
+        ) from None
     except (OSError, HTTPException) as error:
         raise AttemptError(reason_of(error)) from None
 

@@ -66,16 +66,22 @@ def unpack(
     except DAMAGE as error:
         if isinstance(error, UserError):
             raise
-        reason = str(error).partition(":\n")[0] or type(error).__name__  # tarfile lists what it tried on further lines
+        reason = (
+            str(error).partition(":\n")[0] or type(error).__name__
+        )  # tarfile lists what it tried on further lines
         raise UserError(f"{file} is damaged ({reason}); delete it and run again") from None
     except OSError as error:
         need = f"about {decimal(file.stat().st_size)} must be free there"
-        raise UserError(f"{file} cannot be unpacked to {target} ({error.strerror or error}); {need}") from None
+        raise UserError(
+            f"{file} cannot be unpacked to {target} ({error.strerror or error}); {need}"
+        ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def extract(file: Path, members: PurePosixPath, folder: Path, advance: Callable[[int], Any]) -> None:
+def extract(
+    file: Path, members: PurePosixPath, folder: Path, advance: Callable[[int], Any]
+) -> None:
     """Writes the files below `members` into `folder`. Raises UserError, OSError and those of DAMAGE."""
     written = 0
     for entry in harmless(zip_entries(file) if file.suffix == ".zip" else tar_entries(file), file):
@@ -98,9 +104,13 @@ def harmless(entries: Iterable[Entry], file: Path) -> Iterator[Entry]:
     """Entries as they are. Raises UserError before one that leaves its folder, or that makes the contents too large."""
     limit, total = max(EXPANSION * file.stat().st_size, EXPANSION_FLOOR), 0
     for count, entry in enumerate(entries, 1):
-        path = PureWindowsPath(entry.name)  # which takes both kinds of slashes, and drives, for what they are
+        path = PureWindowsPath(
+            entry.name
+        )  # which takes both kinds of slashes, and drives, for what they are
         if path.anchor or ".." in path.parts:
-            raise UserError(f"{file} holds {entry.name}, a path outside its folder; delete it and run again")
+            raise UserError(
+                f"{file} holds {entry.name}, a path outside its folder; delete it and run again"
+            )
         total += entry.size
         if total > limit or count > MOST_ENTRIES:
             beyond = f"{decimal(limit)} or {MOST_ENTRIES:,} files"

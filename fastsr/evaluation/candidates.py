@@ -26,7 +26,9 @@ class Model:
     """Independent, ML or ML*, where a run tells."""
 
 
-def open_models(paths: tuple[Path, ...], weights: Iterable[str], device: torch.device) -> dict[str, Model]:
+def open_models(
+    paths: tuple[Path, ...], weights: Iterable[str], device: torch.device
+) -> dict[str, Model]:
     """All generators meant by `paths`, by names for people.
 
     Args:
@@ -35,25 +37,36 @@ def open_models(paths: tuple[Path, ...], weights: Iterable[str], device: torch.d
         UserError: a model cannot be used, or scales differ.
     """
     if not paths:
-        raise UserError("no model is given; name a run, a checkpoint, or a generator's .safetensors file")
+        raise UserError(
+            "no model is given; name a run, a checkpoint, or a generator's .safetensors file"
+        )
     models: dict[str, Model] = {}
     for path, shown in zip(paths, short_names(paths), strict=True):
         prefix = f"{shown} " if len(paths) > 1 and path.is_dir() else ""
         for kind in ("file",) if path.is_file() else weights:
             files = find_generators(path, "raw" if kind == "raw" else "ema")
-            for (name, file), variant in zip(files.items(), variants_of(path, len(files)), strict=True):
-                title = (shown if path.is_file() else prefix + name) + (" raw" if kind == "raw" else "")
+            for (name, file), variant in zip(
+                files.items(), variants_of(path, len(files)), strict=True
+            ):
+                title = (shown if path.is_file() else prefix + name) + (
+                    " raw" if kind == "raw" else ""
+                )
                 models[title] = Model(load_generator(file, device), file, kind, variant)
     scales = {name: model.generator.scale for name, model in models.items()}
     if len(set(scales.values())) > 1:
         listed = ", ".join(f"{name} x{scale}" for name, scale in scales.items())
-        raise UserError(f"the models have different scales ({listed}); evaluate one scale at a time")
+        raise UserError(
+            f"the models have different scales ({listed}); evaluate one scale at a time"
+        )
     return models
 
 
 def variants_of(path: Path, count: int) -> list[str | None]:
     """Variants of the peers of a run or of its checkpoint, Independent, ML or ML*; None where that is not known."""
-    run = next((folder for folder in (path, path.parent.parent) if (folder / "config.toml").is_file()), None)
+    run = next(
+        (folder for folder in (path, path.parent.parent) if (folder / "config.toml").is_file()),
+        None,
+    )
     if run is None:
         return [None] * count
     names = variants(from_toml(run / "config.toml", TrainConfig()).cohort)

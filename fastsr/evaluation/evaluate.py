@@ -21,7 +21,15 @@ from fastsr.evaluation.pairs import Pair, check_images, load
 from fastsr.evaluation.perceptual import Perceptual
 from fastsr.evaluation.protocol import BICUBIC, Protocol
 from fastsr.evaluation.psnr_ssim import psnr_rgb, psnr_y, ssim_y
-from fastsr.evaluation.results import ORIGINAL, Evaluation, ImageScores, Picture, ScoredModel, ScoredSet, number
+from fastsr.evaluation.results import (
+    ORIGINAL,
+    Evaluation,
+    ImageScores,
+    Picture,
+    ScoredModel,
+    ScoredSet,
+    number,
+)
 from fastsr.evaluation.tables import print_protocol, score_table
 from fastsr.evaluation.test_sets import ImageFiles, ImageSet, find_set
 from fastsr.models.inference import super_resolve
@@ -38,7 +46,11 @@ class Examiner:
     """
 
     def __init__(
-        self, models: dict[str, Model], protocol: Protocol, perceptual: Perceptual, precision: Precision
+        self,
+        models: dict[str, Model],
+        protocol: Protocol,
+        perceptual: Perceptual,
+        precision: Precision,
     ) -> None:
         self.protocol, self.perceptual = protocol, perceptual
         self.methods: dict[str, Callable[[Tensor], Tensor]] = {
@@ -122,9 +134,15 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
     with complete_folder(request.out) as folder:
         for images in sets:
             with_perceptual = is_perceptual(request, images.name)
-            scores, pictures = score_set(examiner, images, folder, request.pictures, console, with_perceptual)
+            scores, pictures = score_set(
+                examiner, images, folder, request.pictures, console, with_perceptual
+            )
             scored = ScoredSet(
-                images.name, len(images.images), str(images.folder), tuple(notes[images.name]), with_perceptual
+                images.name,
+                len(images.images),
+                str(images.folder),
+                tuple(notes[images.name]),
+                with_perceptual,
             )
             evaluation = evaluation.with_set(scored, scores, pictures)
             console.print(score_table(evaluation, scored))
@@ -135,7 +153,9 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
 
 def unscored(models: dict[str, Model], protocol: Protocol, missing: dict[str, str]) -> Evaluation:
     """The evaluation of models, and of bicubic before them, before any set is scored."""
-    scored = [ScoredModel(name, str(m.file), m.weights, m.variant or "") for name, m in models.items()]
+    scored = [
+        ScoredModel(name, str(m.file), m.weights, m.variant or "") for name, m in models.items()
+    ]
     return Evaluation(
         scale=protocol.scale,
         protocol=protocol.texts(),
@@ -156,17 +176,23 @@ def open_sets(request: Request, scale: int) -> list[ImageSet]:
     """Raises UserError where a set cannot be found, or two have one name."""
     if not request.sets:
         raise UserError("--sets names no test set; give names such as Set5, or folders of images")
-    sets = [find_set(word, request.data_root, scale, request.lr == "given") for word in request.sets]
+    sets = [
+        find_set(word, request.data_root, scale, request.lr == "given") for word in request.sets
+    ]
     for images in sets:
         if len([other for other in sets if other.name == images.name]) > 1:
             raise UserError(f"--sets names two sets called {images.name}; evaluate one at a time")
     for name in request.perceptual_sets:
         if name not in [images.name for images in sets]:
-            raise UserError(f"--perceptual-sets {name} is none of the test sets; use names that --sets has")
+            raise UserError(
+                f"--perceptual-sets {name} is none of the test sets; use names that --sets has"
+            )
     return sets
 
 
-def open_metrics(request: Request, scale: int, device: torch.device) -> tuple[Perceptual, dict[str, str]]:
+def open_metrics(
+    request: Request, scale: int, device: torch.device
+) -> tuple[Perceptual, dict[str, str]]:
     """What can be measured, and why the rest cannot. Raises UserError where that was asked for."""
     perceptual = Perceptual((), scale, device, request.metric_weights)
     missing: dict[str, str] = {}
@@ -183,17 +209,34 @@ def open_metrics(request: Request, scale: int, device: torch.device) -> tuple[Pe
 
 
 def score_set(
-    examiner: Examiner, images: ImageSet, folder: Path, keep: int, console: Console, perceptual: bool
+    examiner: Examiner,
+    images: ImageSet,
+    folder: Path,
+    keep: int,
+    console: Console,
+    perceptual: bool,
 ) -> tuple[list[ImageScores], list[Picture]]:
     """The scores of one set, and the pictures of its first `keep` images, which are written below `folder`."""
     if not console.is_terminal:
-        say(console, f"scoring {images.name}: {len(images.images)} images by {len(examiner.methods)} methods")
-    shown = track(images.images, escape(images.name), console=console, disable=not console.is_terminal, transient=True)
+        say(
+            console,
+            f"scoring {images.name}: {len(images.images)} images by {len(examiner.methods)} methods",
+        )
+    shown = track(
+        images.images,
+        escape(images.name),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
     scores: list[ImageScores] = []
     pictures: list[Picture] = []
     for index, files in enumerate(shown):
         methods, measured = examiner.examine(files, perceptual)
-        scores += [ImageScores(images.name, files.name, model, values) for model, values in measured.items()]
+        scores += [
+            ImageScores(images.name, files.name, model, values)
+            for model, values in measured.items()
+        ]
         if index < keep:
             place = Path("pictures") / slug(images.name) / f"{index:03d}-{slug(files.name)}"
             pictures.append(Picture(images.name, files.name, save_pictures(methods, folder, place)))

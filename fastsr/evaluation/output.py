@@ -38,7 +38,11 @@ def complete_folder(out: Path) -> Generator[Path, None, None]:
 
     Raises UserError where `out` holds anything else, or cannot be written.
     """
-    if out.exists() and not (out / JSON_NAME).is_file() and not (out.is_dir() and not any(out.iterdir())):
+    if (
+        out.exists()
+        and not (out / JSON_NAME).is_file()
+        and not (out.is_dir() and not any(out.iterdir()))
+    ):
         raise UserError(f"--out {out} exists and is no evaluation; give another folder")
     temporary: Path | None = None
     try:
@@ -54,7 +58,9 @@ def complete_folder(out: Path) -> Generator[Path, None, None]:
         else:
             temporary.rename(out)
     except OSError as error:
-        raise UserError(f"--out {out} cannot be written ({error.strerror or error}); give another folder") from error
+        raise UserError(
+            f"--out {out} cannot be written ({error.strerror or error}); give another folder"
+        ) from error
     finally:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -63,9 +69,18 @@ def complete_folder(out: Path) -> Generator[Path, None, None]:
 def write_files(evaluation: Evaluation, folder: Path) -> None:
     """evaluation.json with everything, images.csv with a row for each image and model, means.csv. Raises OSError."""
     evaluation.write(folder)
-    models = {model.name: {"weights": model.weights, "variant": model.variant} for model in evaluation.models}
+    models = {
+        model.name: {"weights": model.weights, "variant": model.variant}
+        for model in evaluation.models
+    }
     images = [
-        {"set": row.test_set, "image": row.image, "model": row.model, **models[row.model], **written(row.values)}
+        {
+            "set": row.test_set,
+            "image": row.image,
+            "model": row.model,
+            **models[row.model],
+            **written(row.values),
+        }
         for row in evaluation.images
     ]
     columns = ["weights", "variant", *evaluation.metrics]

@@ -28,7 +28,9 @@ class Pair:
     """The file is larger: no multiple of the scale, or more than its given low resolution covers."""
 
 
-def load_pairs(sources: tuple[Path, ...], scale: int, border: Border = "replicate") -> Iterator[Pair]:
+def load_pairs(
+    sources: tuple[Path, ...], scale: int, border: Border = "replicate"
+) -> Iterator[Pair]:
     """Test images, cropped to multiples of the scale, with their bicubic low resolution.
 
     Raises UserError listing all files that cannot be used; nothing is skipped.
@@ -40,17 +42,23 @@ def load_pairs(sources: tuple[Path, ...], scale: int, border: Border = "replicat
         except UserError as error:
             bad.append(f"{path}: {error}")
     if bad:
-        raise UserError(f"{len(bad)} test images cannot be used; mend or remove them:\n  " + "\n  ".join(bad))
+        raise UserError(
+            f"{len(bad)} test images cannot be used; mend or remove them:\n  " + "\n  ".join(bad)
+        )
 
 
-def load_pair(path: Path, scale: int, border: Border = "replicate", lr_path: Path | None = None) -> Pair:
+def load_pair(
+    path: Path, scale: int, border: Border = "replicate", lr_path: Path | None = None
+) -> Pair:
     """One test image, with a given low resolution or our own. Raises UserError with the reason, without the path."""
     hr = torch.from_numpy(read_rgb8(path))
     lr = torch.from_numpy(read_rgb8(lr_path)) if lr_path else None
     height, width = cropped_size(hr, lr, scale)
     cropped = hr.shape[:2] != (height, width)
     hr = hr[:height, :width].contiguous()
-    return Pair(path.name, downscale(hr, scale, border) if lr is None else lr, hr, is_grey(path), cropped)
+    return Pair(
+        path.name, downscale(hr, scale, border) if lr is None else lr, hr, is_grey(path), cropped
+    )
 
 
 def cropped_size(hr: Tensor, lr: Tensor | None, scale: int) -> tuple[int, int]:
@@ -62,7 +70,9 @@ def cropped_size(hr: Tensor, lr: Tensor | None, scale: int) -> tuple[int, int]:
     left = [full - part for full, part in zip(hr.shape[:2], size, strict=True)]
     if lr is not None and not all(0 <= pixels < scale for pixels in left):
         given, of = f"{lr.shape[1]}x{lr.shape[0]}", f"{hr.shape[1]}x{hr.shape[0]}"
-        raise UserError(f"is {of}, and its low resolution is {given}, which at x{scale} is {size[1]}x{size[0]}")
+        raise UserError(
+            f"is {of}, and its low resolution is {given}, which at x{scale} is {size[1]}x{size[0]}"
+        )
     height, width = (side // scale * scale for side in size)
     if min(height, width) < 2 * scale + SSIM_WINDOW:
         raise UserError(f"is {hr.shape[1]}x{hr.shape[0]}, too small to compare at x{scale}")
@@ -71,7 +81,9 @@ def cropped_size(hr: Tensor, lr: Tensor | None, scale: int) -> tuple[int, int]:
 
 def load(files: ImageFiles, protocol: Protocol) -> Pair:
     """Raises UserError with the reason, without the path."""
-    return load_pair(files.hr, protocol.scale, protocol.border, files.lr if protocol.lr == "given" else None)
+    return load_pair(
+        files.hr, protocol.scale, protocol.border, files.lr if protocol.lr == "given" else None
+    )
 
 
 def check_images(sets: Iterable[ImageSet], protocol: Protocol) -> dict[str, list[str]]:
@@ -91,5 +103,7 @@ def check_images(sets: Iterable[ImageSet], protocol: Protocol) -> dict[str, list
         text = f"{cropped} of {len(images.images)} images are cropped to a multiple of {protocol.scale} pixels"
         notes[images.name] = [text] if cropped else []
     if bad:
-        raise UserError(f"{len(bad)} test images cannot be used; mend or remove them:\n  " + "\n  ".join(bad))
+        raise UserError(
+            f"{len(bad)} test images cannot be used; mend or remove them:\n  " + "\n  ".join(bad)
+        )
     return notes

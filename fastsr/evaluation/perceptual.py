@@ -45,7 +45,9 @@ class Perceptual:
         UserError: pyiqa is not installed, or weights are damaged or cannot be fetched.
     """
 
-    def __init__(self, names: Iterable[str], scale: int, device: torch.device, weights: Path | None = None) -> None:
+    def __init__(
+        self, names: Iterable[str], scale: int, device: torch.device, weights: Path | None = None
+    ) -> None:
         self.names: list[str] = []
         self.scale, self.device, self.weights = scale, device, weights
         self.metrics: dict[str, Any] = {}
@@ -55,10 +57,14 @@ class Perceptual:
     def add(self, name: str) -> None:
         """Measures one metric more. Raises UserError, and then measures what it did before."""
         missing = [part for part in PARTS[name] if part not in self.metrics]
-        self.metrics |= {part: open_metric(part, self.scale, self.device, self.weights) for part in missing}
+        self.metrics |= {
+            part: open_metric(part, self.scale, self.device, self.weights) for part in missing
+        }
         self.names.append(name)
 
-    def measure(self, sr_HWC: Tensor, hr_HWC: Tensor, grey: bool = False) -> dict[str, float | None]:
+    def measure(
+        self, sr_HWC: Tensor, hr_HWC: Tensor, grey: bool = False
+    ) -> dict[str, float | None]:
         """Scores of a uint8 `[H, W, 3]` image; None where it is too small for a metric, or that yields no number."""
         y = (luma(sr_HWC, grey).round() / 255)[None, None].float().to(self.device)
         sr, hr = (x.permute(2, 0, 1)[None].float().to(self.device) / 255 for x in (sr_HWC, hr_HWC))
@@ -69,7 +75,9 @@ class Perceptual:
             elif part == "niqe":
                 values[part] = float(metric(y))
             elif part == "nrqm":
-                values[part] = float(metric.net(y * 255)) if math.isfinite(values["niqe"]) else math.nan
+                values[part] = (
+                    float(metric.net(y * 255)) if math.isfinite(values["niqe"]) else math.nan
+                )
             else:
                 values[part] = float(metric(sr, hr))
         values["pi"] = (10 - values.get("nrqm", math.nan) + values.get("niqe", math.nan)) / 2
@@ -81,7 +89,9 @@ def open_metric(part: str, scale: int, device: torch.device, weights: Path | Non
     if find_spec("pyiqa") is None:
         raise UserError(f"{part} needs pyiqa: {INSTALL}")
     file = weights / FILES[part] if weights else None
-    options: dict[str, Any] = {"pretrained_model_path": str(file)} if file and file.is_file() else {}
+    options: dict[str, Any] = (
+        {"pretrained_model_path": str(file)} if file and file.is_file() else {}
+    )
     if part in ("niqe", "nrqm"):
         options |= {"crop_border": scale, "color_space": "ycbcr"}
     logging.getLogger("pyiqa").setLevel(logging.WARNING)  # it announces every metric
@@ -90,8 +100,12 @@ def open_metric(part: str, scale: int, device: torch.device, weights: Path | Non
             from pyiqa import create_metric
 
             return create_metric(part, device=device, **options)
-    except Exception as error:  # other people's code reading other people's files: whatever the bytes provoke
-        raise UserError(explained(error, part, file if options.get("pretrained_model_path") else None)) from error
+    except (
+        Exception
+    ) as error:  # other people's code reading other people's files: whatever the bytes provoke
+        raise UserError(
+            explained(error, part, file if options.get("pretrained_model_path") else None)
+        ) from error
 
 
 def explained(error: Exception, part: str, file: Path | None) -> str:
@@ -102,5 +116,7 @@ def explained(error: Exception, part: str, file: Path | None) -> str:
     remedy = f"put {FILES[part]} into a folder and give --metric-weights FOLDER"
     if part in TRUNKS:
         cache = Path(torch.hub.get_dir()) / "checkpoints"
-        remedy = f"put {TRUNKS[part]} from torchvision into {cache}, and {remedy.removeprefix('put ')}"
+        remedy = (
+            f"put {TRUNKS[part]} from torchvision into {cache}, and {remedy.removeprefix('put ')}"
+        )
     return f"the weights of {part} cannot be fetched ({reason}); {remedy}"

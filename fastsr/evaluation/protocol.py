@@ -21,6 +21,10 @@ class Protocol:
 
     def texts(self) -> dict[str, str]:
         """The rules in words: of each metric, of the low resolution, of the precision."""
-        low = "as given with the test sets" if self.lr == "given" else f"MATLAB's bicubic, border {self.border}"
+        low = (
+            "as given with the test sets"
+            if self.lr == "given"
+            else f"MATLAB's bicubic, border {self.border}"
+        )
         texts = {name: PROTOCOL[name].format(scale=self.scale) for name in self.metrics}
         return {**texts, "low_resolution": low, "precision": self.precision}

@@ -21,7 +21,9 @@ def luma(image_HWC: Tensor, grey: bool = False) -> Tensor:
     return y_HW * 255 / 219 if grey else y_HW + 16
 
 
-def compared(sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False) -> tuple[Tensor, Tensor]:
+def compared(
+    sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False
+) -> tuple[Tensor, Tensor]:
     """The lumas that are compared, fp64 `[H, W]` without the border, of uint8 `[H, W, 3]`.
 
     Raises ValueError for sizes that differ or leave nothing inside the border.
@@ -58,14 +60,18 @@ def ssim_y(sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False) -> f
     """
     sr_HW, hr_HW = (y.round() for y in compared(sr_HWC, hr_HWC, border, grey))
     if min(hr_HW.shape) < SSIM_WINDOW:
-        raise ValueError(f"SSIM needs {SSIM_WINDOW}x{SSIM_WINDOW} pixels inside the border, got {tuple(hr_HW.shape)}")
+        raise ValueError(
+            f"SSIM needs {SSIM_WINDOW}x{SSIM_WINDOW} pixels inside the border, got {tuple(hr_HW.shape)}"
+        )
     offset = torch.arange(SSIM_WINDOW, dtype=torch.float64, device=hr_HW.device) - SSIM_WINDOW // 2
     weights = torch.exp(-(offset**2) / (2 * SSIM_SIGMA**2))
     taps = (weights / weights.sum()).tolist()
     moments = torch.stack([sr_HW, hr_HW, sr_HW**2, hr_HW**2, sr_HW * hr_HW])
     mean_x, mean_y, square_x, square_y, product = filtered(filtered(moments, 1, taps), 2, taps)
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    contrast = (2 * (product - mean_x * mean_y) + c2) / (square_x - mean_x**2 + square_y - mean_y**2 + c2)
+    contrast = (2 * (product - mean_x * mean_y) + c2) / (
+        square_x - mean_x**2 + square_y - mean_y**2 + c2
+    )
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     return float((luminance * contrast.clamp(min=0)).mean())
 

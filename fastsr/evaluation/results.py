@@ -87,7 +87,10 @@ class Evaluation:
         self, scored: ScoredSet, images: Sequence[ImageScores], pictures: Sequence[Picture] = ()
     ) -> "Evaluation":
         """This evaluation and the scores of one more set, of which the means are taken."""
-        rows = {model.name: [row.values for row in images if row.model == model.name] for model in self.models}
+        rows = {
+            model.name: [row.values for row in images if row.model == model.name]
+            for model in self.models
+        }
         means = {
             model: {metric: mean([values[metric] for values in found]) for metric in self.metrics}
             for model, found in rows.items()
@@ -118,7 +121,9 @@ class Evaluation:
     @staticmethod
     def read(file: Path) -> "Evaluation":
         """Raises OtherFormatError for a file of another version, and UserError for a damaged one."""
-        return read_json(file, Evaluation.from_json, FORMAT, "delete its folder, or run fastsr eval again")
+        return read_json(
+            file, Evaluation.from_json, FORMAT, "delete its folder, or run fastsr eval again"
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -132,13 +137,17 @@ class Evaluation:
             "missing": dict(self.missing),
             "sets": {one.name: set_to_json(one) for one in self.sets},
             "means": {
-                name: {model: nulled(values) for model, values in models.items()} for name, models in self.means.items()
+                name: {model: nulled(values) for model, values in models.items()}
+                for name, models in self.means.items()
             },
             "images": [
                 {"set": row.test_set, "image": row.image, "model": row.model, **nulled(row.values)}
                 for row in self.images
             ],
-            "pictures": [{"set": one.test_set, "image": one.image, "files": dict(one.files)} for one in self.pictures],
+            "pictures": [
+                {"set": one.test_set, "image": one.image, "files": dict(one.files)}
+                for one in self.pictures
+            ],
         }
 
     @staticmethod
@@ -150,7 +159,9 @@ class Evaluation:
             step=None if content.get("step") is None else int(content["step"]),
             protocol=strings(content.get("protocol")),
             environment=dict((content.get("environment") or {}).items()),
-            models=tuple(model_from_json(str(name), about) for name, about in content["models"].items()),
+            models=tuple(
+                model_from_json(str(name), about) for name, about in content["models"].items()
+            ),
             metrics=metrics,
             missing=strings(content.get("missing")),
             sets=tuple(set_from_json(str(name), about) for name, about in content["sets"].items()),
@@ -206,7 +217,10 @@ def set_to_json(scored: ScoredSet) -> dict[str, Any]:
 
 
 def set_from_json(name: str, about: dict[str, Any]) -> ScoredSet:
-    notes, perceptual = tuple(str(note) for note in about.get("notes") or ()), bool(about.get("perceptual", True))
+    notes, perceptual = (
+        tuple(str(note) for note in about.get("notes") or ()),
+        bool(about.get("perceptual", True)),
+    )
     return ScoredSet(name, int(about["images"]), str(about.get("folder") or ""), notes, perceptual)
 
 

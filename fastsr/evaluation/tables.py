@@ -30,7 +30,11 @@ def cell(evaluation: Evaluation, test_set: str, model: str, metric: str) -> Text
     value = evaluation.mean(test_set, model, metric)
     if isnan(value):
         return Text("n/a", style="dim")
-    values = [evaluation.mean(test_set, other.name, metric) for other in evaluation.models if other.name != BICUBIC]
+    values = [
+        evaluation.mean(test_set, other.name, metric)
+        for other in evaluation.models
+        if other.name != BICUBIC
+    ]
     known = [other for other in values if isfinite(other)]
     best = (max if MEASURES[metric].higher_is_better else min)(known, default=None)
     is_best = model != BICUBIC and value == best and len(known) > 1
@@ -40,9 +44,14 @@ def cell(evaluation: Evaluation, test_set: str, model: str, metric: str) -> Text
 def print_protocol(evaluation: Evaluation, out: Path, console: Console) -> None:
     """What the numbers mean, what is missing and why, and where the files are."""
     lines = [f"{name}: {text}" for name, text in evaluation.protocol.items()]
-    lines += [f"{MEASURES[name].name} is not measured: {reason}" for name, reason in evaluation.missing.items()]
+    lines += [
+        f"{MEASURES[name].name} is not measured: {reason}"
+        for name, reason in evaluation.missing.items()
+    ]
     lines += [f"{scored.name}: {note}" for scored in evaluation.sets for note in scored.notes]
     if any(isnan(value) for row in evaluation.images for value in row.values.values()):
-        lines.append("n/a: not measured on this set, or an image is too small for the metric, or equals its original")
+        lines.append(
+            "n/a: not measured on this set, or an image is too small for the metric, or equals its original"
+        )
     lines.append(f"per image: {out / 'images.csv'}; everything: {out / JSON_NAME}")
     console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)

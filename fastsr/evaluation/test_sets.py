@@ -61,7 +61,9 @@ def find_set(word: str, root: Path, scale: int, given: bool = False) -> ImageSet
     low = find_low(folder, place, scale) if given else {}
     if given:
         check_match(folder, originals, low)
-    images = tuple(ImageFiles(name, path, low.get(name)) for name, path in sorted(originals.items()))
+    images = tuple(
+        ImageFiles(name, path, low.get(name)) for name, path in sorted(originals.items())
+    )
     return ImageSet(folder.name, folder, images)
 
 
@@ -69,7 +71,11 @@ def locate(word: str, root: Path) -> Path:
     """The folder of a set, whatever the case of its name. Raises UserError, saying what there is."""
     wanted = (word.lower(), *ALIASES.get(word.lower(), ()))
     for parent in (root, root / "benchmark"):
-        below = {path.name.lower(): path for path in parent.iterdir() if path.is_dir()} if parent.is_dir() else {}
+        below = (
+            {path.name.lower(): path for path in parent.iterdir() if path.is_dir()}
+            if parent.is_dir()
+            else {}
+        )
         for name in wanted:
             if name in below:
                 return below[name]
@@ -92,7 +98,9 @@ def find_originals(folder: Path, scale: int) -> dict[str, Path]:
             return by_name(originals, lambda stem: HIGH.sub("", stem))
     inside = sorted(path.name for path in folder.iterdir() if path.is_dir())
     folders = f" (only the folders {', '.join(inside)})" if inside else ""
-    raise UserError(f"{folder} holds no test images{folders}; put the originals into it, or into a folder HR in it")
+    raise UserError(
+        f"{folder} holds no test images{folders}; put the originals into it, or into a folder HR in it"
+    )
 
 
 def by_name(paths: list[Path], key: Callable[[str], str]) -> dict[str, Path]:
@@ -107,9 +115,14 @@ def by_name(paths: list[Path], key: Callable[[str], str]) -> dict[str, Path]:
 
 def find_low(folder: Path, originals: Path, scale: int) -> dict[str, Path]:
     """Given low-resolution images by name, for originals in a folder of the set. Raises UserError where none is."""
-    places = [folder / name for name in (f"LR_bicubic/X{scale}", f"LRbicx{scale}", f"LR/X{scale}", f"LR/x{scale}")]
+    places = [
+        folder / name
+        for name in (f"LR_bicubic/X{scale}", f"LRbicx{scale}", f"LR/X{scale}", f"LR/x{scale}")
+    ]
     if folder.name.endswith("_HR"):  # DIV2K
-        places.append(folder.with_name(folder.name.removesuffix("_HR") + "_LR_bicubic") / f"X{scale}")
+        places.append(
+            folder.with_name(folder.name.removesuffix("_HR") + "_LR_bicubic") / f"X{scale}"
+        )
     for place in places:
         if images := images_in(place):
             return by_name(images, lambda stem: LOW.sub("", stem))
@@ -123,7 +136,9 @@ def find_low(folder: Path, originals: Path, scale: int) -> dict[str, Path]:
 
 def check_match(folder: Path, originals: dict[str, Path], low: dict[str, Path]) -> None:
     """Raises UserError listing what has no counterpart."""
-    lonely = [f"{originals[name]} has no low resolution" for name in sorted(originals.keys() - low.keys())]
+    lonely = [
+        f"{originals[name]} has no low resolution" for name in sorted(originals.keys() - low.keys())
+    ]
     lonely += [f"{low[name]} has no original" for name in sorted(low.keys() - originals.keys())]
     if lonely:
         raise UserError(
@@ -136,5 +151,9 @@ def images_in(folder: Path) -> list[Path]:
     """Image files right in a folder; none where there is no such folder."""
     if not folder.is_dir():
         return []
-    found = (path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
+    found = (
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+    )
     return sorted(path for path in found if path.is_file())

@@ -24,15 +24,25 @@ def score(sr: Tensor, pair: Pair, scale: int) -> Score:
 
 
 def evaluate(
-    generators: Mapping[str, SRResNet], pairs: Iterator[Pair] | list[Pair], scale: int, border: Border = "replicate"
+    generators: Mapping[str, SRResNet],
+    pairs: Iterator[Pair] | list[Pair],
+    scale: int,
+    border: Border = "replicate",
 ) -> dict[str, Score]:
     """Mean scores over images of each generator, and of `bicubic` before them."""
-    methods: dict[str, Callable[[Tensor], Tensor]] = {"bicubic": lambda lr: upscale(lr, scale, border)}
+    methods: dict[str, Callable[[Tensor], Tensor]] = {
+        "bicubic": lambda lr: upscale(lr, scale, border)
+    }
     for name, generator in generators.items():
         methods[name] = lambda lr, g=generator: super_resolve(g, lr)
-    scores = [{name: score(method(pair.lr), pair, scale) for name, method in methods.items()} for pair in pairs]
+    scores = [
+        {name: score(method(pair.lr), pair, scale) for name, method in methods.items()}
+        for pair in pairs
+    ]
     return {name: mean_score([row[name] for row in scores]) for name in methods}
 
 
 def mean_score(scores: list[Score]) -> Score:
-    return Score(sum(s.psnr for s in scores) / len(scores), sum(s.ssim for s in scores) / len(scores))
+    return Score(
+        sum(s.psnr for s in scores) / len(scores), sum(s.ssim for s in scores) / len(scores)
+    )

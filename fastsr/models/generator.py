@@ -59,10 +59,14 @@ class SRResNet(nn.Module):
     Source: Ledig et al., "Photo-realistic single image super-resolution using a GAN", CVPR 2017.
     """
 
-    def __init__(self, scale: int, blocks: int = 32, filters: int = 64, skip: Skip = "none") -> None:
+    def __init__(
+        self, scale: int, blocks: int = 32, filters: int = 64, skip: Skip = "none"
+    ) -> None:
         super().__init__()
         if scale not in UPSAMPLING_STAGES:
-            raise UserError(f"--scale {scale} is not supported; use one of {', '.join(map(str, UPSAMPLING_STAGES))}")
+            raise UserError(
+                f"--scale {scale} is not supported; use one of {', '.join(map(str, UPSAMPLING_STAGES))}"
+            )
         self.scale, self.block_count, self.filters, self.skip = scale, blocks, filters, skip
         self.recompute = False
         """Keep only the inputs of blocks during training, and compute the rest again in the backward pass."""
@@ -71,7 +75,9 @@ class SRResNet(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(filters) for _ in range(blocks))
         self.trunk_conv = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
         self.trunk_norm = nn.BatchNorm2d(filters)
-        self.upsamplers = nn.ModuleList(Upsampler(filters, factor) for factor in UPSAMPLING_STAGES[scale])
+        self.upsamplers = nn.ModuleList(
+            Upsampler(filters, factor) for factor in UPSAMPLING_STAGES[scale]
+        )
         self.output_conv = nn.Conv2d(filters, 3, 9, padding=4)
         self.enlarge = None if skip == "none" else Enlarge(scale, skip)
         if self.enlarge:
@@ -98,7 +104,9 @@ class SRResNet(nn.Module):
         if not (self.recompute and torch.is_grad_enabled()):
             return block(x)
         contexts = partial(first_and_second_run, block)
-        return checkpoint(block, x, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+        return checkpoint(
+            block, x, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
+        )
 
     def compile_blocks(self) -> None:
         """Compiles in place, block by block: 32 equal blocks cost one compilation, and state-dict keys stay clean."""
@@ -106,7 +114,9 @@ class SRResNet(nn.Module):
             block.compile(fullgraph=True, dynamic=False)
 
 
-def first_and_second_run(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+def first_and_second_run(
+    block: nn.Module,
+) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """Contexts of a checkpointed block: computing it again must not count its batch again."""
     return nullcontext(), kept_statistics(block)
 

@@ -15,7 +15,9 @@ from fastsr.system.precision import Precision
 
 
 @torch.no_grad()
-def super_resolve(generator: SRResNet, lr_hwC: Tensor, precision: Precision | None = None) -> Tensor:
+def super_resolve(
+    generator: SRResNet, lr_hwC: Tensor, precision: Precision | None = None
+) -> Tensor:
     """uint8 `[h, w, 3]` to uint8 `[scale*h, scale*w, 3]`, rounded; runs where the generator is, returns to the CPU."""
     device = next(generator.parameters()).device
     x = lr_hwC.to(device).permute(2, 0, 1)[None].float() / 255
@@ -26,7 +28,9 @@ def super_resolve(generator: SRResNet, lr_hwC: Tensor, precision: Precision | No
     return (sr * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu()
 
 
-def upscale_files(model: Path, sources: tuple[Path, ...], out: Path, device: torch.device) -> Iterator[Path]:
+def upscale_files(
+    model: Path, sources: tuple[Path, ...], out: Path, device: torch.device
+) -> Iterator[Path]:
     """Writes each image, enlarged, as a PNG of the same name into `out`, and yields its path.
 
     Args:
@@ -39,14 +43,18 @@ def upscale_files(model: Path, sources: tuple[Path, ...], out: Path, device: tor
     for path in find_images(sources):
         target = out / f"{path.stem}-x{generator.scale}.png"
         if target in targets or target.exists():
-            raise UserError(f"{target} exists already, or two images would be written to it; give another --out")
+            raise UserError(
+                f"{target} exists already, or two images would be written to it; give another --out"
+            )
         targets[target] = path
     if not targets:
         raise UserError("no image is given; name image files, or folders of them")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--out {out} cannot be written ({error.strerror}); give another folder") from None
+        raise UserError(
+            f"--out {out} cannot be written ({error.strerror}); give another folder"
+        ) from None
     for target, path in targets.items():
         try:
             lr = torch.from_numpy(read_rgb8(path))

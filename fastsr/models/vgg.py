@@ -14,7 +14,28 @@ from fastsr.errors import UserError
 
 URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 LAYERS: tuple[int | Literal["pool"], ...] = (
-    *(64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512, 512, 512, 512),
+    *(
+        64,
+        64,
+        "pool",
+        128,
+        128,
+        "pool",
+        256,
+        256,
+        256,
+        256,
+        "pool",
+        512,
+        512,
+        512,
+        512,
+        "pool",
+        512,
+        512,
+        512,
+        512,
+    ),
 )
 """VGG19 up to conv5_4: convolutions by their output channels."""
 FeatureLayer = Literal["conv2_2", "conv5_4"]
@@ -52,8 +73,12 @@ class VGG19Features(nn.Module):
             features += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
             channels, convolutions = width, convolutions + 1
         self.features = nn.Sequential(*features)
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer(
+            "mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False
+        )
+        self.register_buffer(
+            "deviation", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False
+        )
         self.requires_grad_(False)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -66,7 +91,9 @@ class VGG19Features(nn.Module):
             if isinstance(module, nn.Conv2d):
                 deviation = math.sqrt(2 / (module.in_channels * 9))
                 with torch.no_grad():
-                    module.weight.copy_(torch.empty(module.weight.shape).normal_(0, deviation, generator=generator))
+                    module.weight.copy_(
+                        torch.empty(module.weight.shape).normal_(0, deviation, generator=generator)
+                    )
                     assert module.bias is not None
                     module.bias.zero_()
         return self
@@ -79,7 +106,9 @@ class VGG19Features(nn.Module):
         state = read_weights(file) if file else download_weights()
         wanted = self.state_dict()
         missing = [
-            key for key in wanted if not isinstance(state.get(key), Tensor) or state[key].shape != wanted[key].shape
+            key
+            for key in wanted
+            if not isinstance(state.get(key), Tensor) or state[key].shape != wanted[key].shape
         ]
         if missing:
             raise UserError(
@@ -97,11 +126,13 @@ def read_weights(file: Path) -> dict[str, Tensor]:
             return load_file(file)
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the damaged bytes provoke
-        if not isinstance(error, (OSError, RuntimeError, SafetensorError, ValueError, EOFError, KeyError)) and (
-            "pickle" not in type(error).__module__.lower()
-        ):
+        if not isinstance(
+            error, (OSError, RuntimeError, SafetensorError, ValueError, EOFError, KeyError)
+        ) and ("pickle" not in type(error).__module__.lower()):
             raise
-        raise UserError(f"--vgg {file} cannot be read as weights ({first_line(error)}); {REMEDIES}") from None
+        raise UserError(
+            f"--vgg {file} cannot be read as weights ({first_line(error)}); {REMEDIES}"
+        ) from None
     if not isinstance(state, dict):
         raise UserError(f"--vgg {file} holds no state dict; {REMEDIES}")
     return state
@@ -110,13 +141,19 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 def download_weights() -> dict[str, Tensor]:
     """torchvision's weights from its cache or its server, checked against the hash in the file's name."""
     try:
-        return torch.hub.load_state_dict_from_url(URL, map_location="cpu", check_hash=True, weights_only=True)
+        return torch.hub.load_state_dict_from_url(
+            URL, map_location="cpu", check_hash=True, weights_only=True
+        )
     except Exception as error:  # torch.load raises whatever the damaged bytes provoke
         if cached_weights().is_file():
-            raise UserError(f"{cached_weights()} is damaged ({first_line(error)}); delete it, or {REMEDIES}") from None
+            raise UserError(
+                f"{cached_weights()} is damaged ({first_line(error)}); delete it, or {REMEDIES}"
+            ) from None
         if not isinstance(error, (URLError, OSError, RuntimeError)):
             raise
-        raise UserError(f"the VGG19 weights cannot be fetched ({first_line(error)}); {REMEDIES}") from None
+        raise UserError(
+            f"the VGG19 weights cannot be fetched ({first_line(error)}); {REMEDIES}"
+        ) from None
 
 
 def first_line(error: BaseException) -> str:

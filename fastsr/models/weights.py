@@ -18,10 +18,14 @@ NAMES = {"ema": "ema", "raw": "generator"}
 """Names in a checkpoint of a generator's averaged and trained weights."""
 
 
-def save_tensors(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
+def save_tensors(
+    tensors: dict[str, Tensor], file: Path, metadata: dict[str, str] | None = None
+) -> None:
     """Writes tensors to a safetensors file and waits until the disk has it. Raises OSError."""
     try:
-        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, file, metadata)
+        save_file(
+            {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, file, metadata
+        )
     except SafetensorError as error:  # wraps what the system said, such as a full disk
         raise OSError(str(error)) from error
     sync(file)
@@ -50,7 +54,10 @@ def save_generator(generator: SRResNet, file: Path) -> None:
     settings = {
         "scale": generator.scale, "blocks": generator.block_count, "filters": generator.filters, "skip": generator.skip
     }  # fmt: skip
-    metadata = {"architecture": ARCHITECTURE, **{name: str(value) for name, value in settings.items()}}
+    metadata = {
+        "architecture": ARCHITECTURE,
+        **{name: str(value) for name, value in settings.items()},
+    }
     save_tensors(generator.state_dict(), file, metadata)
 
 
@@ -65,9 +72,13 @@ def load_generator(file: Path, device: torch.device | None = None) -> SRResNet:
         with safe_open(file, "pt") as opened:
             header: dict[str, str] = opened.metadata() or {}
     except (SafetensorError, OSError, ValueError):
-        raise UserError(f"{file} is damaged or no safetensors file; give a generator that fastsr saved") from None
+        raise UserError(
+            f"{file} is damaged or no safetensors file; give a generator that fastsr saved"
+        ) from None
     if header.get("architecture") != ARCHITECTURE:
-        raise UserError(f"{file} holds no generator of fastsr; give a file such as peer-0-ema.safetensors, or a run")
+        raise UserError(
+            f"{file} holds no generator of fastsr; give a file such as peer-0-ema.safetensors, or a run"
+        )
     try:
         scale, blocks, filters = (int(header[name]) for name in ("scale", "blocks", "filters"))
         generator = SRResNet(scale, blocks, filters, known_skip(header.get("skip", "none")))
@@ -101,13 +112,18 @@ def find_generators(model: Path, weights: str = "ema") -> dict[str, Path]:
     if model.is_file():
         return {model.stem: model}
     if not model.is_dir():
-        raise UserError(f"{model} does not exist; give a run, a checkpoint, or a generator's .safetensors file")
+        raise UserError(
+            f"{model} does not exist; give a run, a checkpoint, or a generator's .safetensors file"
+        )
     checkpoints = list_checkpoints(model)
     files = sorted(
-        (checkpoints[-1] if checkpoints else model).glob(f"peer-*-{NAMES[weights]}.safetensors"), key=peer_index
+        (checkpoints[-1] if checkpoints else model).glob(f"peer-*-{NAMES[weights]}.safetensors"),
+        key=peer_index,
     )
     if not files:
-        raise UserError(f"{model} holds no checkpoint; give a run, a checkpoint, or a generator's .safetensors file")
+        raise UserError(
+            f"{model} holds no checkpoint; give a run, a checkpoint, or a generator's .safetensors file"
+        )
     return {f"peer {peer_index(file)}": file for file in files}
 
 

@@ -9,7 +9,12 @@ from fastsr.prediction.memory import Prediction
 from fastsr.system.device import synchronise
 from fastsr.system.precision import choose_precision
 
-SHARE_OF_PEAK = {("cpu", False): 0.85, ("cpu", True): 0.5, ("cuda", False): 0.3, ("cuda", True): 0.3}
+SHARE_OF_PEAK = {
+    ("cpu", False): 0.85,
+    ("cpu", True): 0.5,
+    ("cuda", False): 0.3,
+    ("cuda", True): 0.3,
+}
 """Share that training reaches of the speed of large matrix products, by device and mixed precision. On CPUs a little
 less than was measured of the paper's recipe, on GPUs a guess."""
 

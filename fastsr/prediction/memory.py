@@ -72,7 +72,11 @@ class LiveBytes(TorchDispatchMode):
         self.seen: dict[int, Any] = {}
 
     def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         for value in tree_iter(result):
@@ -100,7 +104,10 @@ class FakePatches:
 
     def __init__(self, config: TrainConfig) -> None:
         batch, side = config.images.batch, config.images.patch
-        self.shapes = ((batch, 3, side // config.model.scale, side // config.model.scale), (batch, 3, side, side))
+        self.shapes = (
+            (batch, 3, side // config.model.scale, side // config.model.scale),
+            (batch, 3, side, side),
+        )
 
     def load(self) -> None:
         """Nothing."""
@@ -109,7 +116,10 @@ class FakePatches:
         return self.draw(torch.tensor(step))
 
     def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
-        lr, hr = (torch.empty(shape).contiguous(memory_format=torch.channels_last) for shape in self.shapes)
+        lr, hr = (
+            torch.empty(shape).contiguous(memory_format=torch.channels_last)
+            for shape in self.shapes
+        )
         return lr, hr
 
 
@@ -120,7 +130,9 @@ def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = Fal
         on_gpu: where peers are worked on at the same time, as `config.machine.peer_streams` says.
     """
     device = torch.device("cpu")
-    branches = CountedBranches((config.machine.peer_streams or config.cohort.peers) if on_gpu else 1)
+    branches = CountedBranches(
+        (config.machine.peer_streams or config.cohort.peers) if on_gpu else 1
+    )
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes(branches) as live:
         unscaled = replace(precision, scaled=False)
         cohort = Cohort(config, unloaded_content(config.loss.content), device, unscaled, branches)
@@ -143,7 +155,11 @@ def out_of_memory_advice(config: TrainConfig, device: torch.device, room: int | 
         if (smaller := predicted_need(changed, device)) < min(room, need)
     )
     found = list(islice(fitting, 3))
-    remedy = f"with these it would fit: {', or '.join(found)}" if found else "use a smaller model, or another device"
+    remedy = (
+        f"with these it would fit: {', or '.join(found)}"
+        if found
+        else "use a smaller model, or another device"
+    )
     return f"{text}; {remedy}"
 
 
@@ -153,21 +169,31 @@ def predicted_need(config: TrainConfig, device: torch.device) -> int:
     return peak + BESIDE_TENSORS * on_gpu
 
 
-def smaller_settings(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, TrainConfig]]:
+def smaller_settings(
+    config: TrainConfig, device: torch.device
+) -> Iterator[tuple[str, TrainConfig]]:
     """Options that take less memory, those that cost least first, and the configurations that they make.
 
     The first few keep what is trained: they can be added when a run is continued.
     """
     machine, images, scale = config.machine, config.images, config.model.scale
     if not machine.checkpoint_activations:
-        yield "--checkpoint-activations", replace(config, machine=replace(machine, checkpoint_activations=True))
+        yield (
+            "--checkpoint-activations",
+            replace(config, machine=replace(machine, checkpoint_activations=True)),
+        )
     if device.type == "cuda" and machine.peer_streams != 1 and config.cohort.peers > 1:
         yield "--peer-streams 1", replace(config, machine=replace(machine, peer_streams=1))
     if not machine.amp:
         yield "--amp", replace(config, machine=replace(machine, amp=True))
-    spared = replace(config, machine=replace(machine, checkpoint_activations=True, peer_streams=1, amp=True))
+    spared = replace(
+        config, machine=replace(machine, checkpoint_activations=True, peer_streams=1, amp=True)
+    )
     yield "--checkpoint-activations --peer-streams 1 --amp", spared
     for part in (2, 4, 8):
-        batch, patch = max(2, images.batch // part), max(-(-16 // scale) * scale, images.patch // part // scale * scale)
+        batch, patch = (
+            max(2, images.batch // part),
+            max(-(-16 // scale) * scale, images.patch // part // scale * scale),
+        )
         yield f"--batch {batch}", replace(config, images=replace(images, batch=batch))
         yield f"--patch {patch}", replace(config, images=replace(images, patch=patch))

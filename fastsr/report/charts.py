@@ -65,7 +65,9 @@ def linear_ticks(low: float, high: float, most: int = 5) -> list[float]:
     """Round numbers from low to high, at most `most` steps apart."""
     least = (high - low) / most
     magnitude = 10.0 ** floor(log10(least))
-    step = next(factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= least * 0.999)
+    step = next(
+        factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= least * 0.999
+    )
     return [k * step for k in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 
@@ -122,7 +124,9 @@ def step_scale(xs: Iterable[float]) -> Scale:
 
 def text(x: float, y: float, content: str, anchor: str = "middle", kind: str = "") -> Markup:
     style = Markup(' class="{}"').format(kind) if kind else ""
-    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}"{}>{}</text>').format(x, y, anchor, style, content)
+    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}"{}>{}</text>').format(
+        x, y, anchor, style, content
+    )
 
 
 def path(kind: str, commands: str) -> Markup:
@@ -139,7 +143,11 @@ def axes(x: Scale, y: Scale, x_label: str, y_label: str) -> list[Markup]:
     for tick, label in zip(x.ticks(), labels_of(x.ticks(), x.log), strict=True):
         anchor = "end" if x(tick) > right - 14 else "middle"
         parts.append(path("axis", f"M{x(tick):.1f},{bottom}v4"))
-        parts.append(text(min(x(tick), WIDTH - 1) + (10 if anchor == "end" else 0), bottom + 17, label, anchor))
+        parts.append(
+            text(
+                min(x(tick), WIDTH - 1) + (10 if anchor == "end" else 0), bottom + 17, label, anchor
+            )
+        )
     parts.append(path("axis", f"M{LEFT},{bottom}H{right}"))
     parts.append(text((LEFT + right) / 2, HEIGHT - 5, x_label, kind="name"))
     return parts
@@ -155,7 +163,9 @@ def line(series: Series, x: Scale, y: Scale) -> Markup:
             drawing = False
             continue
         alone = not drawing and (index + 1 == len(places) or not y.shows(places[index + 1][1]))
-        commands.append(f"{'L' if drawing else 'M'}{x(step):.1f},{y(value):.1f}{'h0' if alone else ''}")
+        commands.append(
+            f"{'L' if drawing else 'M'}{x(step):.1f},{y(value):.1f}{'h0' if alone else ''}"
+        )
         drawing = True
     shape = Markup('<path class="{}" d="{}"><title>{}</title></path>')
     return shape.format(stroke(series), "".join(commands), series.label)
@@ -167,7 +177,9 @@ def stroke(series: Series) -> str:
 
 def markers(series: Series, x: Scale, y: Scale, sparse: bool) -> list[Markup]:
     """On every point, or on a few of many, shifted from series to series so that they do not cover each other."""
-    points = [(step, value) for step, value in zip(series.xs, series.ys, strict=True) if y.shows(value)]
+    points = [
+        (step, value) for step, value in zip(series.xs, series.ys, strict=True) if y.shows(value)
+    ]
     if sparse and len(points) > 4 * SPARSE:
         gap = len(points) / SPARSE
         points = [points[int((k + (series.style % 6 + 0.5) / 6) * gap)] for k in range(SPARSE)]
@@ -206,7 +218,9 @@ def line_chart(
     if reference and y.shows(level):
         parts.append(path("reference", f"M{LEFT},{y(level):.1f}H{WIDTH - RIGHT}"))
         above = y(level) > TOP + 18
-        parts.append(text(WIDTH - RIGHT, y(level) + (-5 if above else 14), reference[1], "end", "name halo"))
+        parts.append(
+            text(WIDTH - RIGHT, y(level) + (-5 if above else 14), reference[1], "end", "name halo")
+        )
     parts += [line(one, x, y) for one in series]
     parts += [mark for one in series if not one.faint for mark in markers(one, x, y, sparse=True)]
     spoken = " ".join(spoken_summary(one) for one in series if not one.faint)
@@ -214,7 +228,9 @@ def line_chart(
 
 
 def spoken_summary(series: Series) -> str:
-    finite = [(step, value) for step, value in zip(series.xs, series.ys, strict=True) if isfinite(value)]
+    finite = [
+        (step, value) for step, value in zip(series.xs, series.ys, strict=True) if isfinite(value)
+    ]
     if not finite:
         return f"{series.label}: no finite values."
     values = [value for _, value in finite]
@@ -223,13 +239,15 @@ def spoken_summary(series: Series) -> str:
 
 
 def figure(title: str, parts: Sequence[Markup], spoken: str, height: float = HEIGHT) -> Markup:
-    svg = Markup('<svg viewBox="0 0 {} {:.0f}" role="img" aria-label="{}"><title>{}</title>{}</svg>').format(
-        WIDTH, height, spoken, title, Markup().join(parts)
-    )
+    svg = Markup(
+        '<svg viewBox="0 0 {} {:.0f}" role="img" aria-label="{}"><title>{}</title>{}</svg>'
+    ).format(WIDTH, height, spoken, title, Markup().join(parts))
     return Markup('<figure class="chart"><figcaption>{}</figcaption>{}</figure>').format(title, svg)
 
 
-def reliability_chart(title: str, real: Sequence[int], generated: Sequence[int], style: int) -> Markup:
+def reliability_chart(
+    title: str, real: Sequence[int], generated: Sequence[int], style: int
+) -> Markup:
     """The share of real images in each bin of the predicted probability, as large as the bin has images."""
     x, y = Scale(0, 1, LEFT, WIDTH - RIGHT), Scale(0, 1, HEIGHT - BOTTOM, TOP)
     parts = axes(x, y, "probability of real, as D predicts it", "share that was real")
@@ -249,7 +267,9 @@ def reliability_chart(title: str, real: Sequence[int], generated: Sequence[int],
     return figure(title, parts, f"{title}. {spoken}.")
 
 
-def interval_chart(title: str, x_label: str, rows: Sequence[tuple[str, float, float, float, int]]) -> Markup:
+def interval_chart(
+    title: str, x_label: str, rows: Sequence[tuple[str, float, float, float, int]]
+) -> Markup:
     """Differences with their intervals, one line each: label, mean, low, high, style. Zero is drawn as a line."""
     ends = [end for _, *values, _ in rows for end in values if isfinite(end)]
     if not ends:
@@ -267,7 +287,9 @@ def interval_chart(title: str, x_label: str, rows: Sequence[tuple[str, float, fl
             parts.append(path(f"line c{style}", f"M{x(start):.1f},{y:.1f}H{x(end):.1f}"))
         if isfinite(mean):
             parts.append(marker(x(mean), y, style, interval_words(label, mean, start, end), 1.2))
-    spoken = "; ".join(interval_words(label, mean, start, end) for label, mean, start, end, _ in rows)
+    spoken = "; ".join(
+        interval_words(label, mean, start, end) for label, mean, start, end, _ in rows
+    )
     return figure(title, parts, f"{title}, {x_label}. {spoken}.", bottom + 40)
 
 
@@ -281,13 +303,19 @@ def interval_axis(x: Scale, x_label: str, left: float, bottom: float) -> list[Ma
 
 
 def interval_words(label: str, mean: float, low: float, high: float) -> str:
-    interval = f", 95\u00a0% interval {low:.3g} to {high:.3g}" if isfinite(low) and isfinite(high) else ", no interval"
+    interval = (
+        f", 95\u00a0% interval {low:.3g} to {high:.3g}"
+        if isfinite(low) and isfinite(high)
+        else ", no interval"
+    )
     return f"{label}: {mean:+.3g}{interval}" if isfinite(mean) else f"{label}: not measured"
 
 
 def legend(series: Sequence[Series]) -> Markup:
     """The same strokes and markers as in the charts, with their names."""
-    swatch = Markup('<li><svg class="swatch" viewBox="0 0 36 12" aria-hidden="true">{}{}</svg>{}</li>')
+    swatch = Markup(
+        '<li><svg class="swatch" viewBox="0 0 36 12" aria-hidden="true">{}{}</svg>{}</li>'
+    )
     items = [
         swatch.format(path(stroke(one), "M1,6H35"), marker(18, 6, one.style, one.label), one.label)
         for one in series

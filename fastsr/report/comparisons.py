@@ -11,7 +11,9 @@ from fastsr.report.html import number, render
 from fastsr.report.pictures import Box, Shown, chosen, show_pictures
 
 
-def comparisons(evaluation: Evaluation, folder: Path, most: int, budget: int, key: str, level: int) -> Markup:
+def comparisons(
+    evaluation: Evaluation, folder: Path, most: int, budget: int, key: str, level: int
+) -> Markup:
     """All comparisons of one evaluation, whose pictures are in `folder`.
 
     `key` makes the names of form fields unique, `level` is of the headings.
@@ -21,7 +23,10 @@ def comparisons(evaluation: Evaluation, folder: Path, most: int, budget: int, ke
     labels = {model.name: model.label for model in shown_models(evaluation)}
     shown = show_pictures(chosen(evaluation.pictures, most), folder, list(labels), budget)
     labels[ORIGINAL] = "original (HR)"
-    blocks = [comparison(one, evaluation, labels, f"{key}-{index}", level) for index, one in enumerate(shown)]
+    blocks = [
+        comparison(one, evaluation, labels, f"{key}-{index}", level)
+        for index, one in enumerate(shown)
+    ]
     left_out = len(evaluation.pictures) - len(shown)
     more = f" {left_out} further pictures are in the run's folder." if left_out > 0 else ""
     text = (
@@ -38,7 +43,9 @@ def shown_models(evaluation: Evaluation) -> list[ScoredModel]:
     return bicubic + (averaged or [model for model in evaluation.models if model.name != BICUBIC])
 
 
-def comparison(shown: Shown, evaluation: Evaluation, labels: Mapping[str, str], key: str, level: int) -> Markup:
+def comparison(
+    shown: Shown, evaluation: Evaluation, labels: Mapping[str, str], key: str, level: int
+) -> Markup:
     methods = list(shown.windows)
     before = BICUBIC if BICUBIC in methods else methods[0]
     few = len(methods) <= 4  # then there is room for the divider beside the crops
@@ -68,7 +75,11 @@ def score(shown: Shown, evaluation: Evaluation, method: str) -> str:
 def frame(shown: Shown) -> str:
     """Where the crop is within the window, as a style; empty where it is nearly all of it."""
     crop, window = shown.crop_box, shown.window_box
-    return "" if 4 * crop.width * crop.height > 3 * window.width * window.height else place(crop, window)
+    return (
+        ""
+        if 4 * crop.width * crop.height > 3 * window.width * window.height
+        else place(crop, window)
+    )
 
 
 def place(crop: Box, window: Box) -> str:

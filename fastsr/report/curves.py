@@ -25,7 +25,9 @@ PROBABILITIES = ("d_prob_real", "d_prob_fake")
 """Terms between 0 and 1; in the middle, a discriminator cannot tell."""
 
 
-def thinned(xs: Sequence[float], ys: Sequence[float], most: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def thinned(
+    xs: Sequence[float], ys: Sequence[float], most: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """At most `most` points, each the mean of as many neighbours; NaN where none of them is finite."""
     size = -(-len(xs) // most) or 1
     starts = range(0, len(xs), size)
@@ -42,7 +44,9 @@ def peer_series(
         ys = [value(row, peer) for row in rows]
         if any(isfinite(y) for y in ys):
             points = thinned([row.step for row in rows], ys, most)
-            found.append(Series(peer.label, *points, style=peer.index, dash=dash(run, peer.variant)))
+            found.append(
+                Series(peer.label, *points, style=peer.index, dash=dash(run, peer.variant))
+            )
     return found
 
 
@@ -59,7 +63,9 @@ def begins(run: Run) -> float:
 def losses(run: Run, most: int) -> Markup:
     """One chart per term of the losses."""
     if not run.training:
-        return missing(f"No training metrics yet; fastsr train --resume {run.folder} continues the run.")
+        return missing(
+            f"No training metrics yet; fastsr train --resume {run.folder} continues the run."
+        )
     charts: list[Markup] = []
     for stage, terms in (("pretraining", PRETRAINING_TERMS), ("training", TRAINING_TERMS)):
         rows = [row for row in run.training if row.stage == stage]
@@ -94,27 +100,41 @@ def loss_of(row: TrainRow, peer: Peer, key: str) -> float:
 
 
 def peers_legend(run: Run) -> Markup:
-    return legend([Series(peer.label, (), (), peer.index, dash(run, peer.variant)) for peer in run.peers])
+    return legend(
+        [Series(peer.label, (), (), peer.index, dash(run, peer.variant)) for peer in run.peers]
+    )
 
 
 def validation(run: Run, most: int) -> Markup:
     """PSNR and SSIM of each peer over steps, and bicubic's level."""
     if not run.validation:
-        return missing("Not validated while training; fastsr train --val FOLDER does it every --val-every steps.")
+        return missing(
+            "Not validated while training; fastsr train --val FOLDER does it every --val-every steps."
+        )
     charts: list[Markup] = []
     steps = [row.step for row in run.validation]
     for metric in ("psnr", "ssim"):
         series: list[Series] = []
         for peer in run.peers:
-            ys = [row.scores.get(f"peer {peer.index}", {}).get(metric, nan) for row in run.validation]
-            series.append(Series(peer.label, *thinned(steps, ys, most), peer.index, dash(run, peer.variant)))
-        levels = [row.scores[BICUBIC][metric] for row in run.validation if metric in row.scores.get(BICUBIC, {})]
+            ys = [
+                row.scores.get(f"peer {peer.index}", {}).get(metric, nan) for row in run.validation
+            ]
+            series.append(
+                Series(peer.label, *thinned(steps, ys, most), peer.index, dash(run, peer.variant))
+            )
+        levels = [
+            row.scores[BICUBIC][metric]
+            for row in run.validation
+            if metric in row.scores.get(BICUBIC, {})
+        ]
         reference = (fmean(levels), f"bicubic {fmean(levels):.4g}") if levels else None
         title, unit = f"{metric.upper()} on the validation images", metric_title(metric)
         charts.append(line_chart(title, unit, series, reference=reference, begins=begins(run)))
     pretrained = run.config.optim.pretrain_steps
     note = (
-        f"The dotted upright line marks step {pretrained:,}, where adversarial training begins." if pretrained else ""
+        f"The dotted upright line marks step {pretrained:,}, where adversarial training begins."
+        if pretrained
+        else ""
     )
     return peers_legend(run) + grid(charts) + (missing(note) if note else Markup())
 
@@ -138,7 +158,9 @@ def disagreement(run: Run, most: int) -> Markup:
     if len(run.peers) < 2:
         return missing("One peer alone has nobody to disagree with.")
     if not rows:
-        return missing("No disagreement was recorded; adversarial steps of this version of fastsr record it.")
+        return missing(
+            "No disagreement was recorded; adversarial steps of this version of fastsr record it."
+        )
     steps = [row.step for row in rows]
     series: list[Series] = []
     for style, (one, other, variant) in enumerate(compared_pairs(run)):
@@ -168,7 +190,15 @@ def summed_up(series: Sequence[Series]) -> list[Series]:
             fmean([y for y in values if isfinite(y)] or [nan])
             for values in zip(*(one.ys for one in members), strict=True)
         )
-        found.append(Series(f"{variant}, mean of {len(members)} pairs", members[0].xs, ys, style, members[0].dash))
+        found.append(
+            Series(
+                f"{variant}, mean of {len(members)} pairs",
+                members[0].xs,
+                ys,
+                style,
+                members[0].dash,
+            )
+        )
     return found
 
 
@@ -176,7 +206,9 @@ def calibration(run: Run) -> Markup:
     """Whether a discriminator's probabilities can be believed, in the last quarter of training."""
     rows = [row for row in run.training if row.stage == "training" and row.real and row.generated]
     if not rows:
-        return missing("No histograms of probabilities were recorded; adversarial steps of this fastsr record them.")
+        return missing(
+            "No histograms of probabilities were recorded; adversarial steps of this fastsr record them."
+        )
     rows = rows[-max(1, len(rows) // 4) :]
     charts: list[Markup] = []
     for peer in run.peers:
@@ -198,5 +230,8 @@ def calibration(run: Run) -> Markup:
 def calibration_error(real: Sequence[int], generated: Sequence[int]) -> float:
     """Mean over images of the distance between the probability predicted and the share that was real."""
     total = sum(real) + sum(generated)
-    distances = (abs(a - (a + b) * (k + 0.5) / BINS) for k, (a, b) in enumerate(zip(real, generated, strict=True)))
+    distances = (
+        abs(a - (a + b) * (k + 0.5) / BINS)
+        for k, (a, b) in enumerate(zip(real, generated, strict=True))
+    )
     return sum(distances) / total if total else nan

@@ -41,7 +41,9 @@ def write_report(runs: tuple[Path, ...], out: Path) -> Path:
         temporary.write_text(page, encoding="utf-8")
         temporary.replace(out)
     except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror or error}); choose another --out") from None
+        raise UserError(
+            f"{out} cannot be written ({error.strerror or error}); choose another --out"
+        ) from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -49,17 +51,26 @@ def write_report(runs: tuple[Path, ...], out: Path) -> Path:
 
 
 def document(parts: Sequence[Run | Reproduction]) -> str:
-    runs = [run for part in parts for run in (part.runs if isinstance(part, Reproduction) else (part,))]
+    runs = [
+        run for part in parts for run in (part.runs if isinstance(part, Reproduction) else (part,))
+    ]
     alone = len(parts) == 1 and isinstance(parts[0], Run)
     reproductions = [part for part in parts if isinstance(part, Reproduction)]
-    shares = [RunSections(run, index, len(runs), 2 if alone else 3) for index, run in enumerate(runs)]
+    shares = [
+        RunSections(run, index, len(runs), 2 if alone else 3) for index, run in enumerate(runs)
+    ]
     return render(
         "page.html",
-        title=parts[0].name if len(parts) == 1 else f"{len(parts)} runs: {listed([part.name for part in parts])}",
+        title=parts[0].name
+        if len(parts) == 1
+        else f"{len(parts)} runs: {listed([part.name for part in parts])}",
         lead=summary(parts, runs),
         links=links(parts, runs, alone),
         parts=[
-            *(reproduction_part(part, index, len(parts) == 1) for index, part in enumerate(reproductions)),
+            *(
+                reproduction_part(part, index, len(parts) == 1)
+                for index, part in enumerate(reproductions)
+            ),
             *(share.html(alone) for share in shares),
         ],
         style=resource("page.css"),
@@ -92,9 +103,13 @@ def run_summary(run: Run) -> str:
     counts: dict[str, int] = {}
     for peer in run.peers:
         counts[peer.variant] = counts.get(peer.variant, 0) + 1
-    peers = listed([f"{count} {name}" if len(counts) > 1 else name for name, count in counts.items()])
+    peers = listed(
+        [f"{count} {name}" if len(counts) > 1 else name for name, count in counts.items()]
+    )
     pretrained = config.optim.pretrain_steps
-    of = f"{config.total_steps:,}" + (f" ({pretrained:,} of them pre-training)" if pretrained else "")
+    of = f"{config.total_steps:,}" + (
+        f" ({pretrained:,} of them pre-training)" if pretrained else ""
+    )
     speeds = [
         f"{words} at {speed:.3g} steps/s (median)"
         for stage, words in (("pretraining", "pre-training"), ("training", "adversarial training"))
@@ -109,10 +124,14 @@ def run_summary(run: Run) -> str:
     return "; ".join(sentences) + "."
 
 
-def links(parts: Sequence[Run | Reproduction], runs: Sequence[Run], alone: bool) -> list[tuple[str, str]]:
+def links(
+    parts: Sequence[Run | Reproduction], runs: Sequence[Run], alone: bool
+) -> list[tuple[str, str]]:
     """Places in the page, with their names."""
     names = [
-        "Tables" if len(parts) == 1 else f"{part.name}: tables" for part in parts if isinstance(part, Reproduction)
+        "Tables" if len(parts) == 1 else f"{part.name}: tables"
+        for part in parts
+        if isinstance(part, Reproduction)
     ]
     tables = [(f"reproduction-{index}", name) for index, name in enumerate(names)]
     if alone:
@@ -126,7 +145,10 @@ def reproduction_part(part: Reproduction, index: int, alone: bool) -> Markup:
         "reproduction.html",
         key=f"reproduction-{index}",
         name="" if alone else f" of {part.name}",
-        tables=[(f"x{one.scale}, {metric_name(one.metric)}", reproduction_table(one)) for one in part.tables.tables],
+        tables=[
+            (f"x{one.scale}, {metric_name(one.metric)}", reproduction_table(one))
+            for one in part.tables.tables
+        ],
         remarks=part.tables.notes,
         plan=in_words(part.tables.plan),
     )
@@ -184,7 +206,9 @@ class RunSections:
         if evaluation is None:
             return self.evaluate_hint("Not evaluated on whole test images yet")
         step = f"Evaluated at step {evaluation.step:,}. " if evaluation.step is not None else ""
-        link = Markup('<p>{}How it was measured: <a href="#{}-protocol">Protocol</a>.</p>').format(step, self.key)
+        link = Markup('<p>{}How it was measured: <a href="#{}-protocol">Protocol</a>.</p>').format(
+            step, self.key
+        )
         return link + evaluation_tables(evaluation)
 
     def comparisons(self) -> Markup:
@@ -192,7 +216,9 @@ class RunSections:
         if evaluation is None or not evaluation.pictures:
             return self.evaluate_hint("No whole pictures to compare yet") + self.grid()
         if not self.pictures:
-            return missing(f"Left out to keep this page small; fastsr report {self.run.folder} shows them.")
+            return missing(
+                f"Left out to keep this page small; fastsr report {self.run.folder} shows them."
+            )
         folder = self.run.evaluation_folder
         return comparisons(evaluation, folder, self.pictures, self.budget, self.key, self.level + 1)
 

@@ -75,7 +75,9 @@ def chosen(pictures: Sequence[Picture], most: int) -> list[Picture]:
     return found[:most]
 
 
-def show_pictures(pictures: Sequence[Picture], folder: Path, methods: Sequence[str], budget: int) -> list[Shown]:
+def show_pictures(
+    pictures: Sequence[Picture], folder: Path, methods: Sequence[str], budget: int
+) -> list[Shown]:
     """Pictures of the evaluation in a folder, as large and good as the budget of characters allows.
 
     Raises UserError for files that are missing, of unequal size, or outside the folder.
@@ -168,7 +170,9 @@ def data_uri(image_HWC: Pixels, quality: int | None = None) -> str:
     picture = Image.fromarray(np.ascontiguousarray(image_HWC))
     if features.check("webp"):
         kind = "webp"
-        picture.save(buffer, "WEBP", lossless=quality is None, quality=80 if quality is None else quality)
+        picture.save(
+            buffer, "WEBP", lossless=quality is None, quality=80 if quality is None else quality
+        )
     elif quality is None:
         kind = "png"
         picture.save(buffer, "PNG", optimize=True)

@@ -95,18 +95,27 @@ class Reproduction:
 def collect(folder: Path) -> Run | Reproduction:
     """What a folder holds. Raises UserError for one that holds neither, and for damaged files."""
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; name a run, or a folder that fastsr reproduce wrote")
+        raise UserError(
+            f"{folder} is no folder; name a run, or a folder that fastsr reproduce wrote"
+        )
     file = folder / TABLES
     if not file.is_file():
         return read_run(folder)
     tables = Tables.read(file)
-    return Reproduction(folder, folder.resolve().name, tables, tuple(read_run(folder / name) for name in tables.runs))
+    return Reproduction(
+        folder,
+        folder.resolve().name,
+        tables,
+        tuple(read_run(folder / name) for name in tables.runs),
+    )
 
 
 def read_run(folder: Path) -> Run:
     config_file, evaluation_file = folder / "config.toml", folder / "evaluation" / EVALUATION
     if not config_file.is_file():
-        raise UserError(f"{folder} is no run: it has no config.toml; name a folder that fastsr train wrote")
+        raise UserError(
+            f"{folder} is no run: it has no config.toml; name a folder that fastsr train wrote"
+        )
     try:
         config = from_toml(config_file, TrainConfig())
         peers = peers_of(config.cohort)
@@ -138,13 +147,19 @@ def read_environment(file: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")).items())
     except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{file} is damaged ({' '.join(str(error).split())}); restore or delete it") from None
+        raise UserError(
+            f"{file} is damaged ({' '.join(str(error).split())}); restore or delete it"
+        ) from None
 
 
 def read_metrics(file: Path, peers: int) -> tuple[tuple[TrainRow, ...], tuple[ValidationRow, ...]]:
     """Rows in the order of their steps. Raises UserError where the file cannot be read."""
     try:
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+        lines = (
+            file.read_text(encoding="utf-8", errors="replace").splitlines()
+            if file.is_file()
+            else []
+        )
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror}); allow reading it") from None
     training: list[TrainRow] = []
@@ -158,7 +173,9 @@ def read_metrics(file: Path, peers: int) -> tuple[tuple[TrainRow, ...], tuple[Va
                 validation.append(validation_row(row))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
-    return tuple(sorted(training, key=lambda row: row.step)), tuple(sorted(validation, key=lambda row: row.step))
+    return tuple(sorted(training, key=lambda row: row.step)), tuple(
+        sorted(validation, key=lambda row: row.step)
+    )
 
 
 def train_row(row: dict[str, Any], peers: int) -> TrainRow:
@@ -177,7 +194,9 @@ def train_row(row: dict[str, Any], peers: int) -> TrainRow:
 
 
 def validation_row(row: dict[str, Any]) -> ValidationRow:
-    return ValidationRow(int(row["step"]), {str(name): numbers(scores) for name, scores in row["scores"].items()})
+    return ValidationRow(
+        int(row["step"]), {str(name): numbers(scores) for name, scores in row["scores"].items()}
+    )
 
 
 def histograms(counts: Any, peers: int) -> tuple[tuple[int, ...], ...]:

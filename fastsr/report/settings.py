@@ -32,7 +32,9 @@ def settings(run: Run, key: str, level: int) -> Markup:
         sections=sections(run.config),
         training=in_words(run.environment),
         evaluation=in_words(evaluation.environment) if evaluation else {},
-        protocol={protocol_name(name): text for name, text in evaluation.protocol.items()} if evaluation else None,
+        protocol={protocol_name(name): text for name, text in evaluation.protocol.items()}
+        if evaluation
+        else None,
         key=key,
         level=level,
     )
@@ -46,7 +48,8 @@ def sections(config: TrainConfig) -> dict[str, list[Setting]]:
         group, usual = getattr(config, section.name), getattr(default, section.name)
         if is_dataclass(group):
             found[section.name] = [
-                setting(one.name, getattr(group, one.name), getattr(usual, one.name)) for one in fields(group)
+                setting(one.name, getattr(group, one.name), getattr(usual, one.name))
+                for one in fields(group)
             ]
     return found
 
@@ -66,7 +69,9 @@ def words(value: object) -> str:
         nested = any(isinstance(item, (tuple, list)) for item in items)
         return ("; " if nested else ", ").join(words(item) for item in items)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {words(item)}" for key, item in cast("Mapping[str, object]", value).items())
+        return ", ".join(
+            f"{key}: {words(item)}" for key, item in cast("Mapping[str, object]", value).items()
+        )
     if isinstance(value, float):
         return f"{value:g}"
     return str(value) if isinstance(value, Path) or value != "" else "empty"

@@ -39,7 +39,10 @@ def evaluation_tables(evaluation: Evaluation) -> Markup:
 def ordered(models: Sequence[ScoredModel]) -> list[ScoredModel]:
     """Bicubic first, then averaged (EMA) weights, then the others."""
     rank = {"": 0, "ema": 1}
-    return sorted(models, key=lambda model: -1 if model.name == BICUBIC else rank.get(model.weights, len(rank)))
+    return sorted(
+        models,
+        key=lambda model: -1 if model.name == BICUBIC else rank.get(model.weights, len(rank)),
+    )
 
 
 def best_mean(evaluation: Evaluation, test_set: str, metric: str) -> str:
@@ -84,7 +87,9 @@ def table_title(table: Table) -> str:
 
 
 def best_variant(table: Table, row: Row) -> str:
-    return best_text(table.metric, [variant.mean for variant in row.variants.values()], table.higher_is_better)
+    return best_text(
+        table.metric, [variant.mean for variant in row.variants.values()], table.higher_is_better
+    )
 
 
 def differences_chart(table: Table, compared: Sequence[str]) -> Markup:

@@ -132,7 +132,9 @@ def verdict(table: Table, variant: str) -> Verdict:
     Decided over seeds, where there are several, as `seeds.decided` has it. One training decides nothing, whatever the
     intervals over its images.
     """
-    over_seeds = next((one for one in table.contrasts if one.variant == variant and len(one.seeds) > 1), None)
+    over_seeds = next(
+        (one for one in table.contrasts if one.variant == variant and len(one.seeds) > 1), None
+    )
     if over_seeds:
         return Verdict(over_seeds.outcome, tuple(seed_sentences(table, over_seeds)))
     title = f"{metric_name(table.metric)} at x{table.scale}"
@@ -140,12 +142,18 @@ def verdict(table: Table, variant: str) -> Verdict:
     known = [one.mean for one in differences.values() if isfinite(one.mean)]
     if not known:
         return Verdict("undecided", (f"{title}: nothing can be said of {variant}.",))
-    outcomes: dict[str, Outcome] = {name: outcome(one, table.higher_is_better) for name, one in differences.items()}
+    outcomes: dict[str, Outcome] = {
+        name: outcome(one, table.higher_is_better) for name, one in differences.items()
+    }
     average, chance = fmean(known), by_chance(table, variant)
     side = "better" if (average > 0) == table.higher_is_better else "worse"
     size = f"{with_unit(table, abs(average))}, averaged over {len(known)} {'set' if len(known) == 1 else 'sets'}"
     lead = f"{title}: whether {variant} is better than {BASELINE} is undecided by one seed; it is {side} by {size}."
-    sentences = (lead, *set_sentences(outcomes, variant), chance_sentence(table, abs(average), chance))
+    sentences = (
+        lead,
+        *set_sentences(outcomes, variant),
+        chance_sentence(table, abs(average), chance),
+    )
     return Verdict("undecided", sentences)
 
 

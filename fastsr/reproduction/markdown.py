@@ -71,4 +71,6 @@ def interval(difference: Difference, digits: int) -> str:
         return "n/a"
     text = f"{difference.mean:+.{digits}f}"
     known = isfinite(difference.low) and isfinite(difference.high)
-    return f"{text} [{difference.low:+.{digits}f}, {difference.high:+.{digits}f}]" if known else text
+    return (
+        f"{text} [{difference.low:+.{digits}f}, {difference.high:+.{digits}f}]" if known else text
+    )

@@ -59,5 +59,8 @@ def three_pairs(temperature: float = ML_STAR_TEMPERATURE) -> CohortConfig:
     teacher = {2: 3, 3: 2, 4: 5, 5: 4}
     matrix = tuple(tuple(float(teacher.get(k) == j) for j in range(6)) for k in range(6))
     return CohortConfig(
-        peers=6, mixing_matrix=matrix, temperature=(1, 1, 1, 1, temperature, temperature), starts=(0, 1) * 3
+        peers=6,
+        mixing_matrix=matrix,
+        temperature=(1, 1, 1, 1, temperature, temperature),
+        starts=(0, 1) * 3,
     )

@@ -55,7 +55,10 @@ class Plan:
                 config = self.config
                 run = Run(self.out / f"x{scale}-seed{seed}")
                 output = replace(config.output, out=run.folder, resume=run.latest() is not None)
-                model, machine = replace(config.model, scale=scale), replace(config.machine, seed=seed)
+                model, machine = (
+                    replace(config.model, scale=scale),
+                    replace(config.machine, seed=seed),
+                )
                 yield replace(config, model=model, machine=machine, output=output)
 
     def request(self, config: TrainConfig) -> Request:
@@ -85,13 +88,18 @@ def plan_reproduction(
     """
     data = config.images.data or (data_root / "DIV2K" / "DIV2K_train_HR",)
     if not config.images.data and not data[0].is_dir():
-        raise UserError(f"--data names no training images, and {data[0]} does not exist: fastsr data fetch div2k")
+        raise UserError(
+            f"--data names no training images, and {data[0]} does not exist: fastsr data fetch div2k"
+        )
     if len(config.cohort.temperature) > 1:
         raise UserError("--temperature is that of the ML* pair here; give one number")
     temperature = config.cohort.temperature[0] if config.cohort.temperature else ML_STAR_TEMPERATURE
     chosen = config.cohort
     cohort = replace(
-        three_pairs(temperature), kl_weight=chosen.kl_weight, kl=chosen.kl, distillation_scale=chosen.distillation_scale
+        three_pairs(temperature),
+        kl_weight=chosen.kl_weight,
+        kl=chosen.kl,
+        distillation_scale=chosen.distillation_scale,
     )
     return Plan(
         config=replace(config, cohort=cohort, images=replace(config.images, data=data)),
@@ -153,10 +161,15 @@ def print_plan(plan: Plan, device: torch.device, console: Console) -> None:
         left = (config.total_steps - done) * seconds_a_step(config, predictions[scale], device)
         total += left
         memory = f"{predictions[scale].peak / GIB:.1f} GB"
-        shown.add_row(folder_of(config).name, f"{config.total_steps:,}", f"{done:,}", memory, duration(left))
+        shown.add_row(
+            folder_of(config).name, f"{config.total_steps:,}", f"{done:,}", memory, duration(left)
+        )
     console.print(shown)
     cohort = "six peers each: an Independent, an ML and an ML* pair"
-    say(console, f"{cohort}; about {duration(total)} of training in all, then evaluation on {', '.join(plan.sets)}")
+    say(
+        console,
+        f"{cohort}; about {duration(total)} of training in all, then evaluation on {', '.join(plan.sets)}",
+    )
 
 
 def seconds_a_step(config: TrainConfig, prediction: Prediction, device: torch.device) -> float:
@@ -202,7 +215,11 @@ def deviations(config: TrainConfig, missing: Sequence[str] = ()) -> list[str]:
         ("steps of pre-training", config.optim.pretrain_steps, original.optim.pretrain_steps),
         ("residual blocks", config.model.blocks, original.model.blocks),
         ("filters", config.model.filters, original.model.filters),
-        ("filters of the discriminator", config.model.discriminator_filters, original.model.discriminator_filters),
+        (
+            "filters of the discriminator",
+            config.model.discriminator_filters,
+            original.model.discriminator_filters,
+        ),
         ("patches a step", config.images.batch, original.images.batch),
         ("pixels of a patch's side", config.images.patch, original.images.patch),
         ("learning rate", config.optim.lr, original.optim.lr),

@@ -85,18 +85,25 @@ def evaluate_run(
     """Evaluates a trained run, unless that has been done on the same sets, by the same metrics or more."""
     done = read_evaluation(config)
     request = plan.request(config)
-    sets = {images.name: is_perceptual(request, images.name) for images in open_sets(request, config.model.scale)}
+    sets = {
+        images.name: is_perceptual(request, images.name)
+        for images in open_sets(request, config.model.scale)
+    }
     if done and covers(done, sets, metrics):
         say(console, f"{folder_of(config).name} is evaluated")
         return
-    with out_of_memory(lambda: "what is trained is kept; run again with --device cpu to evaluate it"):
+    with out_of_memory(
+        lambda: "what is trained is kept; run again with --device cpu to evaluate it"
+    ):
         evaluate_models(request, device, console)
 
 
 def covers(done: Evaluation, sets: dict[str, bool], metrics: Sequence[str]) -> bool:
     """True if an evaluation has those metrics on those sets, and perceptual ones on each where that is wanted."""
     measured = {scored.name: scored.perceptual for scored in done.sets}
-    enough = list(measured) == list(sets) and all(measured[name] >= wanted for name, wanted in sets.items())
+    enough = list(measured) == list(sets) and all(
+        measured[name] >= wanted for name, wanted in sets.items()
+    )
     return enough and set(metrics) <= set(done.metrics)
 
 
@@ -119,10 +126,14 @@ def write_tables(plan: Plan) -> tuple[Table, ...]:
     """Writes tables.json and tables.md of all that is evaluated so far. Returns the tables."""
     results = collect_tables(plan)
     try:
-        write_text(plan.out / JSON_NAME, json.dumps(results.to_json(), indent=1, allow_nan=False) + "\n")
+        write_text(
+            plan.out / JSON_NAME, json.dumps(results.to_json(), indent=1, allow_nan=False) + "\n"
+        )
         write_text(plan.out / "tables.md", "\n".join(markdown(results)) + "\n")
     except OSError as error:
-        raise UserError(f"{plan.out} cannot be written ({error.strerror}); free space, then run again") from error
+        raise UserError(
+            f"{plan.out} cannot be written ({error.strerror}); free space, then run again"
+        ) from error
     return results.tables
 
 
@@ -135,8 +146,17 @@ def collect_tables(plan: Plan) -> Tables:
         found = {folder_of(config).name: read_evaluation(config) for config in runs}
         evaluations = {name: evaluation for name, evaluation in found.items() if evaluation}
         names += evaluations
-        shared = [m for m in USUAL if evaluations and all(m in e.metrics for e in evaluations.values())]
-        tables += [with_contrasts(table([*evaluations.values()], metric), evaluations) for metric in shared]
+        shared = [
+            m for m in USUAL if evaluations and all(m in e.metrics for e in evaluations.values())
+        ]
+        tables += [
+            with_contrasts(table([*evaluations.values()], metric), evaluations) for metric in shared
+        ]
     missing = [name for name in USUAL if name not in {one.metric for one in tables}]
     notes = deviations(plan.config, missing)
-    return Tables(tables=decided(tables, plan.level), plan=describe(plan), notes=tuple(notes), runs=tuple(names))
+    return Tables(
+        tables=decided(tables, plan.level),
+        plan=describe(plan),
+        notes=tuple(notes),
+        runs=tuple(names),
+    )

@@ -147,7 +147,11 @@ def table_to_json(table: Table) -> dict[str, Any]:
         "seeds": table.seeds,
         "rows": [row_to_json(row) for row in table.rows],
         "noise": null(table.noise),
-        **({"contrasts": [contrast_to_json(one) for one in table.contrasts]} if table.contrasts else {}),
+        **(
+            {"contrasts": [contrast_to_json(one) for one in table.contrasts]}
+            if table.contrasts
+            else {}
+        ),
     }
 
 
@@ -180,7 +184,10 @@ def row_from_json(row: dict[str, Any]) -> Row:
         int(row["images"]),
         number(row.get("bicubic")),
         {str(name): variant_from_json(variant) for name, variant in row["variants"].items()},
-        {str(name): difference_from_json(one) for name, one in (row.get("differences") or {}).items()},
+        {
+            str(name): difference_from_json(one)
+            for name, one in (row.get("differences") or {}).items()
+        },
     )
 
 
@@ -202,21 +209,39 @@ def difference_to_json(one: Difference) -> dict[str, float | None] | None:
 
 
 def difference_from_json(one: dict[str, Any] | None) -> Difference:
-    return Difference(*(number(one.get(key)) for key in ("mean", "low", "high"))) if one else Difference()
+    return (
+        Difference(*(number(one.get(key)) for key in ("mean", "low", "high")))
+        if one
+        else Difference()
+    )
 
 
 CONTRAST_NUMBERS = ("mean", "low", "high", "p", "corrected_p", "level")
 
 
 def contrast_to_json(one: Contrast) -> dict[str, Any]:
-    about = {"variant": one.variant, "sets": list(one.sets), "tests": one.tests, "outcome": one.outcome}
-    seeds = [{"run": s.run, "mean": null(s.mean), "low": null(s.low), "high": null(s.high)} for s in one.seeds]
-    return {**about, "seeds": seeds, **{name: null(getattr(one, name)) for name in CONTRAST_NUMBERS}}
+    about = {
+        "variant": one.variant,
+        "sets": list(one.sets),
+        "tests": one.tests,
+        "outcome": one.outcome,
+    }
+    seeds = [
+        {"run": s.run, "mean": null(s.mean), "low": null(s.low), "high": null(s.high)}
+        for s in one.seeds
+    ]
+    return {
+        **about,
+        "seeds": seeds,
+        **{name: null(getattr(one, name)) for name in CONTRAST_NUMBERS},
+    }
 
 
 def contrast_from_json(one: dict[str, Any]) -> Contrast:
     seeds = tuple(
-        SeedDifference(str(seed["run"]), *(number(seed.get(key)) for key in ("mean", "low", "high")))
+        SeedDifference(
+            str(seed["run"]), *(number(seed.get(key)) for key in ("mean", "low", "high"))
+        )
         for seed in one["seeds"]
     )
     numbers = {name: number(one.get(name)) for name in CONTRAST_NUMBERS}

@@ -32,11 +32,20 @@ def with_contrasts(table: Table, evaluations: Mapping[str, Evaluation]) -> Table
 
 def contrast(evaluations: Mapping[str, Evaluation], metric: str, variant: str) -> Contrast | None:
     """None where a seed lacks the variant, or no test set has a value of every image of every seed."""
-    seeds = {run: image_differences(evaluation, metric, variant) for run, evaluation in evaluations.items()}
-    sets = [name for name in next(iter(seeds.values())) if all(name in by_set for by_set in seeds.values())]
+    seeds = {
+        run: image_differences(evaluation, metric, variant)
+        for run, evaluation in evaluations.items()
+    }
+    sets = [
+        name
+        for name in next(iter(seeds.values()))
+        if all(name in by_set for by_set in seeds.values())
+    ]
     if not sets:
         return None
-    differences = tuple(seed_difference(run, [by_set[name] for name in sets]) for run, by_set in seeds.items())
+    differences = tuple(
+        seed_difference(run, [by_set[name] for name in sets]) for run, by_set in seeds.items()
+    )
     values = [one.mean for one in differences]
     low, high = mean_interval(values, CONFIDENCE)
     return Contrast(variant, tuple(sets), differences, fmean(values), low, high, p_value(values))
@@ -66,17 +75,29 @@ def seed_difference(run: str, by_set: Sequence[Sequence[float]]) -> SeedDifferen
 
 def decided(tables: Sequence[Table], level: float = LEVEL) -> tuple[Table, ...]:
     """The tables with the p-values of the primary metric corrected together by Holm's method, and what they decide."""
-    tested = [one for table in tables if table.metric == PRIMARY for one in table.contrasts if isfinite(one.p)]
+    tested = [
+        one
+        for table in tables
+        if table.metric == PRIMARY
+        for one in table.contrasts
+        if isfinite(one.p)
+    ]
     corrected = dict(zip(map(id, tested), holm([one.p for one in tested]), strict=True))
 
     def settled(one: Contrast, higher_is_better: bool) -> Contrast:
         p = corrected.get(id(one), nan)
         return replace(
-            one, corrected_p=p, tests=len(tested), level=level, outcome=outcome(one, p, level, higher_is_better)
+            one,
+            corrected_p=p,
+            tests=len(tested),
+            level=level,
+            outcome=outcome(one, p, level, higher_is_better),
         )
 
     return tuple(
-        replace(table, contrasts=tuple(settled(one, table.higher_is_better) for one in table.contrasts))
+        replace(
+            table, contrasts=tuple(settled(one, table.higher_is_better) for one in table.contrasts)
+        )
         if table.metric == PRIMARY
         else table
         for table in tables

@@ -38,7 +38,9 @@ def quantile(confidence: float, degrees: int) -> float:
         high *= 2
     for _ in range(100):
         middle = (low + high) / 2
-        low, high = (middle, high) if central_probability(middle, degrees) < confidence else (low, middle)
+        low, high = (
+            (middle, high) if central_probability(middle, degrees) < confidence else (low, middle)
+        )
     return high
 
 

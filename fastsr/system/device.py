@@ -60,7 +60,9 @@ def choose_device(name: str) -> torch.device:
 def set_up(device: torch.device) -> None:
     """Process-wide settings of the device that is trained on."""
     if device.type == "cuda":
-        torch.cuda.set_device(device)  # whose abilities are asked next, and for which a thread pins patches
+        torch.cuda.set_device(
+            device
+        )  # whose abilities are asked next, and for which a thread pins patches
         torch.backends.cudnn.benchmark = True  # shapes never change
     else:
         keep_freed_memory()

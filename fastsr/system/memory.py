@@ -41,6 +41,8 @@ def out_of_memory(advice: Callable[[], str]) -> Generator[None, None, None]:
     try:
         yield
     except RuntimeError as error:  # torch.OutOfMemoryError is one
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(
+            error
+        ):
             raise
         raise UserError(f"out of memory: {advice()}") from error

@@ -20,13 +20,17 @@ class Precision:
 
     def autocast(self, device: torch.device) -> torch.autocast:
         # The cache holds casted weights across calls within one step: D runs twice on the same ones.
-        return torch.autocast(device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None)
+        return torch.autocast(
+            device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None
+        )
 
     def scaler(self, device: torch.device) -> torch.amp.GradScaler:
         return torch.amp.GradScaler(device.type, enabled=self.scaled)
 
 
-def choose_precision(amp: bool, device: torch.device, cpu_flags: frozenset[str] | None = None) -> Precision:
+def choose_precision(
+    amp: bool, device: torch.device, cpu_flags: frozenset[str] | None = None
+) -> Precision:
     """The precision of `--amp` on this device; `cpu_flags` are the processor's features, by default its own."""
     if not amp:
         return Precision()
@@ -39,7 +43,11 @@ def choose_precision(amp: bool, device: torch.device, cpu_flags: frozenset[str] 
         )
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return Precision(dtype=torch.bfloat16, note="--amp: bf16 on this GPU")
-    return Precision(dtype=torch.float16, scaled=True, note="--amp: fp16 with loss scaling, as this GPU has no bf16")
+    return Precision(
+        dtype=torch.float16,
+        scaled=True,
+        note="--amp: fp16 with loss scaling, as this GPU has no bf16",
+    )
 
 
 def processor_flags() -> frozenset[str]:

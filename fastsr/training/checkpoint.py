@@ -16,7 +16,13 @@ from fastsr.cohort.peer import Peer
 from fastsr.cohort.ring import MetricsRing
 from fastsr.errors import UserError
 from fastsr.files import sync
-from fastsr.models.weights import list_checkpoints, load_module, load_tensors, save_generator, save_tensors
+from fastsr.models.weights import (
+    list_checkpoints,
+    load_module,
+    load_tensors,
+    save_generator,
+    save_tensors,
+)
 from fastsr.training.run import Run
 
 FORMAT = 1
@@ -40,9 +46,18 @@ def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep
         for k, peer in enumerate(cohort.peers):
             save_peer(peer, temporary, k)
         save_tensors({"rows": ring.rows_RPT}, temporary / "metrics-ring.safetensors")
-        scalers = [{name: scaler.state_dict() for name, scaler in peer.scalers.items()} for peer in cohort.peers]
+        scalers = [
+            {name: scaler.state_dict() for name, scaler in peer.scalers.items()}
+            for peer in cohort.peers
+        ]
         weight = float(cohort.content_weight)
-        state = {"format": FORMAT, "step": step, "data": data, "scalers": scalers, "content_weight": weight}
+        state = {
+            "format": FORMAT,
+            "step": step,
+            "data": data,
+            "scalers": scalers,
+            "content_weight": weight,
+        }
         (temporary / "state.json").write_text(json.dumps(state))
         for path in (run.metrics_file, temporary / "state.json", temporary):
             sync(path)
@@ -51,7 +66,9 @@ def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         kept = f"the last good one is {run.latest()}" if run.latest() else "there is none yet"
-        raise UserError(f"checkpoint {final} cannot be written ({error}); {kept}. Free space, then --resume") from error
+        raise UserError(
+            f"checkpoint {final} cannot be written ({error}); {kept}. Free space, then --resume"
+        ) from error
     prune(run, keep)
     return final
 
@@ -78,11 +95,17 @@ def load_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str) -> i
         step, scalers, known = int(state["step"]), state["scalers"], state["format"] == FORMAT
         content_weight = float(state.get("content_weight", cohort.content_weight))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{checkpoint}/state.json is damaged ({error}); {way_back(run, checkpoint)}") from None
+        raise UserError(
+            f"{checkpoint}/state.json is damaged ({error}); {way_back(run, checkpoint)}"
+        ) from None
     if not known:
-        raise UserError(f"{checkpoint} was written by another version of fastsr; continue it with that version")
+        raise UserError(
+            f"{checkpoint} was written by another version of fastsr; continue it with that version"
+        )
     if state["data"] != data:
-        raise UserError(f"the images are not those that {run.folder} was trained on; restore them, or start a new run")
+        raise UserError(
+            f"the images are not those that {run.folder} was trained on; restore them, or start a new run"
+        )
     try:
         for k, peer in enumerate(cohort.peers):
             load_peer(peer, checkpoint, k)
@@ -125,7 +148,11 @@ def load_peer(peer: Peer, folder: Path, k: int) -> None:
 def optimizer_tensors(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
     """Adam's state as tensors named by parameter index."""
     parameters = optimizer.param_groups[0]["params"]
-    return {f"{i}.{key}": value for i, p in enumerate(parameters) for key, value in optimizer.state.get(p, {}).items()}
+    return {
+        f"{i}.{key}": value
+        for i, p in enumerate(parameters)
+        for key, value in optimizer.state.get(p, {}).items()
+    }
 
 
 def load_optimizer(optimizer: torch.optim.Adam, file: Path) -> None:
@@ -135,7 +162,9 @@ def load_optimizer(optimizer: torch.optim.Adam, file: Path) -> None:
     that all optimisers share.
     """
     homes, values = optimizer_tensors(optimizer), load_tensors(file)
-    if {name: home.shape for name, home in homes.items()} != {name: value.shape for name, value in values.items()}:
+    if {name: home.shape for name, home in homes.items()} != {
+        name: value.shape for name, value in values.items()
+    }:
         raise UserError(f"{file} does not fit the network")
     for name, home in homes.items():
         home.copy_(values[name])
@@ -148,4 +177,6 @@ def assert_finite(cohort: Cohort) -> None:
             for name, value in module.state_dict().items():
                 if not bool(value.isfinite().all()):
                     step = int(cohort.schedule.step_count)
-                    raise UserError(f"weight {name} of the {network} of peer {k} is not finite at step {step}")
+                    raise UserError(
+                        f"weight {name} of the {network} of peer {k} is not finite at step {step}"
+                    )

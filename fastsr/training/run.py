@@ -19,7 +19,15 @@ CHANGEABLE = {
     "images": {"cache", "data", "val", "skip_bad"},
     "loss": {"vgg"},
     "optim": {"steps"},
-    "machine": {"device", "compile", "autotune", "fused", "graph", "peer_streams", "checkpoint_activations"},
+    "machine": {
+        "device",
+        "compile",
+        "autotune",
+        "fused",
+        "graph",
+        "peer_streams",
+        "checkpoint_activations",
+    },
     "output": {"out", "resume", "save_every", "val_every", "keep"},
 }
 """Settings that may differ when a run is continued: the patches, losses and updates stay what they were.
@@ -50,14 +58,20 @@ class Run:
                 path.mkdir(parents=True, exist_ok=True)
             run.lock()
             if run.latest() is not None:
-                raise UserError(f"{folder} holds a run already; add --resume to continue it, or give another --out")
+                raise UserError(
+                    f"{folder} holds a run already; add --resume to continue it, or give another --out"
+                )
             if (folder / "config.toml").exists() and not run.metrics_file.exists():
-                raise UserError(f"{folder} holds a config.toml that is no run's; give another --out")
+                raise UserError(
+                    f"{folder} holds a config.toml that is no run's; give another --out"
+                )
             run.describe(config)
             run.metrics_file.write_text("")
         except (OSError, UnicodeEncodeError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise UserError(f"--out {folder} cannot be written ({reason}); give another folder") from None
+            raise UserError(
+                f"--out {folder} cannot be written ({reason}); give another folder"
+            ) from None
         return run
 
     def lock(self) -> None:
@@ -92,7 +106,11 @@ class Run:
                 continue
             for name, value in before.items():
                 if value != after[name] and name not in CHANGEABLE.get(group, set()):
-                    option, was, now = f"--{name.replace('_', '-')}", words(value), words(after[name])
+                    option, was, now = (
+                        f"--{name.replace('_', '-')}",
+                        words(value),
+                        words(after[name]),
+                    )
                     raise UserError(
                         f"{option} was {was} in {self.folder} and is {now} now; "
                         "leave it as it was, or start a new run with another --out"
@@ -111,7 +129,9 @@ class Run:
     def read_metrics(self) -> list[dict[str, Any]]:
         """All complete rows; a line cut by a crash is left out."""
         rows: list[dict[str, Any]] = []
-        for line in self.metrics_file.read_text().splitlines() if self.metrics_file.exists() else []:
+        for line in (
+            self.metrics_file.read_text().splitlines() if self.metrics_file.exists() else []
+        ):
             with suppress(ValueError):
                 rows.append(json.loads(line))
         return rows
@@ -135,7 +155,9 @@ def fresh_folder(config: TrainConfig, root: Path = Path("runs")) -> Path:
 
 def latest_folder(root: Path = Path("runs")) -> Path | None:
     """The run under `root` with the newest checkpoint."""
-    runs = [(path.stat().st_mtime, path.parent.parent) for path in root.glob("*/checkpoints/step-*")]
+    runs = [
+        (path.stat().st_mtime, path.parent.parent) for path in root.glob("*/checkpoints/step-*")
+    ]
     return max(runs)[1] if runs else None
 
 

@@ -86,7 +86,14 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         check_liveness(cohort, *(x[:2] for x in patches.draw(cohort.schedule.step_count)))
     run = continued or new_run(config)
     training = Training(
-        config, run, cohort, patches, ring, EmaStatistics(cohort, patches), validation, fingerprint(store)
+        config,
+        run,
+        cohort,
+        patches,
+        ring,
+        EmaStatistics(cohort, patches),
+        validation,
+        fingerprint(store),
     )
     if continued:
         training.step = continue_run(training)
@@ -95,7 +102,10 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         patches.seek(training.step)
     if config.machine.compile:
         compile_cohort(cohort)
-        say(console, "--compile: compiling takes up to a minute, and again at the start of the adversarial stage")
+        say(
+            console,
+            "--compile: compiling takes up to a minute, and again at the start of the adversarial stage",
+        )
     return training
 
 
@@ -107,7 +117,9 @@ def continue_run(training: Training) -> int:
     run, config = training.run, training.config
     step = load_checkpoint(run, training.cohort, training.ring, training.data)
     if step > config.total_steps:
-        raise UserError(f"{run.folder} is at step {step} already; give more than --steps {config.optim.steps}")
+        raise UserError(
+            f"{run.folder} is at step {step} already; give more than --steps {config.optim.steps}"
+        )
     run.cut_metrics(step)
     run.describe(replace(config, output=replace(config.output, out=run.folder)))
     return step
@@ -125,7 +137,9 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
     paths = find_images(sources or sample_photos(TRAIN))
 
     def progress(items: Iterator[Any], total: int) -> Iterator[Any]:
-        yield from track(items, "packing images", total, console=console, disable=not console.is_terminal)
+        yield from track(
+            items, "packing images", total, console=console, disable=not console.is_terminal
+        )
 
     return pack_images(
         paths,
@@ -150,7 +164,9 @@ def existing_run(config: TrainConfig) -> Run | None:
     if run is None or run.latest() is None:
         return None
     if not config.output.resume:
-        raise UserError(f"{run.folder} holds a run already; add --resume to continue it, or give another --out")
+        raise UserError(
+            f"{run.folder} holds a run already; add --resume to continue it, or give another --out"
+        )
     run.check_same(config)
     run.lock()
     return run

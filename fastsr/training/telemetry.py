@@ -9,7 +9,14 @@ from pathlib import Path
 from PIL import Image
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -32,7 +39,10 @@ class Telemetry:
         with written(run.folder):
             # Events of a previous attempt from this step on are hidden: those after the checkpoint continued from.
             self.writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=start + 1)
-            meanings = (f"* **{t.name}**: {t.meaning} ({t.unit})" for t in (*PRETRAINING_TERMS, *TRAINING_TERMS))
+            meanings = (
+                f"* **{t.name}**: {t.meaning} ({t.unit})"
+                for t in (*PRETRAINING_TERMS, *TRAINING_TERMS)
+            )
             self.writer.add_text("metrics", "\n".join(meanings), start)
         self.progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
@@ -40,8 +50,14 @@ class Telemetry:
             TextColumn("left"),
             console=console,
         )  # fmt: skip
-        self.task: TaskID = self.progress.add_task("training", total=total, completed=start, rate="")
-        self.live = Live(self.progress, console=console, refresh_per_second=2) if console.is_terminal else None
+        self.task: TaskID = self.progress.add_task(
+            "training", total=total, completed=start, rate=""
+        )
+        self.live = (
+            Live(self.progress, console=console, refresh_per_second=2)
+            if console.is_terminal
+            else None
+        )
         self.last_step, self.last_time = start, time.perf_counter()
         self.psnr: list[float] = []
 
@@ -61,7 +77,12 @@ class Telemetry:
         self.last_time = time.perf_counter()
 
     def train_row(
-        self, step: int, stage: Stage, scalars: dict[str, float], rows_RPT: Tensor, logits_2PE: Tensor | None
+        self,
+        step: int,
+        stage: Stage,
+        scalars: dict[str, float],
+        rows_RPT: Tensor,
+        logits_2PE: Tensor | None,
     ) -> None:
         """Reports the mean of the rows since the last report, fp32 `[R, P, T]`, and the last step's logits, if any.
 
@@ -93,7 +114,9 @@ class Telemetry:
 
     def show(self, step: int, stage: str, rate: float, peers: list[dict[Term, float]]) -> None:
         if self.live:
-            self.progress.update(self.task, completed=step, description=stage, rate=f"{rate:.2f} steps/s")
+            self.progress.update(
+                self.task, completed=step, description=stage, rate=f"{rate:.2f} steps/s"
+            )
             self.live.update(Group(self.progress, self.peer_table(peers)))
             return
         left = (self.total - step) / max(rate, 1e-9)
@@ -104,11 +127,14 @@ class Telemetry:
         minutes, seconds = divmod(round(left), 60)
         say(
             self.console,
-            f"{stage} {step}/{self.total}  {rate:.2f} steps/s  {minutes}:{seconds:02d} left  |  " + "  |  ".join(texts),
+            f"{stage} {step}/{self.total}  {rate:.2f} steps/s  {minutes}:{seconds:02d} left  |  "
+            + "  |  ".join(texts),
         )
 
     def peer_table(self, peers: list[dict[Term, float]]) -> Table:
-        table = Table("peer", *(term.short for term in peers[0]), "val PSNR", box=None, padding=(0, 2))
+        table = Table(
+            "peer", *(term.short for term in peers[0]), "val PSNR", box=None, padding=(0, 2)
+        )
         for k, peer in enumerate(peers):
             psnr = f"{self.psnr[k]:.2f} dB" if self.psnr else ""
             table.add_row(str(k), *(f"{value:.4g}" for value in peer.values()), psnr)
@@ -117,7 +143,10 @@ class Telemetry:
     def validation(self, step: int, scores: dict[str, Score], picture: Image.Image) -> None:
         """Reports mean scores of bicubic and each peer (EMA weights) and keeps the comparison picture."""
         # JSON has no infinity, which is what equal images score
-        row = {name: {"psnr": s.psnr if isfinite(s.psnr) else None, "ssim": s.ssim} for name, s in scores.items()}
+        row = {
+            name: {"psnr": s.psnr if isfinite(s.psnr) else None, "ssim": s.ssim}
+            for name, s in scores.items()
+        }
         self.run.append_metrics({"kind": "validation", "step": step, "scores": row})
         with written(self.run.folder):
             for name, s in scores.items():
@@ -142,4 +171,6 @@ def written(folder: Path) -> Generator[None, None, None]:
         yield
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"{folder} cannot be written ({reason}); free space, then --resume") from error
+        raise UserError(
+            f"{folder} cannot be written ({reason}); free space, then --resume"
+        ) from error

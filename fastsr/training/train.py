@@ -72,7 +72,9 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
 
 def advise(training: Training, console: Console) -> str:
     say(console, "out of memory; looking for settings that would fit, which takes up to a minute")
-    return f"{out_of_memory_advice(training.config, training.cohort.device)}. What was saved is intact"
+    return (
+        f"{out_of_memory_advice(training.config, training.cohort.device)}. What was saved is intact"
+    )
 
 
 def begin_adversarial_stage(training: Training, console: Console) -> None:
@@ -81,7 +83,10 @@ def begin_adversarial_stage(training: Training, console: Console) -> None:
     training.cohort.share_pretraining()
     if is_measured(loss):
         weight = balance(training.cohort, training.patches)
-        say(console, f"content weight {weight:.4g}, with which content is {loss.content_ratio:g} times adversarial")
+        say(
+            console,
+            f"content weight {weight:.4g}, with which content is {loss.content_ratio:g} times adversarial",
+        )
 
 
 @contextmanager
@@ -95,7 +100,9 @@ def launched(
             say(console, f"compiled in {warm_up(body, body.state(), steps=1):.0f} s")
         yield body
         return
-    say(console, f"step captured as one CUDA graph; with compiling that took {replay.seconds:.0f} s")
+    say(
+        console, f"step captured as one CUDA graph; with compiling that took {replay.seconds:.0f} s"
+    )
     with closing(replay):
         yield replay
 
@@ -125,8 +132,12 @@ def after_step(training: Training, telemetry: Telemetry) -> None:
     """What is due after a step: a row of metrics, a validation, a checkpoint. The only place where the host waits."""
     step, stage, output = training.step, training.stage, training.config.output
     if step % output.log_every == 0 or step == stage.end:
-        telemetry.train_row(step, stage, scalars(training), finite_rows(training), stage.body.logits_2PE)
-    if training.validation and (step % output.val_every == 0 or step == training.config.total_steps):
+        telemetry.train_row(
+            step, stage, scalars(training), finite_rows(training), stage.body.logits_2PE
+        )
+    if training.validation and (
+        step % output.val_every == 0 or step == training.config.total_steps
+    ):
         validate(training, telemetry)
     if step % output.save_every == 0:
         save(training)
@@ -135,7 +146,11 @@ def after_step(training: Training, telemetry: Telemetry) -> None:
 def scalars(training: Training) -> dict[str, float]:
     """Numbers of the whole cohort that belong to the last step."""
     cohort = training.cohort
-    weight = {"content_weight": float(cohort.content_weight)} if isinstance(training.stage.body, Step) else {}
+    weight = (
+        {"content_weight": float(cohort.content_weight)}
+        if isinstance(training.stage.body, Step)
+        else {}
+    )
     return {"lr": float(cohort.schedule.lr), **weight}
 
 
@@ -185,7 +200,9 @@ def save(training: Training) -> Path:
     finite_rows(training)
     complete(training)
     assert_finite(training.cohort)
-    return save_checkpoint(training.run, training.cohort, training.ring, training.data, training.config.output.keep)
+    return save_checkpoint(
+        training.run, training.cohort, training.ring, training.data, training.config.output.keep
+    )
 
 
 @contextmanager

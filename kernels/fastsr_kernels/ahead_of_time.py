@@ -77,12 +77,16 @@ def specialise(launch: Launch) -> ASTSource:
 
 def resources(launch: Launch, capability: int) -> Resources:
     """Compiles one launch for a compute capability (8.6 is 86). Raises triton's error where that fails."""
-    compiled = triton.compile(specialise(launch), target=GPUTarget("cuda", capability, 32), options=launch.options)
+    compiled = triton.compile(
+        specialise(launch), target=GPUTarget("cuda", capability, 32), options=launch.options
+    )
     with tempfile.TemporaryDirectory() as folder:
         cubin = Path(folder) / "kernel.cubin"
         cubin.write_bytes(compiled.asm["cubin"])
         usage, sections = (disassemble(option, cubin) for option in ("-res-usage", "-elf"))
-    found = {name: int(value) for name, value in re.findall(r"(REG|STACK|SHARED|LOCAL):(\d+)", usage)}
+    found = {
+        name: int(value) for name, value in re.findall(r"(REG|STACK|SHARED|LOCAL):(\d+)", usage)
+    }
     size = re.search(r"^\s*\w+\s+\w+\s+(\w+)\s.*PROGBITS.*\.text\.", sections, re.MULTILINE)
     return Resources(
         registers=found["REG"],
@@ -109,16 +113,29 @@ def loss_launch(
     """The launch of the cohort loss for this many logits of each peer, contiguous or with these strides."""
 
     def logits(count: int) -> torch.Tensor:
-        return torch.empty_strided((peers, count), strides or (count, 1), dtype=dtype, device="meta")
+        return torch.empty_strided(
+            (peers, count), strides or (count, 1), dtype=dtype, device="meta"
+        )
 
-    mixing_PP, ones_P = torch.empty((peers, peers), device="meta"), torch.empty(peers, device="meta")
-    return loss_kernel.plan(logits(real), logits(fake or real), mixing_PP, ones_P, ones_P, one_outcome)[0]
+    mixing_PP, ones_P = (
+        torch.empty((peers, peers), device="meta"),
+        torch.empty(peers, device="meta"),
+    )
+    return loss_kernel.plan(
+        logits(real), logits(fake or real), mixing_PP, ones_P, ones_P, one_outcome
+    )[0]
 
 
 def sampler_launch(crop: Crop, dtype: torch.dtype, images: int, seed: int) -> Launch:
     """The launch of the patch sampler for this many images."""
     table_I = torch.empty(images, dtype=torch.int64, device="meta")
-    packed = Images(torch.empty(3 * images, dtype=torch.uint8, device="meta"), table_I, table_I, table_I, table_I)
+    packed = Images(
+        torch.empty(3 * images, dtype=torch.uint8, device="meta"),
+        table_I,
+        table_I,
+        table_I,
+        table_I,
+    )
     step = torch.empty((), dtype=torch.int64, device="meta")
     return sampler_kernel.plan(packed, crop, seed, step, dtype)[0]
 
@@ -160,7 +177,9 @@ def sampler_configurations() -> dict[str, Launch]:
         "x4 fp32": sampler_launch(crop(4, "replicate", 16, 96), FP32, 800, seed=0),
         "x4 bf16": sampler_launch(crop(4, "replicate", 16, 96), BF16, 800, seed=0),
         "x4 fp32 mirrored": sampler_launch(crop(4, "mirror", 1, 192), FP32, 1, seed=2**40),
-        "x8 fp32 upright": sampler_launch(crop(8, "replicate", 16, 192, augment=False), FP32, 800, seed=2**40),
+        "x8 fp32 upright": sampler_launch(
+            crop(8, "replicate", 16, 192, augment=False), FP32, 800, seed=2**40
+        ),
         "x8 fp16 mirrored": sampler_launch(crop(8, "mirror", 1, 96), FP16, 800, seed=1),
     }
 
@@ -169,7 +188,10 @@ def table() -> Iterator[str]:
     """The lines of the table that the module prints."""
     yield f"triton {triton.__version__}"
     yield f"{'launch':42} {'capability':>10} {'registers':>9} {'stack':>5} {'shared':>6} {'code':>6}"
-    for operator, configurations in (("loss", loss_configurations()), ("sampler", sampler_configurations())):
+    for operator, configurations in (
+        ("loss", loss_configurations()),
+        ("sampler", sampler_configurations()),
+    ):
         for name, launch in configurations.items():
             for capability in CAPABILITIES:
                 r = resources(launch, capability)

@@ -22,7 +22,9 @@ def backend(device_type: str) -> Backend:
     Raises:
         ValueError: for another value of FASTSR_KERNELS, or where triton is asked for and cannot run.
     """
-    chosen, why = choose(device_type, os.environ.get(VARIABLE, ""), find_spec("triton") is not None, interpreted())
+    chosen, why = choose(
+        device_type, os.environ.get(VARIABLE, ""), find_spec("triton") is not None, interpreted()
+    )
     logger.info("operators on %s run in %s: %s", device_type, chosen, why)
     return chosen
 
@@ -38,12 +40,20 @@ def choose(device_type: str, asked: str, installed: bool, interpreted: bool) -> 
         raise ValueError(f"{VARIABLE}={asked} is not known; use triton or torch, or leave it unset")
     runs = device_type == "cuda" or interpreted
     if asked == "triton" and not (installed and runs):
-        reason = "triton is not installed" if not installed else "on a CPU that needs TRITON_INTERPRET=1 as well"
+        reason = (
+            "triton is not installed"
+            if not installed
+            else "on a CPU that needs TRITON_INTERPRET=1 as well"
+        )
         raise ValueError(f"{VARIABLE}=triton cannot be done: {reason}; leave it unset")
     if asked == "torch":
         return "torch", f"{VARIABLE}=torch"
     if not installed:
         return "torch", "triton is not installed"
     if device_type != "cuda":
-        return ("triton", "TRITON_INTERPRET=1") if interpreted else ("torch", "Triton kernels run on GPUs")
+        return (
+            ("triton", "TRITON_INTERPRET=1")
+            if interpreted
+            else ("torch", "Triton kernels run on GPUs")
+        )
     return "triton", "a GPU, and triton is installed"

@@ -38,7 +38,9 @@ def integer_taps(weights: list[Fraction]) -> tuple[tuple[int, ...], int]:
 def downscale_taps(scale: int) -> tuple[tuple[int, ...], int]:
     """Integer taps and their sum. Output i reads inputs `scale*i - halo(scale)` onwards."""
     centre = Fraction(scale - 1, 2)
-    return integer_taps([keys_kernel((t - centre) / scale) for t in range(-halo(scale), scale + halo(scale))])
+    return integer_taps(
+        [keys_kernel((t - centre) / scale) for t in range(-halo(scale), scale + halo(scale))]
+    )
 
 
 def halo(scale: int) -> int:

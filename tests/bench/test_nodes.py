@@ -13,7 +13,15 @@ from bench import compiled_step, nodes
 from bench.compiled_nodes import CompiledNodes, compiled_nodes, count_launches
 from bench.operator_nodes import multi_tensor_launches
 from bench.setups import paper_recipe, small_recipe
-from bench.step_nodes import MAIN, CountedBranches, Node, NodeCount, NodeRecorder, Parts, count_nodes
+from bench.step_nodes import (
+    MAIN,
+    CountedBranches,
+    Node,
+    NodeCount,
+    NodeRecorder,
+    Parts,
+    count_nodes,
+)
 from fastsr.config.settings import LossConfig
 
 MOST = 3738
@@ -36,7 +44,10 @@ def by_operator(recorded: list[Node]) -> dict[str, int]:
 
 def test_views_and_room_queue_nothing() -> None:
     x = torch.zeros(8, 8)
-    assert counted(lambda: (x.view(64), x.t(), x.detach(), x[2], x.reshape(4, 16), torch.empty(5))) == []
+    assert (
+        counted(lambda: (x.view(64), x.t(), x.detach(), x[2], x.reshape(4, 16), torch.empty(5)))
+        == []
+    )
 
 
 def test_elementwise_operators_are_one_kernel_and_their_bytes() -> None:
@@ -52,7 +63,10 @@ def test_a_convolution_and_its_backward(bias: bool) -> None:
     x, conv = torch.zeros(2, 3, 8, 8), nn.Conv2d(3, 4, 3, bias=bias)
     assert by_operator(counted(lambda: conv(x))) == {"convolution": 1 + bias}
     y = conv(x)
-    assert by_operator(counted(lambda: y.backward(torch.zeros_like(y))))["convolution_backward"] == 1 + bias
+    assert (
+        by_operator(counted(lambda: y.backward(torch.zeros_like(y))))["convolution_backward"]
+        == 1 + bias
+    )
 
 
 def test_a_training_block() -> None:
@@ -139,8 +153,15 @@ def test_backward_belongs_to_the_part_of_its_forward() -> None:
     parts.label(owner, "exponential", "second")
     with NodeRecorder(parts, CountedBranches(1)) as recorder:
         owner.exponential(owner.double()).backward(torch.ones(3))
-    found = [(node.part, node.operator) for node in recorder.nodes if node.operator in ("mul", "exp")]
-    assert found == [("first", "mul"), ("second", "exp"), ("second backward", "mul"), ("first backward", "mul")]
+    found = [
+        (node.part, node.operator) for node in recorder.nodes if node.operator in ("mul", "exp")
+    ]
+    assert found == [
+        ("first", "mul"),
+        ("second", "exp"),
+        ("second backward", "mul"),
+        ("first backward", "mul"),
+    ]
 
 
 def test_the_papers_step_queues_no_more_than_it_did() -> None:
@@ -151,7 +172,10 @@ def test_the_papers_step_queues_no_more_than_it_did() -> None:
 
 def test_parallel_peers_do_not_lengthen_the_longest_chain() -> None:
     """Two more peers add a branch each, and nothing that others wait for but sums over peers."""
-    two, four = (count_nodes(replace(small_recipe(), cohort=replace(small_recipe().cohort, peers=n))) for n in (2, 4))
+    two, four = (
+        count_nodes(replace(small_recipe(), cohort=replace(small_recipe().cohort, peers=n)))
+        for n in (2, 4)
+    )
     assert two.total * 1.6 < four.total < two.total * 2
     assert two.longest <= four.longest <= two.longest * 1.15
     alone = replace(small_recipe(), machine=replace(small_recipe().machine, peer_streams=1))
@@ -166,7 +190,9 @@ def test_a_compiled_block_of_elementwise_operators() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return (x + 1).tanh() * 2
 
-    assert compiled_nodes(Block(), torch.zeros(2, 4, 8, 8, requires_grad=True)) == CompiledNodes(1, 1)
+    assert compiled_nodes(Block(), torch.zeros(2, 4, 8, 8, requires_grad=True)) == CompiledNodes(
+        1, 1
+    )
     assert compiled_nodes(Block(), torch.zeros(2, 4, 8, 8)) == CompiledNodes(1, 0)
 
 
@@ -191,7 +217,9 @@ def test_launches_in_generated_code() -> None:
     assert count_launches(code) == 4
 
 
-def test_compiled_blocks_count_for_each_call_and_each_way_backward(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_blocks_count_for_each_call_and_each_way_backward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """D runs twice; backward passes its blocks once from real images, and twice from generated ones: L_D and L_G."""
     monkeypatch.setattr(compiled_step, "compiled_nodes", lambda *_: CompiledNodes(3, 5))
     config = replace(small_recipe(), loss=LossConfig(content="pixel"))
@@ -207,7 +235,9 @@ def test_compiled_blocks_count_for_each_call_and_each_way_backward(monkeypatch: 
     }
 
 
-def test_the_printed_parts_add_up(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_printed_parts_add_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = [Node("G", "convolution", "branch 0", 2, 10), Node("D", "add", MAIN, 1, 4_000_000)]
     monkeypatch.setattr(nodes, "count_nodes", lambda *_: NodeCount(made, 3))
     nodes.main(["--small", "--peers", "3"])

@@ -11,7 +11,12 @@ import pytest
 from bench import plot
 
 SVG = "{http://www.w3.org/2000/svg}"
-RUNGS = {"plain PyTorch": 20.0, "cohort": 25.0, "cohort & bf16 <compiled>": 110.5, "CUDA graph": 240.0}
+RUNGS = {
+    "plain PyTorch": 20.0,
+    "cohort": 25.0,
+    "cohort & bf16 <compiled>": 110.5,
+    "CUDA graph": 240.0,
+}
 
 
 class Box(NamedTuple):
@@ -31,7 +36,14 @@ class Box(NamedTuple):
 
 
 def made_row(rung: str, steps_per_second: float, day: int = 22, **values: Any) -> dict[str, Any]:
-    row = {"name": "ladder", "rung": rung, "scale": 4, "peers": 2, "recipe": "paper", "gpu": "NVIDIA H200"}
+    row = {
+        "name": "ladder",
+        "rung": rung,
+        "scale": 4,
+        "peers": 2,
+        "recipe": "paper",
+        "gpu": "NVIDIA H200",
+    }
     row |= {
         "steps_per_second": steps_per_second,
         "date": f"2026-11-{day:02}T10:00:00+00:00",
@@ -72,7 +84,12 @@ def test_ladder_has_every_rung_in_order_with_its_speedup() -> None:
     picture = plot.ladder_svg(session())
     shown = texts(picture)
     assert [content for content in shown if content in RUNGS] == list(RUNGS)
-    for label in ("20.0 steps/s, 1.00x", "25.0 steps/s, 1.25x", "110.5 steps/s, 5.53x", "240.0 steps/s, 12.00x"):
+    for label in (
+        "20.0 steps/s, 1.00x",
+        "25.0 steps/s, 1.25x",
+        "110.5 steps/s, 5.53x",
+        "240.0 steps/s, 12.00x",
+    ):
         assert label in shown
     assert "NVIDIA H200, torch 2.15.0, 2026-11-22, commit 22abcde" in shown
 
@@ -80,7 +97,9 @@ def test_ladder_has_every_rung_in_order_with_its_speedup() -> None:
 def test_bars_are_in_proportion() -> None:
     bars = ElementTree.fromstring(plot.ladder_svg(session())).findall(f"{SVG}rect")
     widths = [float(bar.attrib["width"]) for bar in bars]
-    assert [width / widths[-1] for width in widths] == pytest.approx([20 / 240, 25 / 240, 110.5 / 240, 1], abs=1e-3)
+    assert [width / widths[-1] for width in widths] == pytest.approx(
+        [20 / 240, 25 / 240, 110.5 / 240, 1], abs=1e-3
+    )
 
 
 def test_each_setting_has_its_own_panel_and_first_rung() -> None:
@@ -103,7 +122,11 @@ def test_pictures_are_legible(days: int, long: bool) -> None:
     newest = session(days) + session(days, scale=2)
     if long:
         newest.append(
-            made_row("a rung whose name is so long that it would leave a picture of fixed width" * 2, 1.0, days)
+            made_row(
+                "a rung whose name is so long that it would leave a picture of fixed width" * 2,
+                1.0,
+                days,
+            )
         )
     for picture in (plot.ladder_svg(newest), plot.history_svg(rows + newest)):
         assert_legible(picture)
@@ -115,9 +138,15 @@ def test_history_has_the_last_rung_of_each_session() -> None:
     shown = texts(picture)
     points = ElementTree.fromstring(picture).findall(f"{SVG}circle")
     assert len(points) == 3
-    assert [content for content in shown if content in ("120.0", "180.0", "240.0")] == ["120.0", "180.0", "240.0"]
+    assert [content for content in shown if content in ("120.0", "180.0", "240.0")] == [
+        "120.0",
+        "180.0",
+        "240.0",
+    ]
     heights = [float(point.attrib["cy"]) for point in points]
-    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=0.2)  # equal gains, equal rises
+    assert heights[0] - heights[1] == pytest.approx(
+        heights[1] - heights[2], abs=0.2
+    )  # equal gains, equal rises
     assert "paper recipe, x4, 2 peers: last rung, now CUDA graph" in shown
 
 
@@ -130,11 +159,21 @@ def test_files_show_the_newest_session_of_each_machine(tmp_path: Path) -> None:
     on_cpu = session(22, gpu=None, recipe="small", commit=None)
     write(tmp_path, session(22, 2.0) + session(21) + session(22, 9.0, recipe="small") + on_cpu)
     assert plot.main(["--results", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
-    names = ("ladder-nvidia-h200.svg", "history-nvidia-h200.svg", "ladder-cpu.svg", "history-cpu.svg")
+    names = (
+        "ladder-nvidia-h200.svg",
+        "history-nvidia-h200.svg",
+        "ladder-cpu.svg",
+        "history-cpu.svg",
+    )
     pictures = {name: (tmp_path / "out" / name).read_text() for name in names}
     assert "480.0 steps/s, 12.00x" in texts(pictures["ladder-nvidia-h200.svg"])
-    assert not any("240.0" in content or "small" in content for content in texts(pictures["ladder-nvidia-h200.svg"]))
-    assert "CPU (AMD EPYC), torch 2.15.0, 2026-11-22, commit unknown" in texts(pictures["ladder-cpu.svg"])
+    assert not any(
+        "240.0" in content or "small" in content
+        for content in texts(pictures["ladder-nvidia-h200.svg"])
+    )
+    assert "CPU (AMD EPYC), torch 2.15.0, 2026-11-22, commit unknown" in texts(
+        pictures["ladder-cpu.svg"]
+    )
 
 
 def test_nothing_to_draw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

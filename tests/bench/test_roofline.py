@@ -20,7 +20,9 @@ CONV_READ, CONV_WRITTEN = 4 * (2 * 3 * 8 * 8 + 4 * 3 * 3 * 3), 4 * (2 * 4 * 8 * 
 
 
 def moved(operations: list[Operation]) -> list[tuple[int, int]]:
-    return [(sum(operation.reads.values()), sum(operation.writes.values())) for operation in operations]
+    return [
+        (sum(operation.reads.values()), sum(operation.writes.values())) for operation in operations
+    ]
 
 
 def convolve(x: Tensor, weight: Tensor) -> Tensor:
@@ -35,7 +37,10 @@ def test_a_convolution_counts_as_by_hand() -> None:
 
 
 def test_its_backward_counts_both_gradients() -> None:
-    x, weight = torch.zeros(2, 3, 8, 8, requires_grad=True), torch.zeros(4, 3, 3, 3, requires_grad=True)
+    x, weight = (
+        torch.zeros(2, 3, 8, 8, requires_grad=True),
+        torch.zeros(4, 3, 3, 3, requires_grad=True),
+    )
     y, seed = convolve(x, weight), torch.zeros(2, 4, 8, 8)
     operations = record(lambda: torch.autograd.grad(y, (x, weight), seed))
     (backward,) = [operation for operation in operations if operation.is_matrix]
@@ -45,7 +50,10 @@ def test_its_backward_counts_both_gradients() -> None:
 
 def test_views_and_allocations_move_nothing() -> None:
     x = torch.zeros(8, 8)
-    assert record(lambda: (x.view(64), x.t(), x.detach(), x[2], torch.empty(5), torch.empty_like(x))) == []
+    assert (
+        record(lambda: (x.view(64), x.t(), x.detach(), x[2], torch.empty(5), torch.empty_like(x)))
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,7 +91,12 @@ def test_fusion_keeps_what_is_read_later_and_drops_the_rest() -> None:
 
     size = 4 * 2 * 4 * 8 * 8
     first, run, second, last = fuse(record(function))
-    assert (first.is_matrix, run.is_matrix, second.is_matrix, last.is_matrix) == (True, False, True, False)
+    assert (first.is_matrix, run.is_matrix, second.is_matrix, last.is_matrix) == (
+        True,
+        False,
+        True,
+        False,
+    )
     assert moved([run]) == [(size, 2 * size)]  # unfused: 2 reads, 2 writes
     assert moved([last]) == [(2 * size, 0)]  # the result is nobody's
 
@@ -105,19 +118,34 @@ def test_time_is_the_longer_of_flop_and_bytes() -> None:
 @pytest.mark.parametrize(
     ("longest", "worst", "best", "limiter"),
     [
-        (0, 1 / 5.75, 1 / 2.75, "matrix operations"),  # 2 s of matrix operations are 5 s at 40 % of peak
-        (1_000_000, 1 / 8.75, 1 / 2.75, "matrix operations"),  # at best 2 s hide behind 2.75 s of work
+        (
+            0,
+            1 / 5.75,
+            1 / 2.75,
+            "matrix operations",
+        ),  # 2 s of matrix operations are 5 s at 40 % of peak
+        (
+            1_000_000,
+            1 / 8.75,
+            1 / 2.75,
+            "matrix operations",
+        ),  # at best 2 s hide behind 2.75 s of work
         (2_000_000, 1 / 11.75, 1 / 4, "launches"),
     ],
 )
-def test_a_prediction_takes_launches_in(longest: int, worst: float, best: float, limiter: str) -> None:
+def test_a_prediction_takes_launches_in(
+    longest: int, worst: float, best: float, limiter: str
+) -> None:
     predicted = predict(Count([MATRIX, ELEMENTWISE], [MATRIX, ELEMENTWISE], longest), CARD)
     assert (predicted.worst, predicted.best) == pytest.approx((worst, best))
     assert predicted.limiter == limiter
 
 
 def test_a_prediction_knows_memory_as_the_limit() -> None:
-    assert predict(Count([MATRIX, ELEMENTWISE, *[ELEMENTWISE] * 9], [MATRIX], 1), CARD).limiter == "memory"
+    assert (
+        predict(Count([MATRIX, ELEMENTWISE, *[ELEMENTWISE] * 9], [MATRIX], 1), CARD).limiter
+        == "memory"
+    )
 
 
 def test_flop_of_the_papers_step() -> None:
@@ -125,13 +153,21 @@ def test_flop_of_the_papers_step() -> None:
     operations = step_operations(roofline.recipe(scale=4, peers=2, batch=16))
     assert sum(operation.flop for operation in operations) / 1e12 == pytest.approx(1.3426, abs=5e-5)
     fused = fuse(operations)
-    assert sum(operation.flop for operation in fused) == sum(operation.flop for operation in operations)
-    assert sum(operation.bytes for operation in fused) < sum(operation.bytes for operation in operations)
+    assert sum(operation.flop for operation in fused) == sum(
+        operation.flop for operation in operations
+    )
+    assert sum(operation.bytes for operation in fused) < sum(
+        operation.bytes for operation in operations
+    )
 
 
 def ladder_row(gpu: str | None, steps_per_second: float, **values: Any) -> dict[str, Any]:
     row = {"name": "ladder", "rung": "graph", "recipe": "paper", "scale": 4, "peers": 2, "gpu": gpu}
-    return row | {"commit": "abc", "date": "2026-11-22T10:00:00", "steps_per_second": steps_per_second} | values
+    return (
+        row
+        | {"commit": "abc", "date": "2026-11-22T10:00:00", "steps_per_second": steps_per_second}
+        | values
+    )
 
 
 @pytest.fixture

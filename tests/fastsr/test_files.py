@@ -39,7 +39,9 @@ def test_any_thread_may_release(tmp_path: Path) -> None:
 
 def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     file = tmp_path / ".lock"
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(file)], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(file)], stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
         with pytest.raises(UserError, match=r"^busy$"):
             lock(file, "busy")
@@ -55,5 +57,7 @@ def test_a_lock_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             lock(tmp_path / name, "busy")
         message = str(caught.value)
-        assert message.startswith(f"{tmp_path / name} cannot be written (") and message.endswith("give another folder")
+        assert message.startswith(f"{tmp_path / name} cannot be written (") and message.endswith(
+            "give another folder"
+        )
         assert "\n" not in message and "None" not in message

@@ -34,7 +34,9 @@ def mutual(peers: int) -> Tensor:
     return (torch.ones(peers, peers) - torch.eye(peers)) / max(peers - 1, 1)
 
 
-def drawn(peers: int, logits: int, size: float, seed: int = 0, fake_logits: int | None = None) -> Inputs:
+def drawn(
+    peers: int, logits: int, size: float, seed: int = 0, fake_logits: int | None = None
+) -> Inputs:
     generator = torch.Generator().manual_seed(seed)
     z_real = size * torch.randn(peers, logits, generator=generator)
     z_fake = size * torch.randn(peers, fake_logits or logits, generator=generator)
@@ -44,7 +46,9 @@ def drawn(peers: int, logits: int, size: float, seed: int = 0, fake_logits: int 
     return Inputs(z_real, z_fake, mixing, temperature, weight)
 
 
-def by_definition(z_PE: Tensor, mixing: Tensor, temperature: Tensor, outcomes: tuple[int, ...] = (0, 1)) -> Tensor:
+def by_definition(
+    z_PE: Tensor, mixing: Tensor, temperature: Tensor, outcomes: tuple[int, ...] = (0, 1)
+) -> Tensor:
     """KL per peer in float64, from torch's own kl_div over the two outcomes, or one of them, teachers detached."""
     rows = []
     for k in range(z_PE.shape[0]):
@@ -56,7 +60,9 @@ def by_definition(z_PE: Tensor, mixing: Tensor, temperature: Tensor, outcomes: t
             total = (
                 total
                 + mixing[k, j]
-                * kl_div(student, teacher, log_target=True, reduction="none")[list(outcomes)].sum(0).mean()
+                * kl_div(student, teacher, log_target=True, reduction="none")[list(outcomes)]
+                .sum(0)
+                .mean()
             )
         rows.append(temperature[k] ** 2 * total)
     return torch.stack(rows)
@@ -67,16 +73,24 @@ def by_autograd(inputs: Inputs, one_outcome: bool = False) -> CohortLoss:
     real, fake, mixing, temperature, weight = (x.detach().cpu().double() for x in inputs)
     real.requires_grad_()
     fake.requires_grad_()
-    bce_real = binary_cross_entropy_with_logits(real, torch.ones_like(real), reduction="none").mean(1)
-    bce_fake = binary_cross_entropy_with_logits(fake, torch.zeros_like(fake), reduction="none").mean(1)
+    bce_real = binary_cross_entropy_with_logits(real, torch.ones_like(real), reduction="none").mean(
+        1
+    )
+    bce_fake = binary_cross_entropy_with_logits(
+        fake, torch.zeros_like(fake), reduction="none"
+    ).mean(1)
     kl_real = by_definition(real, mixing, temperature, (0,) if one_outcome else (0, 1))
     kl_fake = by_definition(fake, mixing, temperature, (1,) if one_outcome else (0, 1))
     total = bce_real + bce_fake + weight * (kl_real + kl_fake)
-    adversarial = binary_cross_entropy_with_logits(fake, torch.ones_like(fake), reduction="none").mean(1)
+    adversarial = binary_cross_entropy_with_logits(
+        fake, torch.ones_like(fake), reduction="none"
+    ).mean(1)
     grad_real, grad_fake = torch.autograd.grad(total.sum(), [real, fake], retain_graph=True)
     (grad_adversarial,) = torch.autograd.grad(adversarial.sum(), fake)
     terms = torch.stack([bce_real, bce_fake, kl_real, kl_fake], 1)
-    return CohortLoss(*(x.detach() for x in (terms, total, adversarial, grad_real, grad_fake, grad_adversarial)))
+    return CohortLoss(
+        *(x.detach() for x in (terms, total, adversarial, grad_real, grad_fake, grad_adversarial))
+    )
 
 
 def named(loss: CohortLoss) -> dict[str, Tensor]:

@@ -10,7 +10,10 @@ from fastsr_kernels.backend import interpreted
 INTERPRETED = interpreted()
 WHY_NOT = "kernels on a CPU need TRITON_INTERPRET=1: test_interpreter.py sees to that"
 
-cuda = pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(INTERPRETED, reason="kernels are interpreted")])
+cuda = pytest.param(
+    "cuda",
+    marks=[pytest.mark.gpu, pytest.mark.skipif(INTERPRETED, reason="kernels are interpreted")],
+)
 
 on_every_device = pytest.mark.parametrize("device", ["cpu", cuda])
 """The operator as users call it: on a CPU the reference, or the kernel where it is interpreted."""

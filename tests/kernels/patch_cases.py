@@ -13,12 +13,20 @@ from fastsr_kernels.patch_sampler import Crop, Images
 from torch import Tensor
 
 FLOATS = [torch.float32, torch.float16, torch.bfloat16]
-SIZES = ((24, 24), (40, 57), (33, 26), (25, 71))  # one is no larger than a patch: filters meet all four edges
+SIZES = (
+    (24, 24),
+    (40, 57),
+    (33, 26),
+    (25, 71),
+)  # one is no larger than a patch: filters meet all four edges
 PATCH = 24
 
 
 def crop(
-    scale: int, border: Literal["replicate", "mirror"] = "replicate", augment: bool = True, batch: int = 2
+    scale: int,
+    border: Literal["replicate", "mirror"] = "replicate",
+    augment: bool = True,
+    batch: int = 2,
 ) -> Crop:
     return Crop(scale, PATCH, batch, border, augment)
 
@@ -41,7 +49,8 @@ def packed(images: list[np.ndarray], weights: list[int] | None = None) -> Images
 def crops_in(images: list[np.ndarray], scale: int) -> list[int]:
     """The number of patches in each image, as weights to draw images by."""
     return [
-        (h // scale - PATCH // scale + 1) * (w // scale - PATCH // scale + 1) for h, w, _ in (i.shape for i in images)
+        (h // scale - PATCH // scale + 1) * (w // scale - PATCH // scale + 1)
+        for h, w, _ in (i.shape for i in images)
     ]
 
 
@@ -78,12 +87,18 @@ def shrunk(image: np.ndarray, scale: int, border: str) -> np.ndarray:
     return filter_axis(filter_axis(padded, 0, scale), 1, scale).numpy()
 
 
-def one_patch(images: list[np.ndarray], cumulative: list[int], crop: Crop, seed: int, counter: int) -> list[np.ndarray]:
+def one_patch(
+    images: list[np.ndarray], cumulative: list[int], crop: Crop, seed: int, counter: int
+) -> list[np.ndarray]:
     """LR and HR patch of one counter: from a whole image, cut to a multiple of the scale and shrunk as a whole."""
     r0, r1, r2, r3 = philox_words(counter, seed)
     target = r0 * cumulative[-1] >> 32
     image = images[next(i for i, weights in enumerate(cumulative) if weights > target)]
-    rows, columns, side = image.shape[0] // crop.scale, image.shape[1] // crop.scale, crop.patch // crop.scale
+    rows, columns, side = (
+        image.shape[0] // crop.scale,
+        image.shape[1] // crop.scale,
+        crop.patch // crop.scale,
+    )
     usable = image[: rows * crop.scale, : columns * crop.scale]
     top, left = r1 * (rows - side + 1) >> 32, r2 * (columns - side + 1) >> 32
     low = shrunk(usable, crop.scale, crop.border)[top : top + side, left : left + side]
@@ -96,12 +111,16 @@ def expected(
 ) -> tuple[Tensor, Tensor]:
     """The patches of a step as bytes `lr_NhwC, hr_NHWC`."""
     cumulative = np.cumsum(weights or [1] * len(images)).tolist()
-    patches = [one_patch(images, cumulative, crop, seed, step * crop.batch + n) for n in range(crop.batch)]
+    patches = [
+        one_patch(images, cumulative, crop, seed, step * crop.batch + n) for n in range(crop.batch)
+    ]
     lr, hr = (torch.from_numpy(np.stack(kind)) for kind in zip(*patches, strict=True))
     return lr, hr
 
 
-def assert_patches(got: tuple[Tensor, Tensor], want: tuple[Tensor, Tensor], truncates: bool = False) -> None:
+def assert_patches(
+    got: tuple[Tensor, Tensor], want: tuple[Tensor, Tensor], truncates: bool = False
+) -> None:
     """Patches are these bytes times 1/255 in fp32, then rounded, bit for bit; channels-last in memory.
 
     `truncates`: where bf16 is cut off, not rounded, as Triton's interpreter does, they may be one step too small.

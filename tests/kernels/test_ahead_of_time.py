@@ -41,8 +41,12 @@ def assert_fits(launch: Launch, programs: int) -> None:
         found = ahead_of_time.resources(launch, capability)
         threads = 32 * launch.options["num_warps"]
         assert found.stack == 0, f"compute capability {capability}: {found}"
-        assert 0 < found.registers <= launch.options["maxnreg"], f"compute capability {capability}: {found}"
-        assert found.registers * threads * programs <= REGISTERS_OF_A_MULTIPROCESSOR, f"{capability}: {found}"
+        assert 0 < found.registers <= launch.options["maxnreg"], (
+            f"compute capability {capability}: {found}"
+        )
+        assert found.registers * threads * programs <= REGISTERS_OF_A_MULTIPROCESSOR, (
+            f"{capability}: {found}"
+        )
         assert found.shared <= SHARED_BYTES, f"compute capability {capability}: {found}"
         assert 0 < found.code <= CODE_BYTES, f"compute capability {capability}: {found}"
 
@@ -64,7 +68,13 @@ def test_supported_capabilities() -> None:
 def test_a_spill_is_seen() -> None:
     """With 24 registers a thread the compiler must put values in memory: that a stack of 0 bytes means something."""
     launch = PATCHES["x4 bf16"]
-    squeezed = Launch(launch.kernel, launch.programs, launch.arguments, launch.options | {"maxnreg": 24}, launch.device)
+    squeezed = Launch(
+        launch.kernel,
+        launch.programs,
+        launch.arguments,
+        launch.options | {"maxnreg": 24},
+        launch.device,
+    )
     assert ahead_of_time.resources(squeezed, 80).stack > 0
 
 
@@ -73,7 +83,8 @@ def test_wide_numbers_are_compiled_as_such() -> None:
     wide = ahead_of_time.specialise(COHORT["P2 E1000 fp16 2^31 apart"]).signature
     assert (wide["real_stride_p"], wide["real_stride_e"], wide["E_real"]) == ("i64", "i64", "i32")
     seeds = {
-        name: ahead_of_time.specialise(PATCHES[name]).signature["seed"] for name in ("x2 bf16 mirrored", "x4 bf16")
+        name: ahead_of_time.specialise(PATCHES[name]).signature["seed"]
+        for name in ("x2 bf16 mirrored", "x4 bf16")
     }
     assert seeds == {"x2 bf16 mirrored": "i64", "x4 bf16": "i32"}
     assert ahead_of_time.specialise(PATCHES["x2 fp32 one image"]).signature["seed"] == "constexpr"

@@ -41,9 +41,20 @@ def launched(inputs: Inputs, width: int | None = None, one_outcome: bool = False
         (5, 37 * 41, 512),
         (8, 33, 16),
     ],
-    ids=["P1 E1", "P1 E7", "P2 E63", "P2 E63 by 16", "P3 E1000 by 256", "P5 E16", "P5 E37x41 by 512", "P8 E33 by 16"],
+    ids=[
+        "P1 E1",
+        "P1 E7",
+        "P2 E63",
+        "P2 E63 by 16",
+        "P3 E1000 by 256",
+        "P5 E16",
+        "P5 E37x41 by 512",
+        "P8 E33 by 16",
+    ],
 )
-def test_equals_float64_autograd(peers: int, logits: int, width: int | None, dtype: torch.dtype, device: str) -> None:
+def test_equals_float64_autograd(
+    peers: int, logits: int, width: int | None, dtype: torch.dtype, device: str
+) -> None:
     inputs = drawn(peers, logits, 3.0, seed=logits).of(dtype)
     assert_close(launched(inputs.to(device), width), by_autograd(inputs))
 
@@ -58,7 +69,9 @@ def test_one_outcome_equals_float64_autograd(
     peers: int, logits: int, width: int | None, dtype: torch.dtype, device: str
 ) -> None:
     inputs = drawn(peers, logits, 3.0, seed=logits, fake_logits=logits + 2).of(dtype)
-    assert_close(launched(inputs.to(device), width, one_outcome=True), by_autograd(inputs, one_outcome=True))
+    assert_close(
+        launched(inputs.to(device), width, one_outcome=True), by_autograd(inputs, one_outcome=True)
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
@@ -123,7 +136,9 @@ def test_peers_beyond_the_first_two_gib(device: str, tmp_path: Path) -> None:
         memory = torch.empty(2 * stride + 32, dtype=torch.float16, device=device)
     else:
         (tmp_path / "sparse").touch()
-        memory = torch.from_file(str(tmp_path / "sparse"), shared=True, size=2 * stride + 32, dtype=torch.float16)
+        memory = torch.from_file(
+            str(tmp_path / "sparse"), shared=True, size=2 * stride + 32, dtype=torch.float16
+        )
     far_PE = memory.as_strided((3, 32), (stride, 1))
     far_PE.copy_(inputs.z_real_PE)
     assert_close(launched(inputs.to(device)._replace(z_real_PE=far_PE), 16), by_autograd(inputs))
@@ -136,7 +151,9 @@ def test_logits_far_apart(device: str, tmp_path: Path) -> None:
         memory = torch.empty(9 * stride + 2, dtype=torch.float16, device=device)
     else:
         (tmp_path / "sparse").touch()
-        memory = torch.from_file(str(tmp_path / "sparse"), shared=True, size=9 * stride + 2, dtype=torch.float16)
+        memory = torch.from_file(
+            str(tmp_path / "sparse"), shared=True, size=9 * stride + 2, dtype=torch.float16
+        )
     far_PE = memory.as_strided((2, 10), (1, stride))
     far_PE.copy_(inputs.z_fake_PE)
     assert_close(launched(inputs.to(device)._replace(z_fake_PE=far_PE), 16), by_autograd(inputs))

@@ -22,9 +22,13 @@ def test_equals_float64_autograd(peers: int, logits: int, size: float, device: s
 
 
 @on_every_device
-@pytest.mark.parametrize(("peers", "logits"), [(1, 7), (2, 1), (3, 63), (4, 1000)], ids=lambda n: str(n))
+@pytest.mark.parametrize(
+    ("peers", "logits"), [(1, 7), (2, 1), (3, 63), (4, 1000)], ids=lambda n: str(n)
+)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_half_precision_logits_compute_in_fp32(dtype: torch.dtype, peers: int, logits: int, device: str) -> None:
+def test_half_precision_logits_compute_in_fp32(
+    dtype: torch.dtype, peers: int, logits: int, device: str
+) -> None:
     inputs = drawn(peers, logits, 3.0).of(dtype)
     got = cohort_loss(*inputs.to(device))
     assert all(x.dtype == torch.float32 for x in got)
@@ -33,10 +37,16 @@ def test_half_precision_logits_compute_in_fp32(dtype: torch.dtype, peers: int, l
 
 @on_every_device
 @pytest.mark.parametrize("size", [0.1, 1.0, 10.0, 1e4], ids=lambda s: f"logits x{s}")
-@pytest.mark.parametrize(("peers", "logits"), [(1, 7), (2, 1), (3, 63), (5, 1000)], ids=lambda n: str(n))
-def test_one_outcome_equals_float64_autograd(peers: int, logits: int, size: float, device: str) -> None:
+@pytest.mark.parametrize(
+    ("peers", "logits"), [(1, 7), (2, 1), (3, 63), (5, 1000)], ids=lambda n: str(n)
+)
+def test_one_outcome_equals_float64_autograd(
+    peers: int, logits: int, size: float, device: str
+) -> None:
     inputs = drawn(peers, logits, size, seed=peers)
-    assert_close(cohort_loss(*inputs.to(device), one_outcome=True), by_autograd(inputs, one_outcome=True))
+    assert_close(
+        cohort_loss(*inputs.to(device), one_outcome=True), by_autograd(inputs, one_outcome=True)
+    )
 
 
 @on_every_device
@@ -53,7 +63,9 @@ def test_one_outcome_is_what_keras_computes_of_a_single_probability(device: str)
 @on_every_device
 def test_one_outcome_may_be_negative_unlike_a_divergence(device: str) -> None:
     z = torch.tensor([[2.0], [0.0]])
-    got = cohort_loss(*Inputs(z, z, mutual(2), torch.ones(2), torch.ones(2)).to(device), one_outcome=True)
+    got = cohort_loss(
+        *Inputs(z, z, mutual(2), torch.ones(2), torch.ones(2)).to(device), one_outcome=True
+    )
     assert float(got.terms_P4[0, 2]) < 0 < float(got.terms_P4[1, 2])
 
 
@@ -61,7 +73,9 @@ def test_one_outcome_may_be_negative_unlike_a_divergence(device: str) -> None:
 def test_one_outcome_always_adds_to_binary_cross_entropy(device: str) -> None:
     """With equal peers a divergence has no gradient; this has the teacher's probability times that of BCE."""
     z = drawn(1, 50, 3.0)
-    inputs = Inputs(*(x.repeat(2, 1) for x in z[:2]), mutual(2), torch.ones(2), torch.ones(2)).to(device)
+    inputs = Inputs(*(x.repeat(2, 1) for x in z[:2]), mutual(2), torch.ones(2), torch.ones(2)).to(
+        device
+    )
     taught = cohort_loss(*inputs, one_outcome=True)
     alone = cohort_loss(*inputs._replace(kl_weight_P=torch.zeros(2, device=device)))
     for name, z_PE in (("grad_real_PE", inputs.z_real_PE), ("grad_fake_PE", -inputs.z_fake_PE)):
@@ -87,18 +101,26 @@ def test_gradients_equal_finite_differences() -> None:
             delta = torch.zeros(5, dtype=torch.float64)
             delta[e] = h
             up, down = (loss_of(k, z_real[k] + s * delta, z_fake[k]) for s in (1, -1))
-            assert float(got.grad_real_PE[k, e]) == pytest.approx((up[0] - down[0]) / (2 * h), rel=1e-6, abs=1e-9)
+            assert float(got.grad_real_PE[k, e]) == pytest.approx(
+                (up[0] - down[0]) / (2 * h), rel=1e-6, abs=1e-9
+            )
             up, down = (loss_of(k, z_real[k], z_fake[k] + s * delta) for s in (1, -1))
-            assert float(got.grad_fake_PE[k, e]) == pytest.approx((up[0] - down[0]) / (2 * h), rel=1e-6, abs=1e-9)
+            assert float(got.grad_fake_PE[k, e]) == pytest.approx(
+                (up[0] - down[0]) / (2 * h), rel=1e-6, abs=1e-9
+            )
             assert float(got.grad_adversarial_PE[k, e]) == pytest.approx(
                 (up[1] - down[1]) / (2 * h), rel=1e-6, abs=1e-9
             )
 
 
 @on_every_device
-@pytest.mark.parametrize("temperatures", [(1.0, 4.0), (2.0, 2.0)], ids=["own temperatures", "one temperature"])
+@pytest.mark.parametrize(
+    "temperatures", [(1.0, 4.0), (2.0, 2.0)], ids=["own temperatures", "one temperature"]
+)
 @pytest.mark.parametrize("size", [1e2, 1e4])
-def test_extreme_logits_stay_finite_and_exact(size: float, temperatures: tuple[float, float], device: str) -> None:
+def test_extreme_logits_stay_finite_and_exact(
+    size: float, temperatures: tuple[float, float], device: str
+) -> None:
     z_real = torch.tensor([[size, -size, size, 0.0], [size, size, -size, -size]])
     inputs = Inputs(z_real, -z_real.flip(0), mutual(2), torch.tensor(temperatures), torch.ones(2))
     got = cohort_loss(*inputs.to(device))
@@ -130,7 +152,9 @@ def test_independent_is_plain_binary_cross_entropy(device: str) -> None:
 @on_every_device
 def test_identical_peers_have_no_divergence_and_no_pull(device: str) -> None:
     z_real, z_fake, *_ = drawn(1, 50, 5.0)
-    inputs = Inputs(z_real.repeat(4, 1), z_fake.repeat(4, 1), mutual(4), torch.ones(4), torch.ones(4)).to(device)
+    inputs = Inputs(
+        z_real.repeat(4, 1), z_fake.repeat(4, 1), mutual(4), torch.ones(4), torch.ones(4)
+    ).to(device)
     alone = cohort_loss(*inputs._replace(mixing_PP=torch.zeros(4, 4, device=device)))
     taught = cohort_loss(*inputs)
     # not exactly zero: vectorised and scalar softplus differ in the last bit
@@ -146,15 +170,21 @@ def test_hot_temperature_matches_logits() -> None:
     inputs = (mutual(2).double(), 1e4 * ones, ones)
     got, plain = cohort_loss(z, z, *inputs), cohort_loss(z, z, torch.zeros(2, 2), *inputs[1:])
     difference = z - z.flip(0)
-    torch.testing.assert_close(got.terms_P4[:, 2], difference.square().mean(1) / 8, rtol=1e-4, atol=0)
-    torch.testing.assert_close(got.grad_real_PE - plain.grad_real_PE, difference / (4 * 16), rtol=1e-4, atol=1e-9)
+    torch.testing.assert_close(
+        got.terms_P4[:, 2], difference.square().mean(1) / 8, rtol=1e-4, atol=0
+    )
+    torch.testing.assert_close(
+        got.grad_real_PE - plain.grad_real_PE, difference / (4 * 16), rtol=1e-4, atol=1e-9
+    )
 
 
 @on_every_device
 def test_teacher_receives_no_gradient(device: str) -> None:
     """Peer 1 teaches peer 0 and learns from nobody: its gradients are those of plain BCE."""
     inputs = drawn(2, 16, 3.0).to(device)
-    one_way = cohort_loss(*inputs._replace(mixing_PP=torch.tensor([[0.0, 1.0], [0.0, 0.0]], device=device)))
+    one_way = cohort_loss(
+        *inputs._replace(mixing_PP=torch.tensor([[0.0, 1.0], [0.0, 0.0]], device=device))
+    )
     plain = cohort_loss(*inputs._replace(mixing_PP=torch.zeros(2, 2, device=device)))
     assert torch.equal(one_way.grad_real_PE[1], plain.grad_real_PE[1])
     assert not torch.equal(one_way.grad_real_PE[0], plain.grad_real_PE[0])
@@ -164,7 +194,9 @@ def test_teacher_receives_no_gradient(device: str) -> None:
 @on_every_device
 def test_chain_of_teachers(device: str) -> None:
     """Peer 2 learns from 1 and 1 from 0, so rows of the mixing matrix differ and columns hold zeros."""
-    inputs = drawn(3, 63, 3.0)._replace(mixing_PP=torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 0.5, 0]]))
+    inputs = drawn(3, 63, 3.0)._replace(
+        mixing_PP=torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 0.5, 0]])
+    )
     assert_close(cohort_loss(*inputs.to(device)), by_autograd(inputs))
 
 
@@ -192,8 +224,12 @@ def test_non_contiguous_logits_and_weights(device: str) -> None:
 @on_every_device
 def test_logits_that_begin_anywhere_in_memory(device: str) -> None:
     inputs = drawn(3, 63, 2.0).of(torch.float16)
-    shifted = inputs.to(device)._replace(z_real_PE=torch.cat([inputs.z_real_PE[:, :1], inputs.z_real_PE], 1).to(device))
-    assert_close(cohort_loss(*shifted._replace(z_real_PE=shifted.z_real_PE[:, 1:])), by_autograd(inputs))
+    shifted = inputs.to(device)._replace(
+        z_real_PE=torch.cat([inputs.z_real_PE[:, :1], inputs.z_real_PE], 1).to(device)
+    )
+    assert_close(
+        cohort_loss(*shifted._replace(z_real_PE=shifted.z_real_PE[:, 1:])), by_autograd(inputs)
+    )
 
 
 @on_every_device
@@ -212,13 +248,21 @@ def test_one_set_of_logits_for_both(device: str) -> None:
     temperature=st.floats(0.25, 8),
     seed=st.integers(0, 2**31),
 )
-def test_properties(peers: int, logits: int, size: float, temperature: float, seed: int, device: str) -> None:
-    inputs = drawn(peers, logits, size, seed)._replace(temperature_P=torch.full((peers,), temperature)).to(device)
+def test_properties(
+    peers: int, logits: int, size: float, temperature: float, seed: int, device: str
+) -> None:
+    inputs = (
+        drawn(peers, logits, size, seed)
+        ._replace(temperature_P=torch.full((peers,), temperature))
+        .to(device)
+    )
     got = cohort_loss(*inputs)
     assert bool((got.terms_P4 >= 0).all()), "no term is negative"
     order = torch.randperm(peers, generator=torch.Generator().manual_seed(seed)).to(device)
     mixing_PP = inputs.mixing_PP[order][:, order]
     shuffled = cohort_loss(*Inputs(*(x[order] for x in inputs))._replace(mixing_PP=mixing_PP))
     assert_close(shuffled, CohortLoss(*(x[order] for x in got)))
-    negated = cohort_loss(*inputs._replace(z_real_PE=-inputs.z_fake_PE, z_fake_PE=-inputs.z_real_PE))
+    negated = cohort_loss(
+        *inputs._replace(z_real_PE=-inputs.z_fake_PE, z_fake_PE=-inputs.z_real_PE)
+    )
     torch.testing.assert_close(negated.discriminator_P, got.discriminator_P, rtol=1e-5, atol=1e-5)

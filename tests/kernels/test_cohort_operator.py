@@ -16,7 +16,8 @@ FLOATS = [torch.float32, torch.bfloat16, torch.float16]
 def differentiable(inputs: Inputs) -> Inputs:
     """With logits that ask for gradients."""
     return inputs._replace(
-        z_real_PE=inputs.z_real_PE.detach().requires_grad_(), z_fake_PE=inputs.z_fake_PE.detach().requires_grad_()
+        z_real_PE=inputs.z_real_PE.detach().requires_grad_(),
+        z_fake_PE=inputs.z_fake_PE.detach().requires_grad_(),
     )
 
 
@@ -27,11 +28,15 @@ def test_the_kernel_runs_where_it_is_interpreted() -> None:
 @on_every_device
 @pytest.mark.parametrize("dtype", [*FLOATS, torch.float64], ids=str)
 @pytest.mark.parametrize("one_outcome", [False, True], ids=["both outcomes", "one outcome"])
-def test_backward_gives_the_returned_gradients(dtype: torch.dtype, one_outcome: bool, device: str) -> None:
+def test_backward_gives_the_returned_gradients(
+    dtype: torch.dtype, one_outcome: bool, device: str
+) -> None:
     """Each scaled by what arrives from above, and rounded to the dtype of the logits."""
     inputs = differentiable(drawn(3, 63, 2.0).of(dtype).to(device))
     loss = cohort_loss(*inputs, one_outcome)
-    above_D, above_A = torch.tensor([[1.0, 0.5, -2.0], [3.0, 0.0, 1.0]], device=device).to(loss.discriminator_P.dtype)
+    above_D, above_A = torch.tensor([[1.0, 0.5, -2.0], [3.0, 0.0, 1.0]], device=device).to(
+        loss.discriminator_P.dtype
+    )
     objective = (above_D * loss.discriminator_P + above_A * loss.adversarial_P).sum()
     grad_real, grad_fake = torch.autograd.grad(objective, [inputs.z_real_PE, inputs.z_fake_PE])
     want_fake = above_D[:, None] * loss.grad_fake_PE + above_A[:, None] * loss.grad_adversarial_PE
@@ -49,7 +54,9 @@ def test_adversarial_alone_leaves_real_logits_alone(device: str) -> None:
 
 
 @on_every_device
-@pytest.mark.parametrize("name", ["terms_P4", "grad_real_PE", "grad_fake_PE", "grad_adversarial_PE"])
+@pytest.mark.parametrize(
+    "name", ["terms_P4", "grad_real_PE", "grad_fake_PE", "grad_adversarial_PE"]
+)
 def test_nothing_else_is_differentiable(name: str, device: str) -> None:
     loss = cohort_loss(*differentiable(drawn(2, 16, 2.0).to(device)))
     assert loss.discriminator_P.requires_grad
@@ -87,8 +94,12 @@ def test_compiles_into_one_graph_with_one_operator(dtype: torch.dtype, device: s
         return graph
 
     inputs = drawn(3, 63, 2.0).of(dtype).to(device)
-    assert_equal(torch.compile(cohort_loss, fullgraph=True, backend=record)(*inputs), cohort_loss(*inputs))
-    calls = [node.target for graph in graphs for node in graph.graph.nodes if node.op == "call_function"]
+    assert_equal(
+        torch.compile(cohort_loss, fullgraph=True, backend=record)(*inputs), cohort_loss(*inputs)
+    )
+    calls = [
+        node.target for graph in graphs for node in graph.graph.nodes if node.op == "call_function"
+    ]
     assert [str(call) for call in calls if "fastsr" in str(call)] == ["fastsr.cohort_loss.default"]
 
 
@@ -101,7 +112,9 @@ def test_compiled_step_gives_the_same_gradients(device: str) -> None:
     inputs = differentiable(drawn(2, 16, 2.0).to(device))
     leaves = [inputs.z_real_PE, inputs.z_fake_PE]
     want = torch.autograd.grad(step(inputs), leaves)
-    got = torch.autograd.grad(torch.compile(step, fullgraph=True, backend="aot_eager")(inputs), leaves)
+    got = torch.autograd.grad(
+        torch.compile(step, fullgraph=True, backend="aot_eager")(inputs), leaves
+    )
     for a, b in zip(got, want, strict=True):
         assert torch.equal(a, b)
 
@@ -111,7 +124,12 @@ def test_traced_for_a_gpu_without_one(dtype: torch.dtype) -> None:
     """Shapes, dtypes and strides of the branch for GPUs are those of the real thing on a CPU."""
     inputs = drawn(3, 16, 2.0, fake_logits=7).of(dtype)
     with FakeTensorMode():
-        there = Inputs(*(torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="cuda") for x in inputs))
+        there = Inputs(
+            *(
+                torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="cuda")
+                for x in inputs
+            )
+        )
         traced = cohort_loss(*there)
     for name, a, b in zip(CohortLoss._fields, traced, cohort_loss(*inputs), strict=True):
         assert a.device.type == "cuda", name
@@ -130,7 +148,9 @@ def test_strides_follow_no_input(device: str) -> None:
 def test_mixed_precision_of_weights(device: str) -> None:
     """Weights may be of any floating dtype beside logits of another."""
     inputs = drawn(2, 16, 2.0).of(torch.bfloat16)
-    half = inputs._replace(mixing_PP=inputs.mixing_PP.half(), temperature_P=inputs.temperature_P.double())
+    half = inputs._replace(
+        mixing_PP=inputs.mixing_PP.half(), temperature_P=inputs.temperature_P.double()
+    )
     assert_close(cohort_loss(*half.to(device)), by_autograd(half))
 
 
@@ -179,5 +199,7 @@ def test_what_is_wrong_is_named(change: dict[str, Tensor], message: str) -> None
 @pytest.mark.gpu
 def test_a_tensor_on_the_wrong_device_is_named() -> None:
     inputs = drawn(2, 4, 1.0).to("cuda")
-    with pytest.raises(ValueError, match="temperature_P is on cpu and z_real_PE on cuda:0; move it there"):
+    with pytest.raises(
+        ValueError, match="temperature_P is on cpu and z_real_PE on cuda:0; move it there"
+    ):
         cohort_loss(*inputs._replace(temperature_P=torch.ones(2)))

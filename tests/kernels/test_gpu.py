@@ -20,11 +20,15 @@ from torch import Tensor
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(INTERPRETED, reason="kernels are interpreted")]
 RUNS = 100
 MAPS = pytest.mark.parametrize(
-    ("peers", "logits"), [(3, 63), (4, 147456), (16, 600_000)], ids=["P3 E63", "P4 E147456", "P16 E600000"]
+    ("peers", "logits"),
+    [(3, 63), (4, 147456), (16, 600_000)],
+    ids=["P3 E63", "P4 E147456", "P16 E600000"],
 )
 
 
-def captured(step: Callable[[], tuple[Tensor, ...]]) -> tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...]]:
+def captured(
+    step: Callable[[], tuple[Tensor, ...]],
+) -> tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...]]:
     """The step as a CUDA graph, after the runs on another stream in which kernels are compiled, and what it fills."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
@@ -136,7 +140,9 @@ def test_pixels_in_pinned_host_memory_in_a_captured_graph() -> None:
 def test_pixels_in_pageable_host_memory_are_refused() -> None:
     there = packed(pictures())
     there = Images(there.pixels_B, *(x.to("cuda") for x in there[1:]))
-    with pytest.raises(ValueError, match="pixels_B must be on cuda:0 or in pinned host memory, not on cpu"):
+    with pytest.raises(
+        ValueError, match="pixels_B must be on cuda:0 or in pinned host memory, not on cpu"
+    ):
         patch_sampler(there, crop(2), 7, at(0, "cuda"))
 
 
@@ -145,7 +151,9 @@ def test_pixels_in_pageable_host_memory_are_refused() -> None:
 def test_torch_draws_the_same_patches_on_a_gpu(scale: int, dtype: torch.dtype) -> None:
     """The reference, which runs on GPUs without triton: its arithmetic must not depend on the device."""
     images, what = pictures(), crop(scale, "mirror", batch=8)
-    got = patch_reference.patch_sampler(moved(packed(images), "cuda"), what, 7, at(3, "cuda"), dtype)
+    got = patch_reference.patch_sampler(
+        moved(packed(images), "cuda"), what, 7, at(3, "cuda"), dtype
+    )
     assert_patches(got, expected(images, what, 7, 3))
 
 

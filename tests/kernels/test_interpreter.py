@@ -30,8 +30,14 @@ def run_interpreted(operator: str) -> subprocess.CompletedProcess[str]:
         "-p",
         "no:cacheprovider",
     ]
-    environment = os.environ | {"TRITON_INTERPRET": "1", "FASTSR_KERNELS": "", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, cwd=HERE.parents[1], capture_output=True, text=True, check=False)
+    environment = os.environ | {
+        "TRITON_INTERPRET": "1",
+        "FASTSR_KERNELS": "",
+        "OMP_NUM_THREADS": "1",
+    }
+    return subprocess.run(
+        command, env=environment, cwd=HERE.parents[1], capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,12 @@ pytestmark = where_kernels_run
 
 
 def launched(
-    images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtype = torch.float32, **tiles: int
+    images: Images,
+    crop: Crop,
+    seed: int,
+    step: Tensor,
+    dtype: torch.dtype = torch.float32,
+    **tiles: int,
 ) -> tuple[Tensor, Tensor]:
     """The patches that the kernel writes into poisoned memory."""
     launch, patches = kernel.plan(images, crop, seed, step, dtype, **tiles)
@@ -34,10 +39,14 @@ def launched(
     ],
     ids=["x2 one LR tile", "x2 four LR tiles", "x3", "x4 small LR tiles", "x8 small HR tiles"],
 )
-def test_tiles_of_any_size(scale: int, border: str, lr_tile: int, hr_tile: int, device: str) -> None:
+def test_tiles_of_any_size(
+    scale: int, border: str, lr_tile: int, hr_tile: int, device: str
+) -> None:
     """Last tiles reach beyond their patch, where the next patch begins."""
     images, what = pictures(), crop(scale, border)
-    got = launched(moved(packed(images), device), what, 3, at(1, device), lr_tile=lr_tile, hr_tile=hr_tile)
+    got = launched(
+        moved(packed(images), device), what, 3, at(1, device), lr_tile=lr_tile, hr_tile=hr_tile
+    )
     assert_patches(got, expected(images, what, 3, 1))
 
 
@@ -71,5 +80,7 @@ def test_bytes_around_the_image_are_not_read(device: str) -> None:
     first = launched(moved(packed(three, weights), device), what, 3, at(1, device))
     for stranger in (three[0], three[2]):
         stranger[:] = 255 - stranger
-    for a, b in zip(first, launched(moved(packed(three, weights), device), what, 3, at(1, device)), strict=True):
+    for a, b in zip(
+        first, launched(moved(packed(three, weights), device), what, 3, at(1, device)), strict=True
+    ):
         assert torch.equal(a, b)

@@ -49,8 +49,12 @@ def test_compiles_into_one_graph_with_one_operator(what: Crop, device: str) -> N
     compiled = torch.compile(patch_sampler, fullgraph=True, backend=record)(*arguments)
     for a, b in zip(compiled, patch_sampler(*arguments), strict=True):
         assert torch.equal(a, b)
-    calls = [node.target for graph in graphs for node in graph.graph.nodes if node.op == "call_function"]
-    assert [str(call) for call in calls if "fastsr" in str(call)] == ["fastsr.patch_sampler.default"]
+    calls = [
+        node.target for graph in graphs for node in graph.graph.nodes if node.op == "call_function"
+    ]
+    assert [str(call) for call in calls if "fastsr" in str(call)] == [
+        "fastsr.patch_sampler.default"
+    ]
 
 
 @on_every_device
@@ -79,7 +83,9 @@ def test_traced_for_a_gpu_without_one(what: Crop, dtype: torch.dtype) -> None:
     images, step = packed(pictures()), at(3)
     with FakeTensorMode():
         there = Images(*(torch.empty(x.shape, dtype=x.dtype, device="cuda") for x in images))
-        traced = patch_sampler(there, what, 7, torch.empty((), dtype=torch.int64, device="cuda"), dtype)
+        traced = patch_sampler(
+            there, what, 7, torch.empty((), dtype=torch.int64, device="cuda"), dtype
+        )
     for a, b in zip(traced, patch_sampler(images, what, 7, step, dtype), strict=True):
         assert a.device.type == "cuda"
         assert (a.dtype, a.shape, a.stride()) == (b.dtype, b.shape, b.stride())
@@ -145,4 +151,9 @@ def test_what_is_wrong_is_named(change: dict[str, Any], message: str) -> None:
 def test_no_images_are_named() -> None:
     nothing = torch.zeros(0, dtype=torch.int64)
     with pytest.raises(ValueError, match="start_I must be int64, one for each image"):
-        patch_sampler(Images(torch.zeros(3, dtype=torch.uint8), nothing, nothing, nothing, nothing), crop(2), 7, at(0))
+        patch_sampler(
+            Images(torch.zeros(3, dtype=torch.uint8), nothing, nothing, nothing, nothing),
+            crop(2),
+            7,
+            at(0),
+        )

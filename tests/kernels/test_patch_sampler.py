@@ -9,7 +9,18 @@ from devices import INTERPRETED, on_every_device
 from fastsr_kernels.patch_sampler import Crop, Images, patch_sampler
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from patch_cases import FLOATS, assert_patches, at, crop, crops_in, expected, moved, packed, philox_words, pictures
+from patch_cases import (
+    FLOATS,
+    assert_patches,
+    at,
+    crop,
+    crops_in,
+    expected,
+    moved,
+    packed,
+    philox_words,
+    pictures,
+)
 
 CASES = [
     (2, "replicate", True, False, 7, 0),
@@ -33,7 +44,9 @@ def test_oracle_knows_philox() -> None:
 
 
 @on_every_device
-@pytest.mark.parametrize(("scale", "border", "augment", "by_area", "seed", "step"), CASES, ids=described)
+@pytest.mark.parametrize(
+    ("scale", "border", "augment", "by_area", "seed", "step"), CASES, ids=described
+)
 def test_patches_are_crops_of_shrunk_images(
     scale: int, border: str, augment: bool, by_area: bool, seed: int, step: int, device: str
 ) -> None:

@@ -68,7 +68,9 @@ def kl_of_one_outcome(
         if tl.sum(weight_R) > 0:
             z_B = SIGN * tl.load(teacher_E + offset_B, mask=valid_B, other=0.0).to(tl.float32)
             v_RB = z_B[None, :] / temperature_R[:, None]
-            p_one_RB, negative_RB = add_teacher_of_one_outcome(p_one_RB, negative_RB, weight_R, v_RB)
+            p_one_RB, negative_RB = add_teacher_of_one_outcome(
+                p_one_RB, negative_RB, weight_R, v_RB
+            )
         teacher_E += stride_p
     temperature_R1 = temperature_R[:, None]
     u_RB = SIGN * z_RB / temperature_R1
@@ -99,17 +101,27 @@ def kl_divergence(
             z_B = tl.load(teacher_E + offset_B, mask=valid_B, other=0.0).to(tl.float32)
             if is_shared:
                 v_1B = (z_B / max_temperature)[None, :]
-                p_one_RB, p_zero_RB, entropy_RB = add_teacher(p_one_RB, p_zero_RB, entropy_RB, weight_R, v_1B)
+                p_one_RB, p_zero_RB, entropy_RB = add_teacher(
+                    p_one_RB, p_zero_RB, entropy_RB, weight_R, v_1B
+                )
             else:
                 v_RB = z_B[None, :] / temperature_R[:, None]
-                p_one_RB, p_zero_RB, entropy_RB = add_teacher(p_one_RB, p_zero_RB, entropy_RB, weight_R, v_RB)
+                p_one_RB, p_zero_RB, entropy_RB = add_teacher(
+                    p_one_RB, p_zero_RB, entropy_RB, weight_R, v_RB
+                )
         teacher_E += stride_p
     temperature_R1, mixing_sum_R1 = temperature_R[:, None], mixing_sum_R[:, None]
     u_RB = z_RB / temperature_R1
     sigmoid, softplus = sigmoid_and_softplus(u_RB)
     # Cross entropy minus entropy, in terms of the outcome whose probability does not cancel against the student's.
-    kl_RB = mixing_sum_R1 * softplus + tl.abs(u_RB) * tl.where(u_RB > 0, p_zero_RB, p_one_RB) - entropy_RB
-    grad_RB = tl.where(u_RB > 0, p_zero_RB - mixing_sum_R1 * sigmoid, mixing_sum_R1 * sigmoid - p_one_RB)
+    kl_RB = (
+        mixing_sum_R1 * softplus
+        + tl.abs(u_RB) * tl.where(u_RB > 0, p_zero_RB, p_one_RB)
+        - entropy_RB
+    )
+    grad_RB = tl.where(
+        u_RB > 0, p_zero_RB - mixing_sum_R1 * sigmoid, mixing_sum_R1 * sigmoid - p_one_RB
+    )
     return tl.maximum(kl_RB, 0.0) * temperature_R1 * temperature_R1, grad_RB * temperature_R1
 
 
@@ -135,11 +147,30 @@ def loss_of_logits(
             if ONE_OUTCOME:
                 SIGN: tl.constexpr = 1 if REAL else -1
                 kl_RB, grad_kl_RB = kl_of_one_outcome(
-                    z_RB, z_PE, stride_p, e_B * stride_e, valid_B, mixing_PP, temperature_R, peer_R, SIGN, P
+                    z_RB,
+                    z_PE,
+                    stride_p,
+                    e_B * stride_e,
+                    valid_B,
+                    mixing_PP,
+                    temperature_R,
+                    peer_R,
+                    SIGN,
+                    P,
                 )
             else:
                 kl_RB, grad_kl_RB = kl_divergence(
-                    z_RB, z_PE, stride_p, e_B * stride_e, valid_B, mixing_PP, temperature_R, peer_R, P, R, B
+                    z_RB,
+                    z_PE,
+                    stride_p,
+                    e_B * stride_e,
+                    valid_B,
+                    mixing_PP,
+                    temperature_R,
+                    peer_R,
+                    P,
+                    R,
+                    B,
                 )
         else:
             kl_RB, grad_kl_RB = tl.zeros((R, B), tl.float32), tl.zeros((R, B), tl.float32)
@@ -151,7 +182,11 @@ def loss_of_logits(
             bce_RB, grad_bce_RB = bce_zero_RB, tl.where(z_RB > 0, 1.0 - sigmoid, sigmoid)
             tl.store(grad_adversarial_PE + offset_RB, grad_one_RB * inverse_E, mask=stored_RB)
             adversarial_R += tl.sum(tl.where(valid_1B, bce_one_RB, 0.0), 1)
-        tl.store(grad_PE + offset_RB, (grad_bce_RB + kl_weight_R[:, None] * grad_kl_RB) * inverse_E, mask=stored_RB)
+        tl.store(
+            grad_PE + offset_RB,
+            (grad_bce_RB + kl_weight_R[:, None] * grad_kl_RB) * inverse_E,
+            mask=stored_RB,
+        )
         bce_R += tl.sum(tl.where(valid_1B, bce_RB, 0.0), 1)
         kl_R += tl.sum(tl.where(valid_1B, kl_RB, 0.0), 1)
     return bce_R * inverse_E, kl_R * inverse_E, adversarial_R * inverse_E
@@ -180,7 +215,11 @@ def store_losses(
     tl.store(terms_P4 + row_R * 4 + 1, bce_fake_R, mask=stored_R)
     tl.store(terms_P4 + row_R * 4 + 2, kl_real_R, mask=stored_R)
     tl.store(terms_P4 + row_R * 4 + 3, kl_fake_R, mask=stored_R)
-    tl.store(discriminator_P + row_R, bce_real_R + bce_fake_R + kl_weight_R * (kl_real_R + kl_fake_R), mask=stored_R)
+    tl.store(
+        discriminator_P + row_R,
+        bce_real_R + bce_fake_R + kl_weight_R * (kl_real_R + kl_fake_R),
+        mask=stored_R,
+    )
     tl.store(adversarial_P + row_R, adversarial_R, mask=stored_R)
 
 
@@ -253,7 +292,9 @@ def plan(
     def new(*shape: int) -> Tensor:
         return z_real_PE.new_empty(shape, dtype=torch.float32)
 
-    loss = CohortLoss(new(peers, 4), new(peers), new(peers), new(peers, real), new(peers, fake), new(peers, fake))
+    loss = CohortLoss(
+        new(peers, 4), new(peers), new(peers), new(peers, real), new(peers, fake), new(peers, fake)
+    )
     arguments: dict[str, Any] = {
         "z_real_PE": z_real_PE,
         "z_fake_PE": z_fake_PE,

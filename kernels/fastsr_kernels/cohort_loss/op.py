@@ -45,10 +45,18 @@ def cohort_loss(
     Source: Zhang et al., "Deep mutual learning", CVPR 2018; derivation in README.md.
     """
     check(z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P)
-    return CohortLoss(*operator(z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P, one_outcome))
+    return CohortLoss(
+        *operator(z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P, one_outcome)
+    )
 
 
-def check(z_real_PE: Tensor, z_fake_PE: Tensor, mixing_PP: Tensor, temperature_P: Tensor, kl_weight_P: Tensor) -> None:
+def check(
+    z_real_PE: Tensor,
+    z_fake_PE: Tensor,
+    mixing_PP: Tensor,
+    temperature_P: Tensor,
+    kl_weight_P: Tensor,
+) -> None:
     """Raises ValueError, naming the tensor, for shapes, dtypes and devices that do not fit."""
     reference.check_shapes(z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P)
     if z_real_PE.dtype != z_fake_PE.dtype or z_real_PE.dtype not in FLOATS:
@@ -56,10 +64,17 @@ def check(z_real_PE: Tensor, z_fake_PE: Tensor, mixing_PP: Tensor, temperature_P
             "z_real_PE and z_fake_PE must be of one dtype, float16, bfloat16, float32 or float64, got "
             f"{z_real_PE.dtype} and {z_fake_PE.dtype}"
         )
-    named = {"z_fake_PE": z_fake_PE, "mixing_PP": mixing_PP, "temperature_P": temperature_P, "kl_weight_P": kl_weight_P}
+    named = {
+        "z_fake_PE": z_fake_PE,
+        "mixing_PP": mixing_PP,
+        "temperature_P": temperature_P,
+        "kl_weight_P": kl_weight_P,
+    }
     for name, x in named.items():
         if x.device != z_real_PE.device:
-            raise ValueError(f"{name} is on {x.device} and z_real_PE on {z_real_PE.device}; move it there")
+            raise ValueError(
+                f"{name} is on {x.device} and z_real_PE on {z_real_PE.device}; move it there"
+            )
         if not x.is_floating_point():
             raise ValueError(f"{name} must hold floating point numbers, got {x.dtype}")
 
@@ -67,7 +82,9 @@ def check(z_real_PE: Tensor, z_fake_PE: Tensor, mixing_PP: Tensor, temperature_P
 def check_values(mixing_PP: Tensor, temperature_P: Tensor, kl_weight_P: Tensor) -> None:
     """Raises ValueError for values out of range. Reads the tensors: only for the CPU."""
     if bool((mixing_PP < 0).any()) or bool(mixing_PP.diagonal().any()):
-        raise ValueError(f"mixing_PP must be 0 or more, and 0 on its diagonal, got {mixing_PP.tolist()}")
+        raise ValueError(
+            f"mixing_PP must be 0 or more, and 0 on its diagonal, got {mixing_PP.tolist()}"
+        )
     if not bool((temperature_P > 0).all()):
         raise ValueError(f"temperature_P must be above 0, got {temperature_P.tolist()}")
     if not bool((kl_weight_P >= 0).all()):

@@ -47,17 +47,23 @@ def peer_kl(z_PE: Tensor, mixing_PP: Tensor, temperature_P: Tensor) -> tuple[Ten
     # are bounded by |u - v|, and each is multiplied by a probability that vanishes where it could grow.
     log_ratio_one = softplus(-student_P1E) - softplus(-teacher_PPE)
     log_ratio_zero = softplus(student_P1E) - softplus(teacher_PPE)
-    kl_PPE = torch.sigmoid(teacher_PPE) * log_ratio_one + torch.sigmoid(-teacher_PPE) * log_ratio_zero
+    kl_PPE = (
+        torch.sigmoid(teacher_PPE) * log_ratio_one + torch.sigmoid(-teacher_PPE) * log_ratio_zero
+    )
     kl_PP = kl_PPE.clamp(min=0).mean(-1)
     grad_PPE = torch.sigmoid(student_P1E) - torch.sigmoid(teacher_PPE)
     # sigma(u) - sigma(v) cancels where both are close to 1; there the difference of sigma(-v) - sigma(-u) does not.
-    grad_PPE = torch.where(student_P1E > 0, torch.sigmoid(-teacher_PPE) - torch.sigmoid(-student_P1E), grad_PPE)
+    grad_PPE = torch.where(
+        student_P1E > 0, torch.sigmoid(-teacher_PPE) - torch.sigmoid(-student_P1E), grad_PPE
+    )
     value_P = temperature_P.square() * (mixing_PP * kl_PP).sum(1)
     grad_PE = (temperature_P / z_PE.shape[1])[:, None] * (mixing_PP[:, :, None] * grad_PPE).sum(1)
     return value_P, grad_PE
 
 
-def peer_kl_of_one_outcome(z_PE: Tensor, mixing_PP: Tensor, temperature_P: Tensor) -> tuple[Tensor, Tensor]:
+def peer_kl_of_one_outcome(
+    z_PE: Tensor, mixing_PP: Tensor, temperature_P: Tensor
+) -> tuple[Tensor, Tensor]:
     """The share of that divergence that the first of the two outcomes has, and its gradient.
 
     KL_k = T_k^2 * sum_j M[k,j] * mean_e p_j (ln p_j - ln p_k) with p = sigma(z/T_k) and z_j constant, of either sign.
@@ -97,7 +103,9 @@ def cohort_loss(
     """
     check_shapes(z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P)
     real, fake = (at_least_fp32(z_PE.detach()).contiguous() for z_PE in (z_real_PE, z_fake_PE))
-    mixing, temperature, weight = (x.to(real.dtype) for x in (mixing_PP, temperature_P, kl_weight_P))
+    mixing, temperature, weight = (
+        x.to(real.dtype) for x in (mixing_PP, temperature_P, kl_weight_P)
+    )
     if one_outcome:
         kl_real, grad_kl_real = peer_kl_of_one_outcome(real, mixing, temperature)
         kl_fake, grad_of_negated = peer_kl_of_one_outcome(-fake, mixing, temperature)
@@ -122,7 +130,11 @@ def at_least_fp32(x: Tensor) -> Tensor:
 
 
 def check_shapes(
-    z_real_PE: Tensor, z_fake_PE: Tensor, mixing_PP: Tensor, temperature_P: Tensor, kl_weight_P: Tensor
+    z_real_PE: Tensor,
+    z_fake_PE: Tensor,
+    mixing_PP: Tensor,
+    temperature_P: Tensor,
+    kl_weight_P: Tensor,
 ) -> None:
     """Raises ValueError, naming the tensor, where shapes do not fit."""
     if z_real_PE.ndim != 2 or z_fake_PE.ndim != 2 or z_real_PE.shape[0] != z_fake_PE.shape[0]:
@@ -139,4 +151,6 @@ def check_shapes(
         ("kl_weight_P", kl_weight_P, (peers,)),
     ):
         if tuple(x.shape) != shape:
-            raise ValueError(f"{name} must have shape {shape} for {peers} peers, got {tuple(x.shape)}")
+            raise ValueError(
+                f"{name} must have shape {shape} for {peers} peers, got {tuple(x.shape)}"
+            )

@@ -98,25 +98,43 @@ def write_lr(
     row, column = undo_orientation(f // (SIDE * 3), f // 3 % SIDE, orientation, SIDE)
     t = tl.arange(0, TAPS)
     row_FT = (top + row * SCALE - 3 * SCALE // 2)[:, None] + t[None, :]
-    row_start_FT = start + border_index(row_FT, height // SCALE * SCALE, MIRROR).to(tl.int64) * width
+    row_start_FT = (
+        start + border_index(row_FT, height // SCALE * SCALE, MIRROR).to(tl.int64) * width
+    )
     first_column = left + column * SCALE - 3 * SCALE // 2
     total = tl.zeros((TILE,), tl.int32)
     for u in range(TAPS):
-        pixel_FT = row_start_FT + border_index(first_column + u, width // SCALE * SCALE, MIRROR)[:, None]
+        pixel_FT = (
+            row_start_FT + border_index(first_column + u, width // SCALE * SCALE, MIRROR)[:, None]
+        )
         byte_FT = tl.load(pixels_B + pixel_FT * 3 + (f % 3)[:, None]).to(tl.int32)
         total += round_to_uint8(tl.sum(byte_FT * tap(t, SCALE)[None, :], 1), SCALE) * tap(u, SCALE)
     store_unit_range(lr_NChw, round_to_uint8(total, SCALE), n, f, valid, SIZE)
 
 
 @triton.jit
-def write_hr(hr_NCHW, pixels_B, start, width, top, left, orientation, n, k, SIDE: tl.constexpr, TILE: tl.constexpr):
+def write_hr(
+    hr_NCHW,
+    pixels_B,
+    start,
+    width,
+    top,
+    left,
+    orientation,
+    n,
+    k,
+    SIDE: tl.constexpr,
+    TILE: tl.constexpr,
+):
     """Copies the pixels of one tile."""
     SIZE: tl.constexpr = SIDE * SIDE * 3
     f = k * TILE + tl.arange(0, TILE)
     valid = f < SIZE
     row, column = undo_orientation(f // (SIDE * 3), f // 3 % SIDE, orientation, SIDE)
     pixel = start + (top + row).to(tl.int64) * width + left + column
-    store_unit_range(hr_NCHW, tl.load(pixels_B + pixel * 3 + f % 3, mask=valid, other=0), n, f, valid, SIZE)
+    store_unit_range(
+        hr_NCHW, tl.load(pixels_B + pixel * 3 + f % 3, mask=valid, other=0), n, f, valid, SIZE
+    )
 
 
 @triton.jit
@@ -130,8 +148,12 @@ def patch_sampler_kernel(
     SIDE: tl.constexpr = PATCH // SCALE
     LR_TILES: tl.constexpr = (SIDE * SIDE * 3 + LR_TILE - 1) // LR_TILE
     counter = tl.load(step) * BATCH + n
-    r0, r1, r2, r3 = tl.philox(seed, (counter & 0xFFFFFFFF).to(tl.uint32), (counter >> 32).to(tl.uint32), 0, 0)
-    image = searchsorted(cumulative_I, images, below(r0, tl.load(cumulative_I + images - 1)), SEARCH)
+    r0, r1, r2, r3 = tl.philox(
+        seed, (counter & 0xFFFFFFFF).to(tl.uint32), (counter >> 32).to(tl.uint32), 0, 0
+    )
+    image = searchsorted(
+        cumulative_I, images, below(r0, tl.load(cumulative_I + images - 1)), SEARCH
+    )
     start = tl.load(start_I + image)
     height, width = tl.load(height_I + image).to(tl.int32), tl.load(width_I + image).to(tl.int32)
     top = below(r1, height // SCALE - SIDE + 1) * SCALE
@@ -143,18 +165,33 @@ def patch_sampler_kernel(
             SCALE, SIDE, TAPS, MIRROR, LR_TILE,
         )  # fmt: skip
     else:
-        write_hr(hr_NCHW, pixels_B, start, width, top, left, orientation, n, k - LR_TILES, PATCH, HR_TILE)
+        write_hr(
+            hr_NCHW, pixels_B, start, width, top, left, orientation, n, k - LR_TILES, PATCH, HR_TILE
+        )
 
 
 def plan(
-    images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtype, lr_tile: int = 0, hr_tile: int = HR_TILE
+    images: Images,
+    crop: Crop,
+    seed: int,
+    step: Tensor,
+    dtype: torch.dtype,
+    lr_tile: int = 0,
+    hr_tile: int = HR_TILE,
 ) -> tuple[Launch, tuple[Tensor, Tensor]]:
     """The launch, and the patches `lr_NChw, hr_NCHW` that it will fill. Tiles are powers of two."""
     side = crop.patch // crop.scale
-    taps = triton.next_power_of_2(crop.scale + 2 * halo(crop.scale))  # those beyond the filter are zero
+    taps = triton.next_power_of_2(
+        crop.scale + 2 * halo(crop.scale)
+    )  # those beyond the filter are zero
     lr_tile = lr_tile or min(64, LR_TILE // taps)
     lr_NChw, hr_NCHW = (
-        torch.empty((crop.batch, 3, s, s), dtype=dtype, device=step.device, memory_format=torch.channels_last)
+        torch.empty(
+            (crop.batch, 3, s, s),
+            dtype=dtype,
+            device=step.device,
+            memory_format=torch.channels_last,
+        )
         for s in (side, crop.patch)
     )
     programs = triton.cdiv(side * side * 3, lr_tile) + triton.cdiv(crop.patch**2 * 3, hr_tile)
@@ -176,10 +213,15 @@ def plan(
         HR_TILE=hr_tile,
     )
     options = {"num_warps": WARPS, "maxnreg": REGISTERS, "enable_fp_fusion": True}
-    return Launch(patch_sampler_kernel, (crop.batch, programs), arguments, options, step.device), (lr_NChw, hr_NCHW)
+    return Launch(patch_sampler_kernel, (crop.batch, programs), arguments, options, step.device), (
+        lr_NChw,
+        hr_NCHW,
+    )
 
 
-def patch_sampler(images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def patch_sampler(
+    images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """The kernel's `reference.patch_sampler`. Pixels may lie in pinned host memory, everything else on the GPU."""
     launch, patches = plan(images, crop, seed, step, dtype)
     launch.run()

@@ -35,13 +35,23 @@ def patch_sampler(
     Source: README.md.
     """
     check(images, crop, seed, step, dtype)
-    return operator(*images, step, seed, dtype, crop.scale, crop.patch, crop.batch, crop.border, crop.augment)
+    return operator(
+        *images, step, seed, dtype, crop.scale, crop.patch, crop.batch, crop.border, crop.augment
+    )
 
 
 def check(images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtype) -> None:
     """Raises ValueError, naming the argument, for what does not fit."""
-    if crop.scale < 2 or crop.scale > 8 or crop.patch < crop.scale or crop.patch % crop.scale or crop.batch < 1:
-        raise ValueError(f"a patch must be a multiple of the scale (2 to 8), in batches of at least 1, got {crop}")
+    if (
+        crop.scale < 2
+        or crop.scale > 8
+        or crop.patch < crop.scale
+        or crop.patch % crop.scale
+        or crop.batch < 1
+    ):
+        raise ValueError(
+            f"a patch must be a multiple of the scale (2 to 8), in batches of at least 1, got {crop}"
+        )
     if crop.border not in ("replicate", "mirror"):
         raise ValueError(f"border must be replicate or mirror, got {crop.border}")
     if not 0 <= seed < 2**63:
@@ -49,16 +59,31 @@ def check(images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtyp
     if dtype not in FLOATS:
         raise ValueError(f"dtype must be float32, bfloat16 or float16, got {dtype}")
     if step.dtype != torch.int64 or step.ndim:
-        raise ValueError(f"step must be an int64 scalar, got {step.dtype} of shape {tuple(step.shape)}")
-    if images.pixels_B.dtype != torch.uint8 or images.pixels_B.ndim != 1 or not images.pixels_B.is_contiguous():
+        raise ValueError(
+            f"step must be an int64 scalar, got {step.dtype} of shape {tuple(step.shape)}"
+        )
+    if (
+        images.pixels_B.dtype != torch.uint8
+        or images.pixels_B.ndim != 1
+        or not images.pixels_B.is_contiguous()
+    ):
         raise ValueError(f"pixels_B must be contiguous uint8 bytes, got {images.pixels_B.dtype}")
     for name, table in zip(Images._fields[1:], images[1:], strict=True):
-        if table.dtype != torch.int64 or table.shape != images.start_I.shape or table.ndim != 1 or not len(table):
-            raise ValueError(f"{name} must be int64, one for each image, got {table.dtype} {tuple(table.shape)}")
+        if (
+            table.dtype != torch.int64
+            or table.shape != images.start_I.shape
+            or table.ndim != 1
+            or not len(table)
+        ):
+            raise ValueError(
+                f"{name} must be int64, one for each image, got {table.dtype} {tuple(table.shape)}"
+            )
         if not table.is_contiguous():
             raise ValueError(f"{name} must be contiguous; call .contiguous() on it")
         if table.device != step.device:
-            raise ValueError(f"{name} is on {table.device} and step on {step.device}; move it there")
+            raise ValueError(
+                f"{name} is on {table.device} and step on {step.device}; move it there"
+            )
     check_reach(images.pixels_B, step.device)
 
 
@@ -67,9 +92,13 @@ def check_reach(pixels_B: Tensor, device: torch.device) -> None:
     if pixels_B.device == device:
         return
     if pixels_B.device.type != "cpu" or not pixels_B.is_pinned():
-        raise ValueError(f"pixels_B must be on {device} or in pinned host memory, not on {pixels_B.device}")
+        raise ValueError(
+            f"pixels_B must be on {device} or in pinned host memory, not on {pixels_B.device}"
+        )
     if backend(device.type) == "torch":
-        raise ValueError(f"pixels_B in host memory needs Triton kernels; move the pixels to {device}")
+        raise ValueError(
+            f"pixels_B in host memory needs Triton kernels; move the pixels to {device}"
+        )
 
 
 @torch.library.custom_op("fastsr::patch_sampler", mutates_args=())
@@ -81,7 +110,9 @@ def operator(
     images = Images(pixels_B, start_I, height_I, width_I, cumulative_I)
     crop = Crop(scale, patch, batch, "mirror" if border == "mirror" else "replicate", augment)
     if backend(step.device.type) == "triton":
-        from fastsr_kernels.patch_sampler import kernel  # imports triton, which not every system has
+        from fastsr_kernels.patch_sampler import (
+            kernel,
+        )  # imports triton, which not every system has
 
         return kernel.patch_sampler(images, crop, seed, step, dtype)
     return reference.patch_sampler(images, crop, seed, step, dtype)
@@ -95,6 +126,8 @@ def allocate_outputs(
     """Outputs without values, as torch.compile traces them."""
 
     def new(side: int) -> Tensor:
-        return torch.empty((batch, side, side, 3), dtype=dtype, device=step.device).permute(0, 3, 1, 2)
+        return torch.empty((batch, side, side, 3), dtype=dtype, device=step.device).permute(
+            0, 3, 1, 2
+        )
 
     return new(patch // scale), new(patch)

@@ -87,7 +87,9 @@ def choose(images: Images, crop: Crop, seed: int, step: Tensor) -> Choice:
     """Draws the patches of a step: images by their weights, aligned crops and orientations uniformly."""
     index_N = torch.arange(crop.batch, device=step.device)
     r0, r1, r2, r3 = philox(step * crop.batch + index_N, seed)
-    image_N = torch.searchsorted(images.cumulative_I, below(r0, images.cumulative_I[-1]), right=True)
+    image_N = torch.searchsorted(
+        images.cumulative_I, below(r0, images.cumulative_I[-1]), right=True
+    )
 
     def aligned(random_N: Tensor, side_I: Tensor) -> Tensor:
         crops_N = side_I[image_N] // crop.scale - crop.patch // crop.scale + 1
@@ -111,7 +113,9 @@ def windows(images: Images, crop: Crop, choice: Choice) -> Tensor:
 
     row_NH = positions_in_image(choice.top_N, images.height_I)
     column_NW = positions_in_image(choice.left_N, images.width_I)
-    first_NH = images.start_I[choice.image_N][:, None] + row_NH * images.width_I[choice.image_N][:, None]
+    first_NH = (
+        images.start_I[choice.image_N][:, None] + row_NH * images.width_I[choice.image_N][:, None]
+    )
     return images.pixels_B.view(-1, 3)[first_NH[:, :, None] + column_NW[:, None]]
 
 

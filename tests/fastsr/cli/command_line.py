@@ -33,7 +33,9 @@ def save_images(folder: Path, count: int = 3, height: int = 40, width: int = 44)
     folder.mkdir(parents=True)
     rng = np.random.default_rng(count)
     for k in range(count):
-        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(folder / f"{k}.png")
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(
+            folder / f"{k}.png"
+        )
     return folder
 
 
@@ -85,6 +87,15 @@ def generator(file: Path, scale: int = 2, header: dict[str, str | None] | None =
     """A generator's file, perhaps with other words in its header."""
     save_generator(SRResNet(scale, blocks=1, filters=4), file)
     if header:
-        true = {"architecture": "fastsr.SRResNet", "scale": str(scale), "blocks": "1", "filters": "4"}
-        save_file(load_file(file), file, {name: value for name, value in (true | header).items() if value is not None})
+        true = {
+            "architecture": "fastsr.SRResNet",
+            "scale": str(scale),
+            "blocks": "1",
+            "filters": "4",
+        }
+        save_file(
+            load_file(file),
+            file,
+            {name: value for name, value in (true | header).items() if value is not None},
+        )
     return file

@@ -55,7 +55,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     home = tmp_path_factory.mktemp("trained")
     folder, images = home / "run[v2]", save_images(home / "images[v2]")
     with redirect_stdout(StringIO()) as said:
-        assert main(["train", "--data", str(images), *TINY, "--cache", str(home / "cache"), "--out", str(folder)]) == 0
+        assert (
+            main(
+                [
+                    "train",
+                    "--data",
+                    str(images),
+                    *TINY,
+                    "--cache",
+                    str(home / "cache"),
+                    "--out",
+                    str(folder),
+                ]
+            )
+            == 0
+        )
     return Trained(folder, images, said.getvalue())
 
 

@@ -24,7 +24,16 @@ from tests.fastsr.cli.command_line import Fastsr, Trained, assert_one_line
         ("[images]\nbatch = 1\n", "--batch 1 cannot be used; use 2 or more"),
         ("[cohort]\nmixing_matrix = [[0, 1]]\n", "mixing_matrix must have 2 rows of 2 numbers"),
     ],
-    ids=["missing", "malformed", "type", "unknown key", "unknown section", "no section", "value", "matrix"],
+    ids=[
+        "missing",
+        "malformed",
+        "type",
+        "unknown key",
+        "unknown section",
+        "no section",
+        "value",
+        "matrix",
+    ],
 )
 @pytest.mark.parametrize("command", ["train", "doctor"])
 def test_config_files_that_cannot_be_used(
@@ -69,11 +78,15 @@ def settings(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("recipe", ["paper", "demo"])
-def test_a_config_file_goes_before_the_recipe_and_options_before_both(settings: Path, recipe: str) -> None:
+def test_a_config_file_goes_before_the_recipe_and_options_before_both(
+    settings: Path, recipe: str
+) -> None:
     base = paper() if recipe == "paper" else demo()
     config = train_config(["--recipe", recipe, "--config", str(settings), "--lr", "2e-4"])
     assert (config.images.batch, config.optim.lr, config.optim.ema) == (6, 2e-4, 0.5)
-    assert config == replace(base, images=replace(base.images, batch=6), optim=replace(base.optim, lr=2e-4, ema=0.5))
+    assert config == replace(
+        base, images=replace(base.images, batch=6), optim=replace(base.optim, lr=2e-4, ema=0.5)
+    )
 
 
 def test_the_order_of_options_does_not_matter(settings: Path) -> None:
@@ -86,7 +99,11 @@ def test_data_in_a_config_file_chooses_the_papers_recipe(settings: Path) -> None
     assert train_config(["--config", str(settings)]).recipe == "demo"
     settings.write_text("[images]\ndata = ['a']\n")
     config = train_config(["--config", str(settings)])
-    assert (config.recipe, config.model, config.images.data) == ("paper", paper().model, (Path("a"),))
+    assert (config.recipe, config.model, config.images.data) == (
+        "paper",
+        paper().model,
+        (Path("a"),),
+    )
 
 
 def test_out_in_a_config_file_is_used_unless_given(settings: Path) -> None:

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from fastsr.download.catalogue import BENCHMARK, DATASETS, Dataset
-from tests.fastsr.cli.command_line import Fastsr, Outcome, assert_one_line, run_without_torch, save_images
+from tests.fastsr.cli.command_line import (
+    Fastsr,
+    Outcome,
+    assert_one_line,
+    run_without_torch,
+    save_images,
+)
 
 
 def fill(dataset: Dataset, root: Path, side: int = 8) -> Path:
@@ -23,13 +29,18 @@ def listed(outcome: Outcome) -> dict[str, list[str]]:
     """Rows of the table by name: what for, images, download, where."""
     assert (outcome.code, outcome.err) == (0, "")
     _, _, below = outcome.out.partition("  below ")
-    rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in below.splitlines()[1:]]
+    rows = [
+        [cell.strip() for cell in line.split("  ") if cell.strip()]
+        for line in below.splitlines()[1:]
+    ]
     return {name: cells for name, *cells in rows}
 
 
 def test_list_has_every_data_set_and_how_to_get_it(fastsr: Fastsr, tmp_path: Path) -> None:
     outcome = fastsr("data", "list")
-    assert f"below{tmp_path}/cache/fastsr/data" in "".join(outcome.out.split())  # a long title is wrapped
+    assert f"below{tmp_path}/cache/fastsr/data" in "".join(
+        outcome.out.split()
+    )  # a long title is wrapped
     rows = listed(outcome)
     assert list(rows) == list(DATASETS) == ["div2k", "set5", "set14", "bsd100", "urban100"]
     for name, dataset in DATASETS.items():
@@ -58,7 +69,9 @@ def test_brackets_in_the_folder_of_data_sets_are_text(fastsr: Fastsr, root: str)
     assert f"below {root}" in fastsr("data", "list", "--root", root).out
 
 
-def test_fetch_without_network_names_the_address_and_where_to_put_the_file(fastsr: Fastsr, tmp_path: Path) -> None:
+def test_fetch_without_network_names_the_address_and_where_to_put_the_file(
+    fastsr: Fastsr, tmp_path: Path
+) -> None:
     """Takes seconds: it tries again and again."""
     root = tmp_path / "cache/fastsr/data"
     outcome = fastsr("data", "fetch", "set5")
@@ -71,12 +84,16 @@ def test_fetch_without_network_names_the_address_and_where_to_put_the_file(fasts
     assert list((root / ".archives").iterdir()) == []
 
 
-def test_fetch_of_an_archive_put_there_by_hand_that_is_damaged(fastsr: Fastsr, tmp_path: Path) -> None:
+def test_fetch_of_an_archive_put_there_by_hand_that_is_damaged(
+    fastsr: Fastsr, tmp_path: Path
+) -> None:
     file = tmp_path / "data/.archives/benchmark.tar"
     file.parent.mkdir(parents=True)
     file.write_text("half a download")
     outcome = fastsr("data", "fetch", "set14", "--root", tmp_path / "data")
-    assert_one_line(outcome, f"{file} has 15 bytes instead of 250,112,000; delete {file}", BENCHMARK.url)
+    assert_one_line(
+        outcome, f"{file} has 15 bytes instead of 250,112,000; delete {file}", BENCHMARK.url
+    )
 
 
 def test_fetch_of_what_is_there_needs_no_network(fastsr: Fastsr, tmp_path: Path) -> None:
@@ -88,14 +105,23 @@ def test_fetch_of_what_is_there_needs_no_network(fastsr: Fastsr, tmp_path: Path)
 
 def test_fetch_packs_what_is_trained_on(fastsr: Fastsr, tmp_path: Path) -> None:
     folder = fill(DATASETS["div2k"], tmp_path / "data", side=96)
-    outcome = fastsr("data", "fetch", "div2k", "--root", tmp_path / "data", "--cache", tmp_path / "packed")
+    outcome = fastsr(
+        "data", "fetch", "div2k", "--root", tmp_path / "data", "--cache", tmp_path / "packed"
+    )
     assert (outcome.code, outcome.err) == (0, "")
     packed = f"packed 800 images. Train: fastsr train --data {folder} --amp --compile"
-    assert outcome.out.splitlines()[1:] == [*map(str, DATASETS["div2k"].folders(tmp_path / "data")), packed]
+    assert outcome.out.splitlines()[1:] == [
+        *map(str, DATASETS["div2k"].folders(tmp_path / "data")),
+        packed,
+    ]
     assert len(list((tmp_path / "packed/packs").iterdir())) == 1
 
 
 def test_fetch_into_a_file(fastsr: Fastsr, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
-    assert_one_line(fastsr("data", "fetch", "set5", "--root", "file"), "file cannot be written", "give another folder")
+    assert_one_line(
+        fastsr("data", "fetch", "set5", "--root", "file"),
+        "file cannot be written",
+        "give another folder",
+    )
     assert (tmp_path / "file").read_text() == "precious"

@@ -35,7 +35,9 @@ def test_an_unknown_command_is_named_beside_the_known_ones(fastsr: Fastsr, word:
 
 
 def test_the_exit_status_reaches_the_shell() -> None:
-    process = subprocess.run([sys.executable, "-m", "fastsr", "trian"], capture_output=True, text=True, check=False)
+    process = subprocess.run(
+        [sys.executable, "-m", "fastsr", "trian"], capture_output=True, text=True, check=False
+    )
     assert process.returncode == 2
     assert process.stderr.startswith("fastsr: no command 'trian'\n")
 
@@ -65,7 +67,9 @@ def test_help_lists_every_option(fastsr: Fastsr, command: str, options: list[str
     outcome = fastsr(*command.split(), "--help")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.startswith(f"usage: fastsr {command} ")
-    assert [option for option in options if not re.search(rf"(?<![\w-]){option}(?![\w-])", outcome.out)] == []
+    assert [
+        option for option in options if not re.search(rf"(?<![\w-]){option}(?![\w-])", outcome.out)
+    ] == []
 
 
 @pytest.mark.parametrize("word", ["--help", "-h"])
@@ -140,7 +144,10 @@ UNUSABLE: list[tuple[str, str]] = [
     ("--seed -1", "--seed -1 cannot be used; use 0 or more"),
     ("--ema 1", "--ema 1.0 cannot be used"),
     ("--temperature 2", "--temperature 2.0 softens; --variant ml has none. Use --variant ml-star"),
-    ("--peers 3 --mixing pairs", "--mixing pairs needs an even number of peers, not --peers 3; use 4"),
+    (
+        "--peers 3 --mixing pairs",
+        "--mixing pairs needs an even number of peers, not --peers 3; use 4",
+    ),
     ("--variant independent --mixing ring", "--mixing ring contradicts --variant independent"),
     ("--device nonsense", "--device nonsense is no device; use auto, cpu, cuda or cuda:N"),
     ("--device meta", "--device meta is not supported; use auto, cpu, cuda or cuda:N"),
@@ -151,7 +158,9 @@ UNUSABLE: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize(("words", "message"), UNUSABLE, ids=[words for words, _ in UNUSABLE])
 @pytest.mark.parametrize("command", ["train", "doctor"])
-def test_values_that_cannot_be_used(fastsr: Fastsr, data: Path, command: str, words: str, message: str) -> None:
+def test_values_that_cannot_be_used(
+    fastsr: Fastsr, data: Path, command: str, words: str, message: str
+) -> None:
     outcome = fastsr(command, "--data", data, *TINY, "--out", "run", *words.split())
     assert_one_line(outcome, message)
     assert outcome.out == ""

@@ -85,10 +85,14 @@ def test_eval_without_a_model(fastsr: Fastsr, data: Path) -> None:
 def test_eval_of_two_scales(fastsr: Fastsr, data: Path, tmp_path: Path) -> None:
     models = [generator(tmp_path / f"x{scale}.safetensors", scale) for scale in (2, 4)]
     outcome = fastsr("eval", *models, "--sets", data)
-    assert_one_line(outcome, "the models have different scales (x2 x2, x4 x4); evaluate one scale at a time")
+    assert_one_line(
+        outcome, "the models have different scales (x2 x2, x4 x4); evaluate one scale at a time"
+    )
 
 
-def test_eval_on_images_that_cannot_be_used(fastsr: Fastsr, trained: Trained, tmp_path: Path) -> None:
+def test_eval_on_images_that_cannot_be_used(
+    fastsr: Fastsr, trained: Trained, tmp_path: Path
+) -> None:
     small = save_images(tmp_path / "small", 2, height=14)
     (small / "text.png").write_text("no image")
     outcome = fastsr("eval", trained.folder, "--sets", small, "--metrics", "psnr")
@@ -100,7 +104,9 @@ def test_eval_on_images_that_cannot_be_used(fastsr: Fastsr, trained: Trained, tm
 
 
 @pytest.mark.parametrize("command", ["eval", "upscale"])
-def test_missing_images_of_eval_and_upscale(fastsr: Fastsr, trained: Trained, tmp_path: Path, command: str) -> None:
+def test_missing_images_of_eval_and_upscale(
+    fastsr: Fastsr, trained: Trained, tmp_path: Path, command: str
+) -> None:
     (tmp_path / "empty").mkdir()
     flag = ["--sets"] if command == "eval" else []
     assert_one_line(fastsr(command, trained.folder, *flag, "gone"), "gone")
@@ -109,7 +115,9 @@ def test_missing_images_of_eval_and_upscale(fastsr: Fastsr, trained: Trained, tm
 
 @pytest.mark.parametrize("command", ["eval", "upscale"])
 @pytest.mark.parametrize("device", ["nonsense", "cuda:99", "cuda:-1", "meta"])
-def test_devices_of_eval_and_upscale(fastsr: Fastsr, trained: Trained, command: str, device: str) -> None:
+def test_devices_of_eval_and_upscale(
+    fastsr: Fastsr, trained: Trained, command: str, device: str
+) -> None:
     flag = ["--sets"] if command == "eval" else []
     outcome = fastsr(command, trained.folder, *flag, trained.data, "--device", device)
     assert_one_line(outcome, f"--device {device} ")
@@ -154,7 +162,9 @@ def test_upscale_without_images(fastsr: Fastsr, trained: Trained) -> None:
 
 
 @pytest.mark.parametrize("out", ["file", "file/large"])
-def test_upscale_with_a_file_in_the_way(fastsr: Fastsr, trained: Trained, tmp_path: Path, out: str) -> None:
+def test_upscale_with_a_file_in_the_way(
+    fastsr: Fastsr, trained: Trained, tmp_path: Path, out: str
+) -> None:
     (tmp_path / "file").write_text("precious")
     outcome = fastsr("upscale", trained.folder, trained.data, "--out", tmp_path / out)
     assert_one_line(outcome, f"--out {tmp_path / out}")
@@ -177,7 +187,9 @@ def test_results_of_one_run_are_kept_in_it(fastsr: Fastsr, run: Path, data: Path
     assert not Path("evaluation").exists()
 
 
-def test_results_of_two_models_are_kept_here(fastsr: Fastsr, run: Path, trained: Trained, data: Path) -> None:
+def test_results_of_two_models_are_kept_here(
+    fastsr: Fastsr, run: Path, trained: Trained, data: Path
+) -> None:
     outcome = evaluate(fastsr, run, trained.folder, sets=data)
     assert outcome.out.endswith("everything: evaluation/evaluation.json\n")
     assert all(f"│ {name} peer 1 (ML) " in outcome.out for name in ("run", "run[v2]"))
@@ -185,7 +197,9 @@ def test_results_of_two_models_are_kept_here(fastsr: Fastsr, run: Path, trained:
     assert not (run / "evaluation").exists() and not (trained.folder / "evaluation").exists()
 
 
-def test_results_of_anything_but_a_run_are_kept_here(fastsr: Fastsr, run: Path, data: Path, tmp_path: Path) -> None:
+def test_results_of_anything_but_a_run_are_kept_here(
+    fastsr: Fastsr, run: Path, data: Path, tmp_path: Path
+) -> None:
     for model in (checkpoint(run), generator(tmp_path / "model.safetensors")):
         evaluate(fastsr, model, sets=data)
         shutil.rmtree("evaluation")
@@ -203,12 +217,16 @@ def test_results_go_where_they_are_asked_for_and_replace_earlier_ones_only(
     assert len(list(data.iterdir())) == 3
 
 
-def test_eval_finds_test_sets_where_they_are_fetched_to(fastsr: Fastsr, run: Path, tmp_path: Path) -> None:
+def test_eval_finds_test_sets_where_they_are_fetched_to(
+    fastsr: Fastsr, run: Path, tmp_path: Path
+) -> None:
     save_images(tmp_path / "cache/fastsr/data/Set5/HR", 5)
     assert "Set5, x2, 5 images" in evaluate(fastsr, run, sets=Path("set5")).out
 
 
-def test_brackets_in_the_name_of_a_set_are_text(fastsr: Fastsr, run: Path, trained: Trained) -> None:
+def test_brackets_in_the_name_of_a_set_are_text(
+    fastsr: Fastsr, run: Path, trained: Trained
+) -> None:
     assert "images[v2], x2, 3 images" in evaluate(fastsr, run, sets=trained.data).out
 
 

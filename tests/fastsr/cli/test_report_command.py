@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.fastsr.cli.command_line import Fastsr, Outcome, Trained, assert_one_line, run_without_torch
+from tests.fastsr.cli.command_line import (
+    Fastsr,
+    Outcome,
+    Trained,
+    assert_one_line,
+    run_without_torch,
+)
 from tests.fastsr.report.report_fixture import write_run
 
 
@@ -24,16 +30,26 @@ def psnr_of(printed: str) -> dict[str, str]:
 
 
 def row_of(page: str, model: str) -> str:
-    (row,) = re.findall(rf'<th scope="row">{re.escape(escape(model))}</th>(.*?)</tr>', page, re.DOTALL)
+    (row,) = re.findall(
+        rf'<th scope="row">{re.escape(escape(model))}</th>(.*?)</tr>', page, re.DOTALL
+    )
     return row
 
 
 def test_train_then_eval_then_report(fastsr: Fastsr, odd: Path, data: Path) -> None:
     evaluated = fastsr("eval", odd, "--sets", data, "--device", "cpu")
     assert (evaluated.code, evaluated.err) == (0, "")
-    assert evaluated.out.splitlines()[-1].endswith(f"; everything: {odd}/evaluation/evaluation.json")
+    assert evaluated.out.splitlines()[-1].endswith(
+        f"; everything: {odd}/evaluation/evaluation.json"
+    )
     printed = psnr_of(evaluated.out)
-    assert list(printed) == ["bicubic", "peer 0 (ML)", "peer 1 (ML)", "peer 0 raw (ML)", "peer 1 raw (ML)"]
+    assert list(printed) == [
+        "bicubic",
+        "peer 0 (ML)",
+        "peer 1 (ML)",
+        "peer 0 raw (ML)",
+        "peer 1 raw (ML)",
+    ]
     assert fastsr("report", odd) == Outcome(0, f"{odd}/report.html\n", "")
     page = (odd / "report.html").read_text(encoding="utf-8")
     assert "<h1>x2 &lt;b&gt;&amp;[v2]</h1>" in page
@@ -41,7 +57,9 @@ def test_train_then_eval_then_report(fastsr: Fastsr, odd: Path, data: Path) -> N
 
 
 def test_eval_prints_what_it_writes(fastsr: Fastsr, odd: Path, data: Path) -> None:
-    printed = psnr_of(fastsr("eval", odd, "--sets", data, "--metrics", "psnr", "--weights", "ema").out)
+    printed = psnr_of(
+        fastsr("eval", odd, "--sets", data, "--metrics", "psnr", "--weights", "ema").out
+    )
     means = json.loads((odd / "evaluation/evaluation.json").read_text())["means"]["data"]
     assert list(means) == ["bicubic", "peer 0", "peer 1"]
     assert list(printed.values()) == [f"{values['psnr']:.2f}" for values in means.values()]
@@ -49,7 +67,9 @@ def test_eval_prints_what_it_writes(fastsr: Fastsr, odd: Path, data: Path) -> No
 
 def test_a_run_that_is_not_evaluated_is_shown(fastsr: Fastsr, odd: Path) -> None:
     assert fastsr("report", odd).code == 0
-    assert "Not evaluated on whole test images yet; fastsr eval " in (odd / "report.html").read_text(encoding="utf-8")
+    assert "Not evaluated on whole test images yet; fastsr eval " in (
+        odd / "report.html"
+    ).read_text(encoding="utf-8")
 
 
 def test_the_page_of_two_runs_lies_here(fastsr: Fastsr, odd: Path, trained: Trained) -> None:
@@ -60,7 +80,9 @@ def test_the_page_of_two_runs_lies_here(fastsr: Fastsr, odd: Path, trained: Trai
 
 
 def test_the_page_lies_where_it_is_asked_for(fastsr: Fastsr, odd: Path) -> None:
-    assert fastsr("report", odd, "--out", "pages[v2]/x2.html") == Outcome(0, "pages[v2]/x2.html\n", "")
+    assert fastsr("report", odd, "--out", "pages[v2]/x2.html") == Outcome(
+        0, "pages[v2]/x2.html\n", ""
+    )
     assert Path("pages[v2]/x2.html").is_file()
     assert not (odd / "report.html").exists()
 
@@ -79,7 +101,9 @@ def test_report_imports_no_torch(tmp_path: Path) -> None:
 
 
 def test_report_without_a_run(fastsr: Fastsr) -> None:
-    assert_one_line(fastsr("report"), "no run is given; name at least one folder that fastsr train wrote")
+    assert_one_line(
+        fastsr("report"), "no run is given; name at least one folder that fastsr train wrote"
+    )
 
 
 def test_report_of_folders_that_are_no_runs(fastsr: Fastsr, data: Path, odd: Path) -> None:
@@ -98,5 +122,7 @@ def test_report_of_a_damaged_evaluation(fastsr: Fastsr, odd: Path) -> None:
 
 def test_report_with_a_folder_in_the_way(fastsr: Fastsr, odd: Path, data: Path) -> None:
     before = sorted(data.iterdir())
-    assert_one_line(fastsr("report", odd, "--out", data), f"{data} cannot be written", "choose another --out")
+    assert_one_line(
+        fastsr("report", odd, "--out", data), f"{data} cannot be written", "choose another --out"
+    )
     assert sorted(data.iterdir()) == before

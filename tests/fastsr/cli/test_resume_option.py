@@ -27,7 +27,11 @@ UNLIKE: list[tuple[str, str]] = [
 @pytest.mark.parametrize(("words", "message"), UNLIKE, ids=[words for words, _ in UNLIKE])
 def test_resume_with_a_changed_setting(fastsr: Fastsr, run: Path, words: str, message: str) -> None:
     outcome = fastsr("train", "--resume", run, *words.split())
-    assert_one_line(outcome, message.format(run=run), "leave it as it was, or start a new run with another --out")
+    assert_one_line(
+        outcome,
+        message.format(run=run),
+        "leave it as it was, or start a new run with another --out",
+    )
 
 
 def test_resume_with_other_images_of_the_same_sizes(
@@ -64,13 +68,18 @@ def test_resume_with_a_config_file(fastsr: Fastsr, run: Path, tmp_path: Path) ->
     assert "done: step 6 of 6" in outcome.out
 
 
-def test_resume_with_other_images_in_the_folder(fastsr: Fastsr, tmp_path: Path, data: Path, trained: Trained) -> None:
+def test_resume_with_other_images_in_the_folder(
+    fastsr: Fastsr, tmp_path: Path, data: Path, trained: Trained
+) -> None:
     run = Path(shutil.copytree(trained.folder, tmp_path / "run"))
     config = (run / "config.toml").read_text()
     (run / "config.toml").write_text(config.replace(str(trained.data), str(data)))
     Image.new("RGB", (50, 50)).save(data / "9.png")
     outcome = fastsr("train", "--resume", run)
-    assert_one_line(outcome, f"the images are not those that {run} was trained on; restore them, or start a new run")
+    assert_one_line(
+        outcome,
+        f"the images are not those that {run} was trained on; restore them, or start a new run",
+    )
 
 
 def test_resume_without_any_run(fastsr: Fastsr) -> None:
@@ -131,7 +140,15 @@ def remove_config(run: Path) -> Path:
         cut_config,
         remove_config,
     ],
-    ids=["state cut", "state gone", "weights cut", "Adam gone", "metrics cut", "config cut", "config gone"],
+    ids=[
+        "state cut",
+        "state gone",
+        "weights cut",
+        "Adam gone",
+        "metrics cut",
+        "config cut",
+        "config gone",
+    ],
 )
 def test_resume_of_a_damaged_run(fastsr: Fastsr, run: Path, harm: Callable[[Path], Path]) -> None:
     named = harm(run)
@@ -148,7 +165,9 @@ def test_resume_continues_with_more_steps(fastsr: Fastsr, run: Path) -> None:
     assert (run / "checkpoints/step-00000004").is_dir()
 
 
-def test_resume_with_fewer_steps_than_done_is_no_success_beyond_the_end(fastsr: Fastsr, run: Path) -> None:
+def test_resume_with_fewer_steps_than_done_is_no_success_beyond_the_end(
+    fastsr: Fastsr, run: Path
+) -> None:
     outcome = fastsr("train", "--resume", run, "--steps", "1")
     assert_one_line(outcome, f"{run} is at step 3 already; give more than --steps 1")
     assert "done" not in outcome.out
@@ -170,7 +189,9 @@ def test_resume_names_the_run_in_three_ways(trained: Trained) -> None:
 
 
 def test_a_resumed_run_goes_before_the_recipe_and_options_before_it(trained: Trained) -> None:
-    config = train_config(["--resume", str(trained.folder), "--recipe", "demo", "--steps", "9", "--keep", "1"])
+    config = train_config(
+        ["--resume", str(trained.folder), "--recipe", "demo", "--steps", "9", "--keep", "1"]
+    )
     assert (config.optim.steps, config.output.keep) == (9, 1)
     assert (config.recipe, config.images.data, config.model.blocks) == ("paper", (trained.data,), 1)
 
@@ -187,7 +208,9 @@ def test_resume_without_a_name_takes_the_latest_run(run: Path) -> None:
 
 
 @pytest.mark.parametrize("flag", [[], ["--resume"]], ids=["new", "resumed"])
-def test_options_read_early_are_found_in_the_configuration(trained: Trained, flag: list[str]) -> None:
+def test_options_read_early_are_found_in_the_configuration(
+    trained: Trained, flag: list[str]
+) -> None:
     config = train_config(["--out", str(trained.folder), *flag])
     assert config.output.out == trained.folder
     assert config.output.resume == bool(flag)

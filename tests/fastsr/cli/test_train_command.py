@@ -16,7 +16,15 @@ from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
-from tests.fastsr.cli.command_line import TINY, Fastsr, Trained, assert_one_line, save_images, write_nothing, write_text
+from tests.fastsr.cli.command_line import (
+    TINY,
+    Fastsr,
+    Trained,
+    assert_one_line,
+    save_images,
+    write_nothing,
+    write_text,
+)
 
 
 @pytest.mark.parametrize("command", ["train", "doctor"])
@@ -28,10 +36,14 @@ def test_a_missing_data_folder(fastsr: Fastsr, command: str) -> None:
 @pytest.mark.parametrize("command", ["train", "doctor"])
 def test_a_data_folder_without_images(fastsr: Fastsr, tmp_path: Path, command: str) -> None:
     (tmp_path / "empty").mkdir()
-    assert_one_line(fastsr(command, *TINY, "--data", "empty"), "empty holds no image", "give another folder")
+    assert_one_line(
+        fastsr(command, *TINY, "--data", "empty"), "empty holds no image", "give another folder"
+    )
 
 
-@pytest.mark.parametrize("words", ["train --data", "eval {run} --sets", "train --data {data} --val"])
+@pytest.mark.parametrize(
+    "words", ["train --data", "eval {run} --sets", "train --data {data} --val"]
+)
 def test_an_option_for_folders_without_any(fastsr: Fastsr, trained: Trained, words: str) -> None:
     """An empty list, such as a shell's unset variable leaves: not a wish for a demonstration."""
     given = [word.format(run=trained.folder, data=trained.data) for word in words.split()]
@@ -68,14 +80,17 @@ def test_doctor_lists_the_images_that_training_would_refuse(fastsr: Fastsr, data
 def test_doctor_says_what_is_missing_for_training(fastsr: Fastsr) -> None:
     outcome = fastsr("doctor", *TINY)
     assert (outcome.code, outcome.err) == (0, "")
-    assert "recipe demo: x2, 2 peers (ml), 1 blocks of 4 filters, batch 2 of 16x16, 3 steps" in re.sub(
-        r" +", " ", outcome.out
+    assert (
+        "recipe demo: x2, 2 peers (ml), 1 blocks of 4 filters, batch 2 of 16x16, 3 steps"
+        in re.sub(r" +", " ", outcome.out)
     )
 
 
 def test_no_image_is_left(fastsr: Fastsr, data: Path) -> None:
     outcome = fastsr("train", "--data", data, *TINY, "--patch", "48", "--skip-bad")
-    assert_one_line(outcome, "no image is left to train on; give another folder or a smaller --patch")
+    assert_one_line(
+        outcome, "no image is left to train on; give another folder or a smaller --patch"
+    )
 
 
 def test_images_smaller_than_a_patch(fastsr: Fastsr, data: Path) -> None:
@@ -85,7 +100,9 @@ def test_images_smaller_than_a_patch(fastsr: Fastsr, data: Path) -> None:
     assert outcome.err.count("is 44x40, smaller than the 48 pixels that a patch needs") == 3
 
 
-def test_validation_images_too_small_or_unreadable(fastsr: Fastsr, data: Path, tmp_path: Path) -> None:
+def test_validation_images_too_small_or_unreadable(
+    fastsr: Fastsr, data: Path, tmp_path: Path
+) -> None:
     val = save_images(tmp_path / "val", 2, height=14)
     (val / "text.png").write_text("no image")
     outcome = fastsr("train", "--data", data, "--val", val, *TINY, "--out", "run")
@@ -104,7 +121,9 @@ def test_a_missing_validation_folder(fastsr: Fastsr, data: Path) -> None:
 def test_a_cache_that_cannot_be_written(fastsr: Fastsr, data: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     outcome = fastsr("train", "--data", data, *TINY, "--cache", tmp_path / "file")
-    assert_one_line(outcome, f"cannot write the pack in {tmp_path}/file/packs", "give another --cache folder")
+    assert_one_line(
+        outcome, f"cannot write the pack in {tmp_path}/file/packs", "give another --cache folder"
+    )
 
 
 def test_a_damaged_pack(fastsr: Fastsr, data: Path, tmp_path: Path) -> None:
@@ -112,7 +131,11 @@ def test_a_damaged_pack(fastsr: Fastsr, data: Path, tmp_path: Path) -> None:
     (pixels,) = (tmp_path / "packed").rglob("pixels.bin")
     os.truncate(pixels, 100)
     outcome = fastsr("train", "--data", data, *TINY, "--cache", tmp_path / "packed")
-    assert_one_line(outcome, f"the pack {pixels.parent} is damaged (100 bytes", "delete that folder and run again")
+    assert_one_line(
+        outcome,
+        f"the pack {pixels.parent} is damaged (100 bytes",
+        "delete that folder and run again",
+    )
 
 
 def write_cut_archive(file: Path) -> None:
@@ -154,7 +177,18 @@ def test_vgg_weights_that_are_none(
     fastsr: Fastsr, data: Path, tmp_path: Path, name: str, write: Callable[[Path], None]
 ) -> None:
     write(tmp_path / name)
-    outcome = fastsr("train", "--data", data, *TINY, "--content", "vgg22", "--vgg", tmp_path / name, "--out", "run")
+    outcome = fastsr(
+        "train",
+        "--data",
+        data,
+        *TINY,
+        "--content",
+        "vgg22",
+        "--vgg",
+        tmp_path / name,
+        "--out",
+        "run",
+    )
     assert_one_line(outcome, tmp_path / name, "pass --vgg FILE", "--content random-vgg")
     assert not Path("run").exists()
 
@@ -175,7 +209,9 @@ class Mischief:
 
 
 @pytest.mark.parametrize("archive", [False, True], ids=["pickle", "archive of torch"])
-def test_code_in_a_weight_file_is_not_run(fastsr: Fastsr, data: Path, tmp_path: Path, archive: bool) -> None:
+def test_code_in_a_weight_file_is_not_run(
+    fastsr: Fastsr, data: Path, tmp_path: Path, archive: bool
+) -> None:
     weights, folder = tmp_path / "vgg.pth", tmp_path / "made"
     if archive:
         torch.save({"features.0.weight": Mischief(folder)}, weights)
@@ -194,11 +230,16 @@ def test_vgg_weights_without_a_network(fastsr: Fastsr, data: Path) -> None:
     assert outcome.code == 2
     last = outcome.err.splitlines()[-1]
     assert last.startswith("fastsr: the VGG19 weights cannot be fetched (")
-    assert all(remedy in last for remedy in ("pass --vgg FILE", "connect to the network", "--content random-vgg"))
+    assert all(
+        remedy in last
+        for remedy in ("pass --vgg FILE", "connect to the network", "--content random-vgg")
+    )
     assert not Path("run").exists()
 
 
-def test_damaged_vgg_weights_in_the_cache_of_torch(fastsr: Fastsr, data: Path, tmp_path: Path) -> None:
+def test_damaged_vgg_weights_in_the_cache_of_torch(
+    fastsr: Fastsr, data: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "torch/hub/checkpoints/vgg19-dcbb9e9d.pth"
     file.parent.mkdir(parents=True)
     file.write_text("half a download")
@@ -208,7 +249,9 @@ def test_damaged_vgg_weights_in_the_cache_of_torch(fastsr: Fastsr, data: Path, t
 def test_out_that_holds_a_run(fastsr: Fastsr, trained: Trained, run: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     outcome = fastsr("train", "--data", trained.data, *TINY, "--out", run)
-    assert_one_line(outcome, f"{run} holds a run already; add --resume to continue it, or give another --out")
+    assert_one_line(
+        outcome, f"{run} holds a run already; add --resume to continue it, or give another --out"
+    )
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
@@ -220,7 +263,9 @@ def test_out_with_a_file_in_the_way(fastsr: Fastsr, data: Path, tmp_path: Path, 
     assert (tmp_path / "file").read_text() == "precious"
 
 
-def test_out_that_holds_a_config_of_something_else(fastsr: Fastsr, data: Path, tmp_path: Path) -> None:
+def test_out_that_holds_a_config_of_something_else(
+    fastsr: Fastsr, data: Path, tmp_path: Path
+) -> None:
     (tmp_path / "config.toml").write_text("precious = true\n")
     outcome = fastsr("train", "--data", data, "--out", tmp_path, *TINY)
     assert_one_line(outcome, f"{tmp_path} holds a config.toml that is no run's; give another --out")
@@ -229,7 +274,9 @@ def test_out_that_holds_a_config_of_something_else(fastsr: Fastsr, data: Path, t
 
 def test_a_generator_that_would_learn_nothing(fastsr: Fastsr, data: Path) -> None:
     words = ("--content-weight", 0, "--adversarial-weight", 0)
-    assert_one_line(fastsr("train", "--data", data, *TINY, *words), "generators would learn nothing")
+    assert_one_line(
+        fastsr("train", "--data", data, *TINY, *words), "generators would learn nothing"
+    )
 
 
 def test_what_training_says(trained: Trained) -> None:
@@ -241,6 +288,14 @@ def test_what_training_says(trained: Trained) -> None:
 def test_the_run_keeps_the_configuration(trained: Trained) -> None:
     words = [
         str(w)
-        for w in ("--data", trained.data, *TINY, "--cache", trained.folder.parent / "cache", "--out", trained.folder)
+        for w in (
+            "--data",
+            trained.data,
+            *TINY,
+            "--cache",
+            trained.folder.parent / "cache",
+            "--out",
+            trained.folder,
+        )
     ]
     assert from_toml(trained.folder / "config.toml", TrainConfig()) == train_config(words)

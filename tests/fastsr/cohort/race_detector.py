@@ -31,7 +31,13 @@ from fastsr.cohort.streams import Branches
 MAIN = "main"
 NO_FORWARD = 2**63
 """Sequence numbers from here on belong to nodes that no operator made."""
-ALLOCATE_ONLY = ("aten::empty", "aten::new_empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty_strided")
+ALLOCATE_ONLY = (
+    "aten::empty",
+    "aten::new_empty",
+    "aten::empty_like",
+    "aten::empty_strided",
+    "aten::new_empty_strided",
+)
 UNDECLARED = {"aten::native_batch_norm": ("running_mean", "running_var")}
 """Arguments that are written although the schema does not say so; `torch.cuda._sanitizer` misses them."""
 
@@ -122,7 +128,9 @@ class RaceDetector(TorchDispatchMode):
         names: tensors that were there before, allocated on the main stream, by what messages call them.
     """
 
-    def __init__(self, branches: LabelledBranches, names: Iterable[tuple[str, Tensor]] = ()) -> None:
+    def __init__(
+        self, branches: LabelledBranches, names: Iterable[tuple[str, Tensor]] = ()
+    ) -> None:
         super().__init__()
         self.branches, self.clocks = branches, branches.clocks
         self.faults: list[str] = []
@@ -188,7 +196,11 @@ class RaceDetector(TorchDispatchMode):
         """The operator may be given any memory that was allocated on its label and freed."""
         pending, self.freed[use.label] = self.freed[use.label], []
         for memory in pending:
-            late = [other for other in memory.last_use.values() if not self.clocks.waited(use.label, other)]
+            late = [
+                other
+                for other in memory.last_use.values()
+                if not self.clocks.waited(use.label, other)
+            ]
             self.faults += [
                 f"freed early: {use} may be given the memory of {memory.name}, and does not wait for {other}"
                 for other in late
@@ -200,7 +212,9 @@ class RaceDetector(TorchDispatchMode):
             return
         forward = self.branches.label_of_forward(node._sequence_nr())
         if forward != use.label:
-            self.faults.append(f"strayed backward: {use}, of {node.name()}, whose forward was on {forward}")
+            self.faults.append(
+                f"strayed backward: {use}, of {node.name()}, whose forward was on {forward}"
+            )
 
 
 def by_storage(tree: Any) -> dict[int, Tensor]:

@@ -73,13 +73,17 @@ def test_when_the_weight_is_measured(
     assert float(cohort.content_weight) == until_then
 
 
-def test_a_content_loss_of_zero_cannot_be_balanced(tiny_config: TrainConfig, store: PixelStore) -> None:
+def test_a_content_loss_of_zero_cannot_be_balanced(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
     config = replace(tiny_config, loss=FEATURES)
     content = unloaded_content("random-vgg")
     for parameter in content.parameters():
         parameter.zero_()
     cohort = Cohort(config, content, CPU, Precision())
-    with pytest.raises(UserError, match="the content loss is 0, which no weight balances; set --content-weight"):
+    with pytest.raises(
+        UserError, match="the content loss is 0, which no weight balances; set --content-weight"
+    ):
         balance(cohort, patches_of(store))
 
 
@@ -96,7 +100,10 @@ def continued(config: TrainConfig, name: str, *ends: int) -> Run:
     out = (config.output.out or Path()).with_name(name)
     for end in ends:
         output = replace(config.output, out=out, resume=True)
-        run = train(replace(config, optim=replace(config.optim, steps=end - 3), output=output), Console(quiet=True))
+        run = train(
+            replace(config, optim=replace(config.optim, steps=end - 3), output=output),
+            Console(quiet=True),
+        )
         run.close()
     return Run(out)
 
@@ -111,7 +118,10 @@ def test_the_weight_is_kept_and_told(config: TrainConfig) -> None:
     first, *others = weights(whole)[2:]
     assert weights(whole)[:2] == [None, None], "pre-training has no content loss"
     assert first not in (None, 1.0) and others == [first] * len(others)
-    assert json.loads((whole.checkpoints / "step-00000009/state.json").read_text())["content_weight"] == first
+    assert (
+        json.loads((whole.checkpoints / "step-00000009/state.json").read_text())["content_weight"]
+        == first
+    )
     events = EventAccumulator(str(whole.folder / "tensorboard"))
     events.Reload()
     assert {event.value for event in events.Scalars("machine/content weight")} == {first}
@@ -130,5 +140,7 @@ def test_auto_and_numbers_in_files(tmp_path: Path) -> None:
     file.write_text("[loss]\ncontent_weight = 3\n")
     assert from_toml(file, TrainConfig()).loss.content_weight == 3.0
     file.write_text('[loss]\ncontent_weight = "much"\n')
-    with pytest.raises(UserError, match=r'content_weight = "much" cannot be used; use float or auto'):
+    with pytest.raises(
+        UserError, match=r'content_weight = "much" cannot be used; use float or auto'
+    ):
         from_toml(file, TrainConfig())

@@ -21,11 +21,19 @@ from fastsr.data.sampler import PatchSampler
 from fastsr.system.precision import Precision
 
 CPU = torch.device("cpu")
-PRECISIONS = {"fp32": Precision(), "bf16": Precision(dtype=torch.bfloat16), "scaled": Precision(scaled=True)}
+PRECISIONS = {
+    "fp32": Precision(),
+    "bf16": Precision(dtype=torch.bfloat16),
+    "scaled": Precision(scaled=True),
+}
 
 
 def make_step(
-    config: TrainConfig, store: PixelStore, stage: type[Step], device: torch.device = CPU, precision: str = "fp32"
+    config: TrainConfig,
+    store: PixelStore,
+    stage: type[Step],
+    device: torch.device = CPU,
+    precision: str = "fp32",
 ) -> Step:
     cohort = Cohort(config, PixelContent(), device, PRECISIONS[precision])
     sampler = PatchSampler.from_config(store.to(device), config)
@@ -59,7 +67,9 @@ def test_warm_up_leaves_no_trace(
 
 
 @pytest.mark.parametrize("stage", [PretrainStep, Step])
-def test_state_is_all_that_a_step_changes(tiny_config: TrainConfig, store: PixelStore, stage: type[Step]) -> None:
+def test_state_is_all_that_a_step_changes(
+    tiny_config: TrainConfig, store: PixelStore, stage: type[Step]
+) -> None:
     """A tensor missing in `state` would let the warm-up leak into training: put the state of another run in, and the
     next step is that of the other run."""
     ahead, other = (make_step(tiny_config, store, stage) for _ in range(2))
@@ -83,7 +93,9 @@ def test_a_step_keeps_its_state_in_place(tiny_config: TrainConfig, store: PixelS
 
 
 @pytest.mark.parametrize("stage", [PretrainStep, Step])
-def test_a_compiled_step_equals_an_eager_one(tiny_config: TrainConfig, store: PixelStore, stage: type[Step]) -> None:
+def test_a_compiled_step_equals_an_eager_one(
+    tiny_config: TrainConfig, store: PixelStore, stage: type[Step]
+) -> None:
     """Metrics of three steps. Compiled code rounds otherwise, so weights drift apart by a few learning rates."""
     config = replace(tiny_config, optim=replace(tiny_config.optim, lr=1e-5))
     eager, compiled = (make_step(config, store, stage) for _ in range(2))
@@ -96,7 +108,9 @@ def test_a_compiled_step_equals_an_eager_one(tiny_config: TrainConfig, store: Pi
     assert float(eager.ring.rows_RPT[2].abs().sum()) > 0
 
 
-def test_a_step_that_learns_otherwise_is_not_equal(tiny_config: TrainConfig, store: PixelStore) -> None:
+def test_a_step_that_learns_otherwise_is_not_equal(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
     """The comparison above notices a fault: one tensor of weights that is 5 % too large."""
     config = replace(tiny_config, optim=replace(tiny_config.optim, lr=1e-5))
     eager, faulty = (make_step(config, store, Step) for _ in range(2))
@@ -114,7 +128,9 @@ def test_a_step_that_was_not_finished_can_be_forgotten(
     tiny_config: TrainConfig, store: PixelStore, precision: str
 ) -> None:
     """As after a failed capture: its gradients and the scaler's notes must not reach the next step."""
-    plain, interrupted = (make_step(tiny_config, store, Step, precision=precision) for _ in range(2))
+    plain, interrupted = (
+        make_step(tiny_config, store, Step, precision=precision) for _ in range(2)
+    )
     before = copies(interrupted)
 
     def fail(step: Tensor) -> None:
@@ -176,7 +192,9 @@ def test_replays_equal_eager_steps(
     tiny_config: TrainConfig, store: PixelStore, stage: type[Step], precision: str, streams: int
 ) -> None:
     config = replace(tiny_config, machine=replace(tiny_config.machine, peer_streams=streams))
-    eager, captured = (make_step(config, store, stage, torch.device("cuda"), precision) for _ in range(2))
+    eager, captured = (
+        make_step(config, store, stage, torch.device("cuda"), precision) for _ in range(2)
+    )
     replay = capture(captured, captured.state())
     assert_equal(copies(captured), copies(eager))
     for _ in range(5):
@@ -190,7 +208,9 @@ def test_replays_equal_eager_steps(
 
 @pytest.mark.gpu
 @pytest.mark.usefixtures("exact_gpu")
-def test_replays_go_on_from_a_state_put_in_place(tiny_config: TrainConfig, store: PixelStore) -> None:
+def test_replays_go_on_from_a_state_put_in_place(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
     """As a resumed run does: without a new capture."""
     ahead, other = (make_step(tiny_config, store, Step, torch.device("cuda")) for _ in range(2))
     replay_ahead, replay_other = capture(ahead, ahead.state()), capture(other, other.state())
@@ -249,6 +269,8 @@ def test_what_cannot_be_captured_is_named(tmp_path: Path) -> None:
     """In a process of its own: before torch 2.13 a failed capture spoils later ones, unless cleaned up after."""
     script = tmp_path / "failing.py"
     script.write_text(FAILING)
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "x.mul_(float(x.sum()))" in done.stdout

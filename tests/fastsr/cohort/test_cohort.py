@@ -23,7 +23,9 @@ CPU = torch.device("cpu")
 
 
 def cohort_of(
-    config: TrainConfig, content: PixelContent | FeatureContent | None = None, precision: Precision | None = None
+    config: TrainConfig,
+    content: PixelContent | FeatureContent | None = None,
+    precision: Precision | None = None,
 ) -> Cohort:
     return Cohort(config, content or PixelContent(), CPU, precision or Precision())
 
@@ -40,9 +42,15 @@ def divergence(teacher: Tensor, student: Tensor, outcomes: list[int]) -> Tensor:
 
 def plain_gradients(cohort: Cohort, lr: Tensor, hr: Tensor) -> list[dict[str, Tensor]]:
     """Gradients of each peer's parameters: separate passes of float64 copies, losses from torch's own functions."""
-    g, d = ([copy.deepcopy(getattr(p, name)).double() for p in cohort.peers] for name in ("generator", "discriminator"))
+    g, d = (
+        [copy.deepcopy(getattr(p, name)).double() for p in cohort.peers]
+        for name in ("generator", "discriminator")
+    )
     lr, hr = lr.double(), hr.double()
-    z_real, z_fake = [n(hr).double() for n in d], [n(m(lr).detach()).double() for n, m in zip(d, g, strict=True)]
+    z_real, z_fake = (
+        [n(hr).double() for n in d],
+        [n(m(lr).detach()).double() for n, m in zip(d, g, strict=True)],
+    )
     result = []
     for k in range(len(g)):
         t = float(cohort.temperature_P[k])
@@ -53,12 +61,16 @@ def plain_gradients(cohort: Cohort, lr: Tensor, hr: Tensor) -> list[dict[str, Te
                 outcomes = [true] if cohort.config.cohort.kl == "one-outcome" else [0, 1]
                 scale = t**2 if cohort.config.cohort.distillation_scale == "t2" else 1
                 kl = scale * divergence(z[j].detach() / t, z[k] / t, outcomes)
-                loss_d = loss_d + cohort.config.cohort.kl_weight * cohort.mixing_PP[k, j].double() * kl
+                loss_d = (
+                    loss_d + cohort.config.cohort.kl_weight * cohort.mixing_PP[k, j].double() * kl
+                )
         d_grads = torch.autograd.grad(loss_d, list(d[k].parameters()))
         sr = g[k](lr)
         z = d[k](sr)
         loss_g = cohort.content_weight.double() * mse_loss(sr, hr)
-        loss_g = loss_g + cohort.adversarial_weight.double() * binary_cross_entropy_with_logits(z, torch.ones_like(z))
+        loss_g = loss_g + cohort.adversarial_weight.double() * binary_cross_entropy_with_logits(
+            z, torch.ones_like(z)
+        )
         g_grads = torch.autograd.grad(loss_g, list(g[k].parameters()))
         names = [f"generator.{n}" for n, _ in g[k].named_parameters()] + [
             f"discriminator.{n}" for n, _ in d[k].named_parameters()
@@ -78,12 +90,18 @@ COHORTS = [
 ]
 
 
-@pytest.mark.parametrize("chosen", COHORTS, ids=lambda c: f"P{c.peers} {c.variant} {c.kl} scale {c.distillation_scale}")
+@pytest.mark.parametrize(
+    "chosen", COHORTS, ids=lambda c: f"P{c.peers} {c.variant} {c.kl} scale {c.distillation_scale}"
+)
 def test_one_forward_pass_gives_every_gradient(
     tiny_config: TrainConfig, store: PixelStore, chosen: CohortConfig
 ) -> None:
     config = replace(tiny_config, cohort=chosen)
-    config = replace(config, loss=replace(config.loss, adversarial_weight=0.1), images=replace(config.images, batch=4))
+    config = replace(
+        config,
+        loss=replace(config.loss, adversarial_weight=0.1),
+        images=replace(config.images, batch=4),
+    )
     cohort = cohort_of(config)
     lr, hr = patches_of(config, store).draw(torch.tensor(0))
     want = plain_gradients(cohort, lr, hr)
@@ -113,12 +131,21 @@ def test_adversarial_loss_leaves_discriminators_alone_and_the_other_way_round(
     nothing = torch.zeros_like(gradients.real_PE)
     cohort.backward(forward, replace(gradients, real_PE=nothing, fake_PE=nothing))
     assert not any(
-        bool(p.grad.any()) for peer in cohort.peers for p in peer.discriminator.parameters() if p.grad is not None
+        bool(p.grad.any())
+        for peer in cohort.peers
+        for p in peer.discriminator.parameters()
+        if p.grad is not None
     )
-    assert all(p.grad is not None and bool(p.grad.any()) for peer in cohort.peers for p in peer.generator.parameters())
+    assert all(
+        p.grad is not None and bool(p.grad.any())
+        for peer in cohort.peers
+        for p in peer.generator.parameters()
+    )
 
 
-def test_feature_content_computes_hr_features_once(tiny_config: TrainConfig, store: PixelStore) -> None:
+def test_feature_content_computes_hr_features_once(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
     calls: list[int] = []
     content = FeatureContent(VGG19Features("conv2_2").randomise())
     content.vgg.register_forward_hook(lambda *_: calls.append(1))
@@ -128,7 +155,12 @@ def test_feature_content_computes_hr_features_once(tiny_config: TrainConfig, sto
 
 
 def snapshot(cohort: Cohort) -> list[Tensor]:
-    return [v.clone() for peer in cohort.peers for n in peer.networks.values() for v in n.state_dict().values()]
+    return [
+        v.clone()
+        for peer in cohort.peers
+        for n in peer.networks.values()
+        for v in n.state_dict().values()
+    ]
 
 
 def test_step_writes_one_row_and_counts(tiny_config: TrainConfig, store: PixelStore) -> None:
@@ -142,12 +174,24 @@ def test_step_writes_one_row_and_counts(tiny_config: TrainConfig, store: PixelSt
     assert row_PT.shape == (2, len(TRAINING_TERMS))
     for k in range(2):
         row = dict(zip((term.name for term in TRAINING_TERMS), row_PT[k].tolist(), strict=True))
-        assert row["content"] == pytest.approx(float(mse_loss(forward.sr[k].detach(), hr)), rel=1e-5)
-        assert row["bce_real"] == pytest.approx(-float(logsigmoid(forward.z_real[k].detach()).mean()), rel=1e-5)
-        assert row["bce_fake"] == pytest.approx(-float(logsigmoid(-forward.z_fake[k]).mean()), rel=1e-5)
-        assert row["adversarial"] == pytest.approx(-float(logsigmoid(forward.z_fake[k]).mean()), rel=1e-5)
-        assert row["d_prob_real"] == pytest.approx(float(forward.z_real[k].sigmoid().mean()), rel=1e-5)
-        assert row["d_prob_fake"] == pytest.approx(float(forward.z_fake[k].sigmoid().mean()), rel=1e-5)
+        assert row["content"] == pytest.approx(
+            float(mse_loss(forward.sr[k].detach(), hr)), rel=1e-5
+        )
+        assert row["bce_real"] == pytest.approx(
+            -float(logsigmoid(forward.z_real[k].detach()).mean()), rel=1e-5
+        )
+        assert row["bce_fake"] == pytest.approx(
+            -float(logsigmoid(-forward.z_fake[k]).mean()), rel=1e-5
+        )
+        assert row["adversarial"] == pytest.approx(
+            -float(logsigmoid(forward.z_fake[k]).mean()), rel=1e-5
+        )
+        assert row["d_prob_real"] == pytest.approx(
+            float(forward.z_real[k].sigmoid().mean()), rel=1e-5
+        )
+        assert row["d_prob_fake"] == pytest.approx(
+            float(forward.z_fake[k].sigmoid().mean()), rel=1e-5
+        )
         kl_real = divergence(forward.z_real[1 - k], forward.z_real[k], [0, 1])
         assert row["kl_real"] == pytest.approx(float(kl_real), rel=1e-3)
 
@@ -158,8 +202,12 @@ def test_pretraining_moves_generators_alone(tiny_config: TrainConfig, store: Pix
               for k, peer in enumerate(cohort.peers)}  # fmt: skip
     PretrainStep(cohort, patches_of(tiny_config, store), ring)()
     for k, peer in enumerate(cohort.peers):
-        assert not torch.equal(before[k][0]["input_conv.weight"], peer.generator.state_dict()["input_conv.weight"])
-        assert all(torch.equal(v, peer.discriminator.state_dict()[n]) for n, v in before[k][1].items())
+        assert not torch.equal(
+            before[k][0]["input_conv.weight"], peer.generator.state_dict()["input_conv.weight"]
+        )
+        assert all(
+            torch.equal(v, peer.discriminator.state_dict()[n]) for n, v in before[k][1].items()
+        )
     assert bool((ring.read(0, 1)[0, :, 0] > 0).all())
     assert not ring.read(0, 1)[0, :, 1:].any()
 
@@ -167,7 +215,10 @@ def test_pretraining_moves_generators_alone(tiny_config: TrainConfig, store: Pix
 def test_peers_start_different_and_depend_on_the_seed(tiny_config: TrainConfig) -> None:
     def first_weights(seed: int) -> list[Tensor]:
         machine = replace(tiny_config.machine, seed=seed)
-        return [p.generator.input_conv.weight for p in cohort_of(replace(tiny_config, machine=machine)).peers]
+        return [
+            p.generator.input_conv.weight
+            for p in cohort_of(replace(tiny_config, machine=machine)).peers
+        ]
 
     a, b, c = first_weights(1), first_weights(1), first_weights(2)
     assert not torch.equal(a[0], a[1])
@@ -183,9 +234,14 @@ def test_building_a_cohort_leaves_torchs_global_seed_alone(tiny_config: TrainCon
     assert torch.equal(torch.rand(3), want)
 
 
-def test_ema_averages_weights_and_leaves_statistics_alone(tiny_config: TrainConfig, store: PixelStore) -> None:
+def test_ema_averages_weights_and_leaves_statistics_alone(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
     cohort = cohort_of(tiny_config)
-    peer, step = cohort.peers[0], Step(cohort, patches_of(tiny_config, store), MetricsRing(9, 2, CPU))
+    peer, step = (
+        cohort.peers[0],
+        Step(cohort, patches_of(tiny_config, store), MetricsRing(9, 2, CPU)),
+    )
     want = {n: v.clone().double() for n, v in peer.ema.named_parameters()}
     statistics = [buffer.clone() for buffer in peer.ema.buffers()]
     for t in range(6):
@@ -208,11 +264,20 @@ def test_learning_rate_follows_its_milestones(tiny_config: TrainConfig, store: P
         used.append(float(cohort.schedule.lr))
         step()
     assert used == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025])
-    assert all(o.param_groups[0]["lr"] is cohort.schedule.lr for peer in cohort.peers for o in peer.optimizers.values())
+    assert all(
+        o.param_groups[0]["lr"] is cohort.schedule.lr
+        for peer in cohort.peers
+        for o in peer.optimizers.values()
+    )
 
 
-def test_mixed_precision_trains_and_keeps_fp32_weights(tiny_config: TrainConfig, store: PixelStore) -> None:
-    plain, mixed = cohort_of(tiny_config), cohort_of(tiny_config, precision=Precision(dtype=torch.bfloat16))
+def test_mixed_precision_trains_and_keeps_fp32_weights(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
+    plain, mixed = (
+        cohort_of(tiny_config),
+        cohort_of(tiny_config, precision=Precision(dtype=torch.bfloat16)),
+    )
     rows = []
     for cohort in (plain, mixed):
         ring = MetricsRing(5, 2, CPU)
@@ -220,7 +285,12 @@ def test_mixed_precision_trains_and_keeps_fp32_weights(tiny_config: TrainConfig,
         for _ in range(5):
             step()
         rows.append(ring.read(0, 5))
-    assert all(p.dtype == torch.float32 for peer in mixed.peers for n in peer.networks.values() for p in n.parameters())
+    assert all(
+        p.dtype == torch.float32
+        for peer in mixed.peers
+        for n in peer.networks.values()
+        for p in n.parameters()
+    )
     torch.testing.assert_close(rows[1], rows[0], rtol=0.1, atol=0.02)
     assert not torch.equal(rows[1], rows[0]), "bf16 must have been used"
 
@@ -231,7 +301,9 @@ def test_loss_scaling_changes_no_update(tiny_config: TrainConfig, store: PixelSt
     for scaled in (False, True):
         cohort = cohort_of(tiny_config, precision=Precision(scaled=scaled))
         ring = MetricsRing(4, 2, CPU)
-        pretrain, step = (S(cohort, patches_of(tiny_config, store), ring) for S in (PretrainStep, Step))
+        pretrain, step = (
+            S(cohort, patches_of(tiny_config, store), ring) for S in (PretrainStep, Step)
+        )
         for body in (pretrain, step, step, step):
             body()
         assert cohort.peers[0].g_scaler.is_enabled() == scaled
@@ -241,7 +313,9 @@ def test_loss_scaling_changes_no_update(tiny_config: TrainConfig, store: PixelSt
     torch.testing.assert_close(results[1][1], results[0][1], rtol=1e-3, atol=1e-5)
 
 
-def test_scalers_are_separate_and_skip_what_overflows(tiny_config: TrainConfig, store: PixelStore) -> None:
+def test_scalers_are_separate_and_skip_what_overflows(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
     cohort = cohort_of(tiny_config, precision=Precision(scaled=True))
     step = Step(cohort, patches_of(tiny_config, store), MetricsRing(4, 2, CPU))
     step()
@@ -274,7 +348,10 @@ def test_cuda_step_equals_cpu_step(tiny_config: TrainConfig, store: PixelStore) 
     rows = []
     torch.backends.cudnn.allow_tf32 = False
     for device in (CPU, torch.device("cuda")):
-        cohort, ring = Cohort(tiny_config, PixelContent(), device, Precision()), MetricsRing(3, 2, device)
+        cohort, ring = (
+            Cohort(tiny_config, PixelContent(), device, Precision()),
+            MetricsRing(3, 2, device),
+        )
         step = Step(cohort, patches_of(tiny_config, store.to(device)), ring)
         for _ in range(3):
             step()

@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from fastsr.cohort.content import IMAGENET_SCALE, RANDOM_SCALE, FeatureContent, PixelContent, content_loss
+from fastsr.cohort.content import (
+    IMAGENET_SCALE,
+    RANDOM_SCALE,
+    FeatureContent,
+    PixelContent,
+    content_loss,
+)
 from fastsr.models import VGG19Features
 
 
@@ -23,11 +29,15 @@ def test_feature_content_is_scaled_mean_squared_error(name: str, tmp_path: Path)
 def test_pixel_content_is_mean_squared_error() -> None:
     sr, hr = torch.rand(2, 2, 3, 8, 8)
     content = PixelContent()
-    assert float(content(sr, content.target(hr))) == pytest.approx(float((sr - hr).square().mean()), rel=1e-6)
+    assert float(content(sr, content.target(hr))) == pytest.approx(
+        float((sr - hr).square().mean()), rel=1e-6
+    )
 
 
 def test_random_vgg_content_needs_no_file() -> None:
     content = content_loss("random-vgg")
     assert isinstance(content, FeatureContent)
     assert content.scale == RANDOM_SCALE
-    assert torch.equal(content.vgg.features[0].weight, VGG19Features("conv5_4").randomise().features[0].weight)  # type: ignore[arg-type]
+    assert torch.equal(
+        content.vgg.features[0].weight, VGG19Features("conv5_4").randomise().features[0].weight
+    )  # type: ignore[arg-type]

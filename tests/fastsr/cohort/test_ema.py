@@ -68,11 +68,19 @@ def test_training_does_not_notice(tiny_config: TrainConfig, store: PixelStore) -
             if looked_at:
                 ema_statistics.measure(done)
             step()
-        results.append([tensor.clone() for peer in cohort.peers for tensor in peer.generator.state_dict().values()])
+        results.append(
+            [
+                tensor.clone()
+                for peer in cohort.peers
+                for tensor in peer.generator.state_dict().values()
+            ]
+        )
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
-def test_statistics_follow_from_seed_and_weights_alone(tiny_config: TrainConfig, store: PixelStore) -> None:
+def test_statistics_follow_from_seed_and_weights_alone(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
     """Whatever was measured before, and at whatever step."""
     cohort, sampler, ring = parts_of(tiny_config, store)
     ema, often = cohort.peers[0].ema, EmaStatistics(cohort, sampler)
@@ -89,11 +97,16 @@ def test_statistics_follow_from_seed_and_weights_alone(tiny_config: TrainConfig,
 def loss_of(generator: SRResNet, sampler: PatchSampler) -> float:
     """Mean squared error on patches that neither training nor the statistics have seen, in dB."""
     with torch.no_grad():
-        errors = [(generator(lr) - hr).square().mean() for lr, hr in (sampler.draw_aside(5000 + k) for k in range(40))]
+        errors = [
+            (generator(lr) - hr).square().mean()
+            for lr, hr in (sampler.draw_aside(5000 + k) for k in range(40))
+        ]
     return float(10 * torch.stack(errors).mean().log10())
 
 
-def test_own_statistics_are_better_than_the_trained_generators(tiny_config: TrainConfig, store: PixelStore) -> None:
+def test_own_statistics_are_better_than_the_trained_generators(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
     """While weights still move, their average has other activations than the last of them: here half a decibel."""
     config = replace(
         tiny_config,
@@ -114,7 +127,9 @@ def test_own_statistics_are_better_than_the_trained_generators(tiny_config: Trai
 
 
 @pytest.mark.parametrize("steps", [3, 5])
-def test_what_is_saved_has_its_own_statistics(tiny_config: TrainConfig, tmp_path: Path, steps: int) -> None:
+def test_what_is_saved_has_its_own_statistics(
+    tiny_config: TrainConfig, tmp_path: Path, steps: int
+) -> None:
     """Also of a run that ends between validations and checkpoints."""
     (tmp_path / "images").mkdir()
     Image.fromarray(random_image(40, 50)).save(tmp_path / "images/0.png")

@@ -34,7 +34,9 @@ def trained(config: TrainConfig, fused: bool, device: torch.device) -> dict[str,
         config,
         images=replace(config.images, probability="area"),
         cohort=CohortConfig(peers=3, variant="ml-star", mixing="ring"),
-        optim=replace(config.optim, lr=1e-5),  # Adam's first steps have the size of lr, however small a gradient is
+        optim=replace(
+            config.optim, lr=1e-5
+        ),  # Adam's first steps have the size of lr, however small a gradient is
         machine=replace(config.machine, fused=fused),
     )
     store = PixelStore.from_images([random_image(40 + k, 57 - k, k) for k in range(3)]).to(device)
@@ -56,11 +58,15 @@ def trained(config: TrainConfig, fused: bool, device: torch.device) -> dict[str,
 def assert_same_training(config: TrainConfig, device: torch.device) -> None:
     fused, plain = (trained(config, kernels, device) for kernels in (True, False))
     for name, value in plain.items():
-        torch.testing.assert_close(fused[name], value, rtol=2e-4, atol=2e-5, msg=lambda text, name=name: name + text)
+        torch.testing.assert_close(
+            fused[name], value, rtol=2e-4, atol=2e-5, msg=lambda text, name=name: name + text
+        )
     assert float(plain["metrics"][-1, 0].abs().sum()) > 0
 
 
-@pytest.mark.skipif(not INTERPRETED, reason="needs TRITON_INTERPRET=1; test_kernels_train_as_torch_does sets it")
+@pytest.mark.skipif(
+    not INTERPRETED, reason="needs TRITON_INTERPRET=1; test_kernels_train_as_torch_does sets it"
+)
 def test_interpreted_kernels_train_as_torch_does(tiny_config: TrainConfig) -> None:
     assert_same_training(tiny_config, torch.device("cpu"))
 
@@ -69,7 +75,17 @@ def test_interpreted_kernels_train_as_torch_does(tiny_config: TrainConfig) -> No
 def test_kernels_train_as_torch_does() -> None:
     """In a process of its own: whether kernels are interpreted is decided when they are imported."""
     pytest.importorskip("triton")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "interpreted", __file__]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "interpreted",
+        __file__,
+    ]
     here = Path(__file__).parents[3]
     env = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run(command, cwd=here, env=env, capture_output=True, text=True, check=False)

@@ -22,7 +22,12 @@ def cohort_of(config: TrainConfig) -> Cohort:
 
 
 def state_of(cohort: Cohort) -> list[Tensor]:
-    return [v.clone() for peer in cohort.peers for n in peer.networks.values() for v in n.state_dict().values()]
+    return [
+        v.clone()
+        for peer in cohort.peers
+        for n in peer.networks.values()
+        for v in n.state_dict().values()
+    ]
 
 
 @pytest.mark.parametrize("variant", ["independent", "ml", "ml-star"])
@@ -31,11 +36,18 @@ def test_healthy_cohorts_pass_and_stay_as_they_were(tiny_config: TrainConfig, va
     before = state_of(cohort)
     check_liveness(cohort, LR, HR)
     assert all(torch.equal(a, b) for a, b in zip(before, state_of(cohort), strict=True))
-    assert all(p.grad is None for peer in cohort.peers for n in peer.networks.values() for p in n.parameters())
+    assert all(
+        p.grad is None
+        for peer in cohort.peers
+        for n in peer.networks.values()
+        for p in n.parameters()
+    )
 
 
 @pytest.mark.parametrize(
-    "precision", [Precision(dtype=torch.bfloat16), Precision(dtype=torch.float16, scaled=True)], ids=["bf16", "fp16"]
+    "precision",
+    [Precision(dtype=torch.bfloat16), Precision(dtype=torch.float16, scaled=True)],
+    ids=["bf16", "fp16"],
 )
 def test_mixed_precision_and_features_pass(tiny_config: TrainConfig, precision: Precision) -> None:
     content = FeatureContent(VGG19Features("conv2_2").randomise())
@@ -54,14 +66,18 @@ def test_terms_follow_the_configuration(tiny_config: TrainConfig) -> None:
         "kl_fake",
     ]
     off = replace(
-        tiny_config, cohort=CohortConfig(kl_weight=0.0), loss=replace(tiny_config.loss, adversarial_weight=0.0)
+        tiny_config,
+        cohort=CohortConfig(kl_weight=0.0),
+        loss=replace(tiny_config.loss, adversarial_weight=0.0),
     )
     assert enabled_terms(cohort_of(off)) == ["bce_real", "bce_fake", "content"]
 
 
 def test_one_way_teacher_is_not_asked_for_a_kl_gradient(tiny_config: TrainConfig) -> None:
     matrix = ((0.0, 1.0), (0.0, 0.0))
-    check_liveness(cohort_of(replace(tiny_config, cohort=CohortConfig(mixing_matrix=matrix))), LR, HR)
+    check_liveness(
+        cohort_of(replace(tiny_config, cohort=CohortConfig(mixing_matrix=matrix))), LR, HR
+    )
 
 
 class Cut(nn.Module):
@@ -80,7 +96,9 @@ def freeze_discriminator_layer(cohort: Cohort) -> None:
 
 
 def zero_gradient(cohort: Cohort) -> None:
-    cohort.peers[1].discriminator.logit.register_full_backward_hook(lambda _m, grads, _o: tuple(0 * g for g in grads))
+    cohort.peers[1].discriminator.logit.register_full_backward_hook(
+        lambda _m, grads, _o: tuple(0 * g for g in grads)
+    )
 
 
 def explode(cohort: Cohort) -> None:

@@ -36,7 +36,9 @@ def config(tiny_config: TrainConfig, tmp_path: Path) -> TrainConfig:
     return replace(tiny_config, cohort=three_pairs(), images=images)
 
 
-def trained(config: TrainConfig, store: PixelStore, shared: bool, precision: Precision) -> tuple[list[Tensor], int]:
+def trained(
+    config: TrainConfig, store: PixelStore, shared: bool, precision: Precision
+) -> tuple[list[Tensor], int]:
     """Everything that three steps of pre-training and two others leave, and the operations of a step of the former."""
     cohort = Cohort(config, PixelContent(), CPU, precision)
     if not shared:
@@ -53,27 +55,40 @@ def trained(config: TrainConfig, store: PixelStore, shared: bool, precision: Pre
     return step.state(), count.total
 
 
-@pytest.mark.parametrize("precision", [Precision(), Precision(dtype=torch.bfloat16)], ids=["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "precision", [Precision(), Precision(dtype=torch.bfloat16)], ids=["fp32", "bf16"]
+)
 def test_shared_pretraining_equals_every_peers_own(
     tiny_config: TrainConfig, store: PixelStore, precision: Precision
 ) -> None:
     """Bit for bit, optimisers, averages and the metrics of every step included; for a third of the work."""
     config = replace(tiny_config, cohort=three_pairs())
-    (shared, work), (own, all_work) = (trained(config, store, how, precision) for how in (True, False))
+    (shared, work), (own, all_work) = (
+        trained(config, store, how, precision) for how in (True, False)
+    )
     assert len(shared) == len(own) > 300
-    assert [i for i, (a, b) in enumerate(zip(shared, own, strict=True)) if not torch.equal(a, b)] == []
+    assert [
+        i for i, (a, b) in enumerate(zip(shared, own, strict=True)) if not torch.equal(a, b)
+    ] == []
     assert work * 3 == all_work
 
 
 def tensors(run: Run) -> dict[str, Tensor]:
     checkpoint = run.latest()
     assert checkpoint is not None
-    return {f"{f.name}/{n}": v for f in checkpoint.glob("*.safetensors") for n, v in load_file(f).items()}
+    return {
+        f"{f.name}/{n}": v
+        for f in checkpoint.glob("*.safetensors")
+        for n, v in load_file(f).items()
+    }
 
 
 def test_checkpoints_and_validations_within_pretraining_show_all_peers(config: TrainConfig) -> None:
     """A run that stops and goes on amid pre-training (step 2) ends like one that does not."""
-    optim, output = replace(config.optim, pretrain_steps=4, steps=2), replace(config.output, val_every=2, save_every=99)
+    optim, output = (
+        replace(config.optim, pretrain_steps=4, steps=2),
+        replace(config.output, val_every=2, save_every=99),
+    )
     config = replace(config, optim=optim, output=output)
     whole = train(config, Console(quiet=True))
     first = next(row for row in whole.read_metrics() if row["kind"] == "validation")

@@ -33,10 +33,16 @@ Fault = Callable[[Cohort], None]
 
 
 def make_step(
-    config: TrainConfig, store: PixelStore, stage: type[Step], precision: Precision, branches: LabelledBranches
+    config: TrainConfig,
+    store: PixelStore,
+    stage: type[Step],
+    precision: Precision,
+    branches: LabelledBranches,
 ) -> Step:
     """A step that has run once, and so made what stays."""
-    cohort = Cohort(config, FeatureContent(VGG19Features("conv2_2").randomise(), 1.0), CPU, precision, branches)
+    cohort = Cohort(
+        config, FeatureContent(VGG19Features("conv2_2").randomise(), 1.0), CPU, precision, branches
+    )
     sampler = PatchSampler.from_config(store, config)
     step = stage(cohort, sampler, MetricsRing(2, len(cohort.peers), CPU))
     step()
@@ -66,7 +72,9 @@ def test_the_step_has_no_race(
     three_peers: TrainConfig, store: PixelStore, stage: type[Step], precision: Precision, checkpointed: bool,
     streams: int,
 ) -> None:  # fmt: skip
-    config = replace(three_peers, machine=replace(three_peers.machine, checkpoint_activations=checkpointed))
+    config = replace(
+        three_peers, machine=replace(three_peers.machine, checkpoint_activations=checkpointed)
+    )
     branches = LabelledBranches(streams)
     detector = watched(make_step(config, store, stage, precision, branches), branches)
     assert detector.faults == []
@@ -112,7 +120,11 @@ def shared_weight(cohort: Cohort) -> None:
     ids=["no fork", "no join", "shared buffer", "shared weight"],
 )
 def test_faults_planted_in_the_step_are_caught(
-    three_peers: TrainConfig, store: PixelStore, kind: type[LabelledBranches], plant: Fault, told: str
+    three_peers: TrainConfig,
+    store: PixelStore,
+    kind: type[LabelledBranches],
+    plant: Fault,
+    told: str,
 ) -> None:
     branches = kind(3)
     step = make_step(three_peers, store, Step, Precision(), branches)
@@ -131,7 +143,9 @@ class UndeclaredWrites(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         written = by_storage(list(written_arguments(func, args, kwargs)))
-        before = [(x, x.clone()) for key, x in by_storage((args, kwargs)).items() if key not in written]
+        before = [
+            (x, x.clone()) for key, x in by_storage((args, kwargs)).items() if key not in written
+        ]
         result = func(*args, **kwargs)
         if not all(torch.equal(x, value) for x, value in before):
             self.operators.add(func._schema.name)
@@ -272,4 +286,6 @@ def test_backward_on_another_branch_is_caught() -> None:
         y.backward(torch.ones(3))
 
     found = faults(body)
-    assert found and all("strayed backward" in fault and "forward was on branch 0" in fault for fault in found), found
+    assert found and all(
+        "strayed backward" in fault and "forward was on branch 0" in fault for fault in found
+    ), found

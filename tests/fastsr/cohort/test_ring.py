@@ -28,7 +28,9 @@ def test_disagreement_is_the_kl_of_all_pairs_whoever_teaches() -> None:
 
 
 def test_disagreement_of_certain_discriminators_is_finite() -> None:
-    got = opinions(torch.tensor([[[90.0]], [[-90.0]]]).expand(2, 2, 4) * torch.tensor([1.0, -1.0])[:, None])
+    got = opinions(
+        torch.tensor([[[90.0]], [[-90.0]]]).expand(2, 2, 4) * torch.tensor([1.0, -1.0])[:, None]
+    )
     assert got["disagreement"][0][1] == pytest.approx(90)
 
 
@@ -40,7 +42,9 @@ def test_calibration_counts_every_image_once() -> None:
     assert got["generated"] == [[2, 0, 0, 0, 0, 0, 0, 0, 1, 2]]
 
 
-def test_a_step_keeps_the_logits_that_its_losses_came_from(tiny_config: TrainConfig, store: PixelStore) -> None:
+def test_a_step_keeps_the_logits_that_its_losses_came_from(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
     config = replace(tiny_config, images=replace(tiny_config.images, batch=3))
     device = torch.device("cpu")
     cohort = Cohort(config, PixelContent(), device, Precision())

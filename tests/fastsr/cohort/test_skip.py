@@ -63,7 +63,9 @@ def test_nearest_repeats_pixels() -> None:
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("skip", SKIPS)
-def test_a_new_generator_is_close_to_what_it_enlarges(skip: Skip, dtype: torch.dtype | None) -> None:
+def test_a_new_generator_is_close_to_what_it_enlarges(
+    skip: Skip, dtype: torch.dtype | None
+) -> None:
     """In mixed precision too: the enlarged image itself keeps fp32."""
     generator, x = SRResNet(4, 2, 16, skip).eval(), torch.rand(2, 3, 6, 6)
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype is not None):
@@ -118,10 +120,14 @@ def test_files_without_the_word_have_none_and_other_words_are_refused(tmp_path: 
 
 
 def cohort_with(config: TrainConfig, skip: Skip, precision: Precision) -> Cohort:
-    return Cohort(replace(config, model=replace(config.model, skip=skip)), PixelContent(), CPU, precision)
+    return Cohort(
+        replace(config, model=replace(config.model, skip=skip)), PixelContent(), CPU, precision
+    )
 
 
-@pytest.mark.parametrize("precision", [Precision(), Precision(dtype=torch.bfloat16), Precision(scaled=True)])
+@pytest.mark.parametrize(
+    "precision", [Precision(), Precision(dtype=torch.bfloat16), Precision(scaled=True)]
+)
 @pytest.mark.parametrize("skip", SKIPS)
 @pytest.mark.parametrize("stage", [PretrainStep, Step])
 def test_steps_can_be_captured_and_every_loss_is_alive(
@@ -138,7 +144,9 @@ def test_steps_can_be_captured_and_every_loss_is_alive(
 def test_memory_is_predicted_with_the_skip(tiny_config: TrainConfig) -> None:
     """More than without: a filter for each peer and average is kept, and of work a convolution more."""
     plain = predict_memory(tiny_config, Precision())
-    skipping = predict_memory(replace(tiny_config, model=replace(tiny_config.model, skip="bicubic")), Precision())
+    skipping = predict_memory(
+        replace(tiny_config, model=replace(tiny_config.model, skip="bicubic")), Precision()
+    )
     batch, side = tiny_config.images.batch, tiny_config.images.patch // 2
     assert skipping.flop - plain.flop == 2 * 2 * (3 * 4 * 25) * batch * side**2
     assert skipping.resident - plain.resident >= 2 * 2 * 4 * (3 * 4 * 25)

@@ -28,7 +28,14 @@ from fastsr.models import Discriminator, SRResNet, VGG19Features
 from fastsr.system.precision import Precision
 
 CPU = torch.device("cpu")
-HOST_READS = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal.default", "unique")
+HOST_READS = (
+    "_local_scalar_dense",
+    "nonzero",
+    "masked_select",
+    "is_nonzero",
+    "equal.default",
+    "unique",
+)
 CONSTANTS = ("lift_fresh",)
 
 
@@ -43,11 +50,15 @@ class Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = str(func)
-        shapes = tuple((x.shape, x.stride(), x.dtype) for x in tree_iter(result) if isinstance(x, Tensor))
+        shapes = tuple(
+            (x.shape, x.stride(), x.dtype) for x in tree_iter(result) if isinstance(x, Tensor)
+        )
         numbers = tuple(x for x in tree_iter((args, kwargs)) if isinstance(x, int | float))
         self.sequence.append((name, shapes, numbers))
         self.faults += [f"waits for the host: {name}" for read in HOST_READS if read in name]
-        self.faults += [f"copies a number of Python's: {name}" for constant in CONSTANTS if constant in name]
+        self.faults += [
+            f"copies a number of Python's: {name}" for constant in CONSTANTS if constant in name
+        ]
         return result
 
 
@@ -62,7 +73,9 @@ def lint(body: Callable[[], None], state: Sequence[Tensor]) -> list[str]:
     first, second = watches
     faults = list(first.faults)
     if len(first.sequence) != len(second.sequence):
-        faults.append(f"{len(first.sequence)} operations in one step and {len(second.sequence)} in the next")
+        faults.append(
+            f"{len(first.sequence)} operations in one step and {len(second.sequence)} in the next"
+        )
     for a, b in zip(first.sequence, second.sequence, strict=False):
         if a != b:
             faults.append(f"changes from step to step: {a} and {b}")
@@ -79,7 +92,11 @@ PRECISIONS = [Precision(), Precision(dtype=torch.bfloat16), Precision(scaled=Tru
 @pytest.mark.parametrize("precision", PRECISIONS, ids=["fp32", "bf16", "scaled"])
 @pytest.mark.parametrize("stage", [PretrainStep, Step])
 def test_the_step_can_be_captured(
-    tiny_config: TrainConfig, store: PixelStore, stage: type[Step], precision: Precision, fused: bool
+    tiny_config: TrainConfig,
+    store: PixelStore,
+    stage: type[Step],
+    precision: Precision,
+    fused: bool,
 ) -> None:
     """With the operators as they are, and with what they are made of where the kernels do not run."""
     config = replace(tiny_config, machine=replace(tiny_config.machine, fused=fused))
@@ -148,14 +165,19 @@ def test_the_forward_pass_on_a_gpu_that_is_not_there() -> None:
     """Fake CUDA tensors through the operators and every network: shapes, dtypes, devices. Backward needs a GPU."""
     peers, batch, patch = 2, 4, 16
     with FakeTensorMode(), torch.no_grad(), torch.device("cuda"):
-        images = Images(torch.empty(9999, dtype=torch.uint8), *(torch.ones(3, dtype=torch.int64) for _ in range(4)))
+        images = Images(
+            torch.empty(9999, dtype=torch.uint8),
+            *(torch.ones(3, dtype=torch.int64) for _ in range(4)),
+        )
         crop = Crop(scale=2, patch=patch, batch=batch, border="replicate", augment=True)
         lr_NChw, hr_NCHW = patch_sampler(images, crop, 0, torch.zeros((), dtype=torch.int64))
         generator, discriminator, vgg = SRResNet(2, 1, 4), Discriminator(patch, 2), VGG19Features()
         sr_NCHW = generator(lr_NChw)
         z_real, z_fake, features = discriminator(hr_NCHW), discriminator(sr_NCHW), vgg(sr_NCHW)
         z_real_PE, z_fake_PE = torch.stack([z_real] * peers), torch.stack([z_fake] * peers)
-        loss = cohort_loss(z_real_PE, z_fake_PE, torch.ones(peers, peers), torch.ones(peers), torch.ones(peers))
+        loss = cohort_loss(
+            z_real_PE, z_fake_PE, torch.ones(peers, peers), torch.ones(peers), torch.ones(peers)
+        )
     assert (sr_NCHW.shape, hr_NCHW.shape) == ((batch, 3, patch, patch),) * 2
     assert z_real.dtype == z_fake.dtype == torch.float32
     assert loss.grad_fake_PE.shape == (peers, batch)

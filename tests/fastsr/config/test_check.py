@@ -59,8 +59,12 @@ REFUSED: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "value", "remedy"), REFUSED, ids=[f"{path}={value}" for path, value, _ in REFUSED])
-def test_check_names_the_setting_its_value_and_the_remedy(path: str, value: Any, remedy: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "value", "remedy"), REFUSED, ids=[f"{path}={value}" for path, value, _ in REFUSED]
+)
+def test_check_names_the_setting_its_value_and_the_remedy(
+    path: str, value: Any, remedy: str
+) -> None:
     config = changed(path, value, changed("cohort.variant", "ml-star"))
     with pytest.raises(UserError) as error:
         check(config)
@@ -95,7 +99,9 @@ ALLOWED: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "value"), ALLOWED, ids=[f"{path}={value}" for path, value in ALLOWED])
+@pytest.mark.parametrize(
+    ("path", "value"), ALLOWED, ids=[f"{path}={value}" for path, value in ALLOWED]
+)
 def test_check_allows_the_limits_themselves(path: str, value: Any) -> None:
     config = changed(path, value, changed("cohort.variant", "ml-star"))
     assert check(config) is config
@@ -120,7 +126,9 @@ def test_the_remedy_for_a_patch_is_a_remedy(scale: int, patch: int) -> None:
     if patch % scale == 0:
         check(config)
         return
-    with pytest.raises(UserError, match=f"--patch {patch} cannot be used; use a multiple of the scale") as error:
+    with pytest.raises(
+        UserError, match=f"--patch {patch} cannot be used; use a multiple of the scale"
+    ) as error:
         check(config)
     (advised,) = re.findall(r"such as (\d+)", str(error.value))
     check(changed("images.patch", int(advised), config))

@@ -14,7 +14,11 @@ def test_recipes() -> None:
 
 def test_the_paper_recipe_has_the_papers_numbers() -> None:
     config = paper()
-    assert (config.model.blocks, config.model.filters, config.model.discriminator_filters) == (32, 64, 64)
+    assert (config.model.blocks, config.model.filters, config.model.discriminator_filters) == (
+        32,
+        64,
+        64,
+    )
     assert (config.images.batch, config.images.patch, config.model.scale) == (16, 96, 4)
     assert (config.optim.steps, config.optim.pretrain_steps) == (50_000, 0)
     assert (config.optim.lr, config.optim.lr_milestones) == (1e-4, ())

@@ -51,9 +51,15 @@ CHANGED = TrainConfig(
         distillation_scale="1",
     ),
     loss=LossConfig(
-        content="random-vgg", vgg=Path("vgg.pth"), content_weight=2.5, content_ratio=3.5, adversarial_weight=3e-5
+        content="random-vgg",
+        vgg=Path("vgg.pth"),
+        content_weight=2.5,
+        content_ratio=3.5,
+        adversarial_weight=3e-5,
     ),
-    optim=OptimConfig(steps=11, pretrain_steps=12, lr=2e-5, lr_milestones=(5, 7), lr_gamma=0.5, ema=0.0),
+    optim=OptimConfig(
+        steps=11, pretrain_steps=12, lr=2e-5, lr_milestones=(5, 7), lr_gamma=0.5, ema=0.0
+    ),
     machine=MachineConfig(
         device="cuda:1",
         amp=True,
@@ -66,7 +72,9 @@ CHANGED = TrainConfig(
         channels_last=False,
         seed=2**53 + 1,
     ),
-    output=OutputConfig(out=Path("runs/x"), resume=True, log_every=1, save_every=2, val_every=4, keep=5),
+    output=OutputConfig(
+        out=Path("runs/x"), resume=True, log_every=1, save_every=2, val_every=4, keep=5
+    ),
 )
 
 
@@ -75,22 +83,32 @@ def settings(config: TrainConfig) -> dict[str, Any]:
     found: dict[str, Any] = {"recipe": config.recipe}
     for group in fields(config):
         if is_dataclass(values := getattr(config, group.name)):
-            found |= {f"{group.name}.{field.name}": getattr(values, field.name) for field in fields(values)}
+            found |= {
+                f"{group.name}.{field.name}": getattr(values, field.name)
+                for field in fields(values)
+            }
     return found
 
 
 def test_the_changed_configuration_changes_every_setting() -> None:
-    assert [path for path, value in settings(CHANGED).items() if value == settings(TrainConfig())[path]] == []
+    assert [
+        path for path, value in settings(CHANGED).items() if value == settings(TrainConfig())[path]
+    ] == []
     assert check(CHANGED) is CHANGED
 
 
-@pytest.mark.parametrize("config", [paper(), demo(), CHANGED], ids=["paper", "demo", "everything changed"])
+@pytest.mark.parametrize(
+    "config", [paper(), demo(), CHANGED], ids=["paper", "demo", "everything changed"]
+)
 @pytest.mark.parametrize("base", [paper(), demo(), CHANGED], ids=lambda base: f"over {base.recipe}")
 def test_toml_round_trip(tmp_path: Path, config: TrainConfig, base: TrainConfig) -> None:
     file = tmp_path / "config.toml"
     file.write_text(to_toml(config))
     unset = {path for path, value in settings(config).items() if value is None}
-    expected = {path: settings(base)[path] if path in unset else value for path, value in settings(config).items()}
+    expected = {
+        path: settings(base)[path] if path in unset else value
+        for path, value in settings(config).items()
+    }
     read = from_toml(file, base)
     assert settings(read) == expected
     assert {path: type(value) for path, value in settings(read).items()} == {
@@ -121,7 +139,10 @@ def test_any_path_survives_toml(tmp_path: Path, name: str) -> None:
 def test_a_path_that_is_no_text_is_named(path: str, value: object, option: str) -> None:
     with pytest.raises(UserError) as error:
         to_toml(changed(path, value))
-    assert str(error.value) == rf"{option} caf\udce9 is not UTF-8 and cannot be kept in config.toml; rename it"
+    assert (
+        str(error.value)
+        == rf"{option} caf\udce9 is not UTF-8 and cannot be kept in config.toml; rename it"
+    )
 
 
 def test_a_matrix_is_written_as_rows() -> None:
@@ -130,14 +151,20 @@ def test_a_matrix_is_written_as_rows() -> None:
     rows = [line.strip() for line in lines[start + 1 : start + 5]]
     assert rows == ["[0.0, 0.5, 0.25],", "[1.0, 0.0, 0.0],", "[0.001, 2.0, 0.0],", "]"]
     odd = ("[\n1,\n]", '"', "[1, 2]")
-    assert tomllib.loads(to_toml(changed("images.data", tuple(map(Path, odd)))))["images"]["data"] == list(odd)
+    assert tomllib.loads(to_toml(changed("images.data", tuple(map(Path, odd)))))["images"][
+        "data"
+    ] == list(odd)
 
 
 def test_toml_has_a_section_for_every_group() -> None:
     content = tomllib.loads(to_toml(CHANGED))
     assert content.pop("recipe") == "mine"
     assert list(content) == ["images", "model", "cohort", "loss", "optim", "machine", "output"]
-    assert content["cohort"]["mixing_matrix"] == [[0.0, 0.5, 0.25], [1.0, 0.0, 0.0], [1e-3, 2.0, 0.0]]
+    assert content["cohort"]["mixing_matrix"] == [
+        [0.0, 0.5, 0.25],
+        [1.0, 0.0, 0.0],
+        [1e-3, 2.0, 0.0],
+    ]
     assert content["images"]["cache"] == "/tmp/cache"
 
 
@@ -159,7 +186,11 @@ def refused(file: Path, text: str) -> str:
 def test_toml_changes_only_what_it_names(file: Path) -> None:
     file.write_text("[images]\nbatch = 4\n[optim]\nlr = 1\n[loss]\nvgg = 'weights.pth'\n")
     config = from_toml(file, demo())
-    expected = changed("loss.vgg", Path("weights.pth"), changed("optim.lr", 1.0, changed("images.batch", 4, demo())))
+    expected = changed(
+        "loss.vgg",
+        Path("weights.pth"),
+        changed("optim.lr", 1.0, changed("images.batch", 4, demo())),
+    )
     assert config == expected
     assert isinstance(config.optim.lr, float)
 
@@ -193,7 +224,9 @@ def test_a_malformed_file_is_named(file: Path, content: bytes) -> None:
 def test_an_unknown_section_is_named_beside_the_known_ones(file: Path) -> None:
     message = refused(file, "[network]\nblocks = 4\n")
     assert "'network'" in message
-    assert "sections are [images], [model], [cohort], [loss], [optim], [machine], [output]" in message
+    assert (
+        "sections are [images], [model], [cohort], [loss], [optim], [machine], [output]" in message
+    )
 
 
 def test_a_setting_outside_its_section_is_sent_home(file: Path) -> None:
@@ -204,7 +237,10 @@ def test_a_setting_outside_its_section_is_sent_home(file: Path) -> None:
 
 def test_an_unknown_setting_is_named_beside_the_known_ones(file: Path) -> None:
     message = refused(file, "[model]\nblokcs = 4\n")
-    assert "[model] has no setting 'blokcs'; it has scale, blocks, filters, skip, discriminator_filters" in message
+    assert (
+        "[model] has no setting 'blokcs'; it has scale, blocks, filters, skip, discriminator_filters"
+        in message
+    )
 
 
 @pytest.mark.parametrize(
@@ -244,7 +280,9 @@ def test_a_value_of_another_type_is_named(file: Path, section: str, line: str) -
     assert f"[{section}] {key} = " in refused(file, f"[{section}]\n{line}\n")
 
 
-@pytest.mark.parametrize("text", ["images = 3\n", "[[images]]\nbatch = 4\n"], ids=["number", "list of tables"])
+@pytest.mark.parametrize(
+    "text", ["images = 3\n", "[[images]]\nbatch = 4\n"], ids=["number", "list of tables"]
+)
 def test_a_section_that_is_no_section_is_named(file: Path, text: str) -> None:
     message = refused(file, text)
     assert "images" in message

@@ -30,11 +30,15 @@ def png(width: int, height: int, depth: int, colour: int, rows: list[bytes]) -> 
     """A PNG file of given samples, for the bit depths that Pillow reads and does not write."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     data = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
 
 
 def tiff(pixels: NDArray[np.uint16], leave_out: int = 0, second_page: bytes = b"") -> bytes:
@@ -47,10 +51,19 @@ def tiff(pixels: NDArray[np.uint16], leave_out: int = 0, second_page: bytes = b"
         (262, short, 1, 2), (273, long, 1, 8), (277, short, 1, 3), (278, long, 1, height), (279, long, 1, len(data)),
     ]  # fmt: skip
     entries = [struct.pack("<HHII", *tag) for tag in tags if tag[0] != leave_out]
-    first = 8 + len(data) + 6  # of the directory: behind the header, the pixels and the three bit depths
+    first = (
+        8 + len(data) + 6
+    )  # of the directory: behind the header, the pixels and the three bit depths
     following = first + 2 + 12 * len(entries) + 4 if second_page else 0
     directory = struct.pack("<H", len(entries)) + b"".join(entries) + struct.pack("<I", following)
-    return b"II*\0" + struct.pack("<I", first) + data + struct.pack("<HHH", 16, 16, 16) + directory + second_page
+    return (
+        b"II*\0"
+        + struct.pack("<I", first)
+        + data
+        + struct.pack("<HHH", 16, 16, 16)
+        + directory
+        + second_page
+    )
 
 
 def palette_image(mode: str) -> tuple[Image.Image, Pixels]:

@@ -35,14 +35,21 @@ class Packer:
     cache: Path
     packings: int = 0
 
-    def __call__(self, paths: list[Path], minimum_side: int = 16, skip_bad: bool = False) -> PixelStore:
+    def __call__(
+        self, paths: list[Path], minimum_side: int = 16, skip_bad: bool = False
+    ) -> PixelStore:
         def track(items: Iterator[Any], total: int) -> Iterator[Any]:
             assert total == len(paths)
             self.packings += 1
             yield from items
 
         return pack_images(
-            paths, minimum_side=minimum_side, skip_bad=skip_bad, cache=self.cache, tell=self.said.append, track=track
+            paths,
+            minimum_side=minimum_side,
+            skip_bad=skip_bad,
+            cache=self.cache,
+            tell=self.said.append,
+            track=track,
         )
 
     def __post_init__(self) -> None:
@@ -50,7 +57,9 @@ class Packer:
 
     @property
     def packs(self) -> list[Path]:
-        return sorted(path for path in (self.cache / "packs").glob("*") if not path.name.startswith("."))
+        return sorted(
+            path for path in (self.cache / "packs").glob("*") if not path.name.startswith(".")
+        )
 
     @property
     def leftovers(self) -> list[Path]:

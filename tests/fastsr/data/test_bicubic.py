@@ -22,14 +22,19 @@ def test_equals_matlab(shared_data: Path, name: str, count: int, scale: int) -> 
     files = sorted((shared_data / "matlab_bicubic" / name / f"x{scale}").glob("*_HR.png"))
     assert len(files) == count
     differing = {
-        f.name: int((downscale(read(f), scale) != read(f.with_name(f.name.replace("_HR", "_LR")))).sum()) for f in files
+        f.name: int(
+            (downscale(read(f), scale) != read(f.with_name(f.name.replace("_HR", "_LR")))).sum()
+        )
+        for f in files
     }
     assert differing == dict.fromkeys(differing, 0)
 
 
 def keys(x: np.ndarray) -> np.ndarray:
     x = np.abs(x)
-    return np.where(x < 1, 1.5 * x**3 - 2.5 * x**2 + 1, np.where(x < 2, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2, 0))
+    return np.where(
+        x < 1, 1.5 * x**3 - 2.5 * x**2 + 1, np.where(x < 2, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2, 0)
+    )
 
 
 def resize_axis(image: np.ndarray, factor: float, border: Border) -> np.ndarray:
@@ -59,10 +64,16 @@ def imresize(image: np.ndarray, factor: float, border: Border) -> np.ndarray:
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
 def test_equals_floating_point_statement(scale: int, border: Border) -> None:
     image = random_image(5 * scale, 7 * scale, seed=scale)
-    image[: 2 * scale, : 2 * scale] = np.random.default_rng(0).choice([0, 255], (2 * scale, 2 * scale, 3))  # rings
+    image[: 2 * scale, : 2 * scale] = np.random.default_rng(0).choice(
+        [0, 255], (2 * scale, 2 * scale, 3)
+    )  # rings
     tensor = torch.from_numpy(image)
-    np.testing.assert_array_equal(downscale(tensor, scale, border).numpy(), imresize(image, 1 / scale, border))
-    np.testing.assert_array_equal(upscale(tensor, scale, border).numpy(), imresize(image, scale, border))
+    np.testing.assert_array_equal(
+        downscale(tensor, scale, border).numpy(), imresize(image, 1 / scale, border)
+    )
+    np.testing.assert_array_equal(
+        upscale(tensor, scale, border).numpy(), imresize(image, scale, border)
+    )
 
 
 def test_borders_differ_only_near_the_border() -> None:

@@ -16,7 +16,9 @@ def touch(folder: Path, *names: str) -> list[Path]:
 
 
 def test_find_images_searches_folders_recursively_and_sorts(tmp_path: Path) -> None:
-    expected = touch(tmp_path, "a.png", "b/a.jpg", "b/c/z.JPEG", "b/d.webp", "c.BMP", "d.tif", "e.tiff")
+    expected = touch(
+        tmp_path, "a.png", "b/a.jpg", "b/c/z.JPEG", "b/d.webp", "c.BMP", "d.tif", "e.tiff"
+    )
     touch(tmp_path, "notes.txt", "b/list.csv", "png", "f.png.part")
     assert find_images((tmp_path,)) == expected
     assert {path.suffix.lower() for path in expected} | {".jpg"} == EXTENSIONS

@@ -27,8 +27,12 @@ def test_a_pack_holds_the_pixels_of_its_files(pack: Packer, paths: list[Path]) -
     assert pack.leftovers == []
 
 
-def test_images_keep_the_order_of_paths_although_decoded_in_parallel(pack: Packer, tmp_path: Path) -> None:
-    sizes = tuple((400, 400) if k % 3 == 0 else (16, 16 + k) for k in range(24))  # the slow ones come first
+def test_images_keep_the_order_of_paths_although_decoded_in_parallel(
+    pack: Packer, tmp_path: Path
+) -> None:
+    sizes = tuple(
+        (400, 400) if k % 3 == 0 else (16, 16 + k) for k in range(24)
+    )  # the slow ones come first
     paths = save_images(tmp_path / "many", sizes)[::-1]
     assert_holds(pack(paths), paths)
 
@@ -63,15 +67,21 @@ def resize(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [rewrite, resize], ids=["time", "size"])
-def test_a_changed_file_is_packed_again(pack: Packer, paths: list[Path], change: Callable[[Path], None]) -> None:
+def test_a_changed_file_is_packed_again(
+    pack: Packer, paths: list[Path], change: Callable[[Path], None]
+) -> None:
     pack(paths)
     change(paths[1])
     assert_holds(pack(paths), paths)
     assert pack.packings == 2
 
 
-@pytest.mark.parametrize("order", [[0, 1, 2], [3, 2, 1, 0], [1]], ids=["one fewer", "reversed", "one"])
-def test_another_set_or_order_of_files_is_another_pack(pack: Packer, paths: list[Path], order: list[int]) -> None:
+@pytest.mark.parametrize(
+    "order", [[0, 1, 2], [3, 2, 1, 0], [1]], ids=["one fewer", "reversed", "one"]
+)
+def test_another_set_or_order_of_files_is_another_pack(
+    pack: Packer, paths: list[Path], order: list[int]
+) -> None:
     pack(paths)
     chosen = [paths[k] for k in order]
     assert_holds(pack(chosen), chosen)
@@ -89,7 +99,10 @@ def test_a_file_that_was_mended_is_packed_again(pack: Packer, paths: list[Path])
 
 def test_file_names_may_be_any_bytes(pack: Packer, tmp_path: Path) -> None:
     """Names from before UTF-8 are not text, and are files all the same."""
-    paths = [tmp_path / os.fsdecode(name) for name in (b"caf\xe9.png", "日本 😀.png".encode(), b"a\nb.png")]
+    paths = [
+        tmp_path / os.fsdecode(name)
+        for name in (b"caf\xe9.png", "日本 😀.png".encode(), b"a\nb.png")
+    ]
     for k, path in enumerate(paths):
         Image.fromarray(noise(16, 16, k)).save(path, "PNG")
     assert_holds(pack(paths), paths)
@@ -99,13 +112,17 @@ def test_file_names_may_be_any_bytes(pack: Packer, tmp_path: Path) -> None:
 
 def spoil(folder: Path) -> list[Path]:
     """Nine files: four good, three unreadable, two small."""
-    paths = save_images(folder, ((20, 20), (10, 30), (20, 20), (20, 20), (30, 10), (20, 20), (20, 20), (20, 20)))
+    paths = save_images(
+        folder, ((20, 20), (10, 30), (20, 20), (20, 20), (30, 10), (20, 20), (20, 20), (20, 20))
+    )
     paths[2].write_bytes(paths[2].read_bytes()[:200])
     paths[5].write_bytes(b"")
     return [*paths, folder / "gone.png"]
 
 
-def test_one_error_lists_every_unreadable_and_every_small_file(pack: Packer, tmp_path: Path) -> None:
+def test_one_error_lists_every_unreadable_and_every_small_file(
+    pack: Packer, tmp_path: Path
+) -> None:
     paths = spoil(tmp_path / "images")
     with pytest.raises(UserError) as error:
         pack(paths)
@@ -147,7 +164,9 @@ def test_good_images_are_packed_without_a_word(pack: Packer, paths: list[Path]) 
 
 
 @pytest.mark.parametrize("kind", ["unreadable", "small"])
-def test_skip_bad_with_no_image_left_is_an_error(pack: Packer, paths: list[Path], kind: str) -> None:
+def test_skip_bad_with_no_image_left_is_an_error(
+    pack: Packer, paths: list[Path], kind: str
+) -> None:
     if kind == "unreadable":
         for path in paths:
             path.write_text("no image")

@@ -109,7 +109,9 @@ def test_a_file_in_the_way_of_the_cache_is_one_error(
 ) -> None:
     (tmp_path / place).parent.mkdir(exist_ok=True)
     (tmp_path / place).write_text("")
-    with pytest.raises(UserError, match=f"cannot write the pack in {pack.cache}/packs: .*another --cache folder"):
+    with pytest.raises(
+        UserError, match=f"cannot write the pack in {pack.cache}/packs: .*another --cache folder"
+    ):
         pack(paths)
 
 

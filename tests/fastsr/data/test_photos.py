@@ -36,6 +36,14 @@ def test_every_photo_has_a_licence_beside_it() -> None:
 
 
 def test_nothing_imports_scikit_image() -> None:
-    sources = [path for part in ("fastsr", "kernels", "bench", "tests") for path in (ROOT / part).rglob("*.py")]
-    found = [str(path) for path in sources if re.search(r"^\s*(from|import) skimage", path.read_text("utf-8"), re.M)]
+    sources = [
+        path
+        for part in ("fastsr", "kernels", "bench", "tests")
+        for path in (ROOT / part).rglob("*.py")
+    ]
+    found = [
+        str(path)
+        for path in sources
+        if re.search(r"^\s*(from|import) skimage", path.read_text("utf-8"), re.M)
+    ]
     assert len(sources) > 50 and found == []

@@ -53,7 +53,9 @@ def test_on_the_cpu_pixels_stay_in_the_mapped_file(pack: Packer, paths: list[Pat
     assert_holds(store.to(CPU), paths)
 
 
-def test_training_pixels_can_be_changed_in_memory_without_touching_the_pack(pack: Packer, paths: list[Path]) -> None:
+def test_training_pixels_can_be_changed_in_memory_without_touching_the_pack(
+    pack: Packer, paths: list[Path]
+) -> None:
     pack(paths).pixels.fill_(0)
     assert_holds(pack(paths), paths)
 
@@ -66,7 +68,9 @@ def test_the_default_cache_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert default_cache() == tmp_path / "home/.cache/fastsr"
 
 
-def test_the_default_cache_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, paths: list[Path]) -> None:
+def test_the_default_cache_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, paths: list[Path]
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert_holds(pack_images(paths, minimum_side=1), paths)
     assert len(list((tmp_path / "xdg/fastsr/packs").iterdir())) == 1

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fastsr.data.images import read_rgb8
-from tests.fastsr.data.image_files import ALPHA, GREY, NOISE, WORDS, Pixels, palette_image, png, three, tiff
+from tests.fastsr.data.image_files import (
+    ALPHA,
+    GREY,
+    NOISE,
+    WORDS,
+    Pixels,
+    palette_image,
+    png,
+    three,
+    tiff,
+)
 
 UPPER_BYTES = np.array([[0, 0, 1], [1, 127, 255]], np.uint8)
 
@@ -31,7 +41,9 @@ def words(pixels: NDArray[np.uint16]) -> list[bytes]:
     ],
     ids=["PNG", "BMP", "WebP lossless", "TIFF", "TIFF LZW", "TIFF deflate"],
 )
-def test_lossless_formats_give_the_pixels_saved(file: Path, name: str, options: dict[str, object]) -> None:
+def test_lossless_formats_give_the_pixels_saved(
+    file: Path, name: str, options: dict[str, object]
+) -> None:
     Image.fromarray(NOISE).save(file, name, **options)
     pixels = read_rgb8(file)
     assert pixels.dtype == np.uint8
@@ -92,7 +104,9 @@ def test_grey_with_alpha_drops_alpha(file: Path, name: str) -> None:
     [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True, "exact": True})],
     ids=["PNG", "TIFF", "WebP"],
 )
-def test_alpha_is_dropped_and_stored_colours_kept(file: Path, name: str, options: dict[str, object]) -> None:
+def test_alpha_is_dropped_and_stored_colours_kept(
+    file: Path, name: str, options: dict[str, object]
+) -> None:
     channels = [Image.fromarray(channel) for channel in (*np.moveaxis(NOISE, 2, 0), ALPHA)]
     Image.merge("RGBA", channels).save(file, name, **options)
     assert np.array_equal(read_rgb8(file), NOISE)
@@ -146,7 +160,9 @@ def test_16_bit_grey_keeps_its_upper_byte(file: Path, mode: str, name: str) -> N
     ("colour", "channels"), [(2, 3), (6, 4), (4, 2)], ids=["RGB", "RGB and alpha", "grey and alpha"]
 )
 def test_16_bit_png_keeps_its_upper_bytes(file: Path, colour: int, channels: int) -> None:
-    samples = np.stack([WORDS, WORDS.T.reshape(2, 3), WORDS[::-1], WORDS[:, ::-1]], axis=2)[..., :channels]
+    samples = np.stack([WORDS, WORDS.T.reshape(2, 3), WORDS[::-1], WORDS[:, ::-1]], axis=2)[
+        ..., :channels
+    ]
     file.write_bytes(png(3, 2, 16, colour, words(samples)))
     upper = (samples // 256).astype(np.uint8)
     assert np.array_equal(read_rgb8(file), upper[..., :3] if channels > 2 else three(upper[..., 0]))
@@ -184,7 +200,9 @@ def orientation(value: int) -> Image.Exif:
 @pytest.mark.parametrize("value", UPRIGHT)
 @pytest.mark.parametrize("name", ["PNG", "TIFF", "WEBP"])
 def test_exif_orientation_is_applied(file: Path, name: str, value: int) -> None:
-    Image.fromarray(NOISE).save(file, name, exif=orientation(value), **({"lossless": True} if name == "WEBP" else {}))
+    Image.fromarray(NOISE).save(
+        file, name, exif=orientation(value), **({"lossless": True} if name == "WEBP" else {})
+    )
     assert np.array_equal(read_rgb8(file), UPRIGHT[value](NOISE))
 
 
@@ -207,6 +225,11 @@ def test_exif_orientation_is_applied_to_16_bit_grey(file: Path) -> None:
 def test_odd_exif_beside_the_orientation_does_no_harm(file: Path, entry: bytes) -> None:
     """Cameras and editors write such tags, and every viewer shows the photo."""
     entries = [struct.pack("<HHIHH", 274, 3, 1, 6, 0), entry]
-    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + struct.pack("<I", 0)
+    exif = (
+        b"Exif\0\0II*\0"
+        + struct.pack("<IH", 8, len(entries))
+        + b"".join(entries)
+        + struct.pack("<I", 0)
+    )
     Image.fromarray(NOISE).save(file, "PNG", exif=exif)
     assert np.array_equal(read_rgb8(file), np.rot90(NOISE, -1))

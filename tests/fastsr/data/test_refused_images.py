@@ -28,8 +28,12 @@ def save_frames(file: Path, name: str) -> None:
     first.save(file, name, save_all=True, append_images=others)
 
 
-@pytest.mark.parametrize(("dtype", "mode"), [(np.float32, "F"), (np.int32, "I")], ids=["float", "32 bit"])
-def test_float_and_32_bit_samples_are_refused(file: Path, dtype: type[np.generic], mode: str) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "mode"), [(np.float32, "F"), (np.int32, "I")], ids=["float", "32 bit"]
+)
+def test_float_and_32_bit_samples_are_refused(
+    file: Path, dtype: type[np.generic], mode: str
+) -> None:
     Image.fromarray(np.ones((2, 3), dtype)).save(file, "TIFF")
     text = reason(file)
     assert f"mode {mode} " in text
@@ -121,6 +125,8 @@ def test_images_below_the_limit_are_decoded_without_a_warning(file: Path) -> Non
     ],
     ids=["1", "L", "LA", "I;16", "RGB of equal channels", "P", "RGB"],
 )
-def test_is_grey_tells_grey_samples_from_equal_channels(file: Path, image: Image.Image, expected: bool) -> None:
+def test_is_grey_tells_grey_samples_from_equal_channels(
+    file: Path, image: Image.Image, expected: bool
+) -> None:
     image.save(file, "PNG")
     assert is_grey(file) is expected

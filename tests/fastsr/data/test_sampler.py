@@ -37,7 +37,9 @@ def test_philox_known_answers() -> None:
 
 @given(counter=st.integers(0, 2**62), seed=st.integers(0, 2**63 - 1))
 def test_philox_equals_plain_integers(counter: int, seed: int) -> None:
-    assert tuple(int(w) for w in philox(torch.tensor([counter]), seed)) == philox_plain(counter, seed)
+    assert tuple(int(w) for w in philox(torch.tensor([counter]), seed)) == philox_plain(
+        counter, seed
+    )
 
 
 @given(random=st.integers(0, 2**32 - 1), bound=st.integers(1, 2**31 - 1))
@@ -46,9 +48,16 @@ def test_below_stays_below(random: int, bound: int) -> None:
 
 
 def sampler(
-    store: PixelStore, scale: int = 2, border: Border = "replicate", augment: bool = True, seed: int = 7, batch: int = 6
+    store: PixelStore,
+    scale: int = 2,
+    border: Border = "replicate",
+    augment: bool = True,
+    seed: int = 7,
+    batch: int = 6,
 ) -> PatchSampler:
-    return PatchSampler(store, scale=scale, patch=24, batch=batch, seed=seed, border=border, augment=augment)
+    return PatchSampler(
+        store, scale=scale, patch=24, batch=batch, seed=seed, border=border, augment=augment
+    )
 
 
 def at(step: int) -> torch.Tensor:
@@ -67,7 +76,9 @@ def test_patches_are_crops_of_whole_images(store: PixelStore, scale: int, border
     source = sampler(store, scale, border)
     for step in range(8):
         lr, hr = source.draw_bytes(at(step))
-        for n, (k, top, left, turn) in enumerate(zip(*(t.tolist() for t in source.choose(at(step))), strict=True)):
+        for n, (k, top, left, turn) in enumerate(
+            zip(*(t.tolist() for t in source.choose(at(step))), strict=True)
+        ):
             image = store.image(k)
             cut = image[: image.shape[0] // scale * scale, : image.shape[1] // scale * scale]
             low = downscale(cut, scale, border).numpy()
@@ -131,7 +142,9 @@ def test_without_augmentation_patches_stand_upright(store: PixelStore) -> None:
     image, top, left, _ = (t.tolist() for t in source.choose(at(2)))
     hr = source.draw_bytes(at(2))[1]
     for n in range(6):
-        assert torch.equal(hr[n], store.image(image[n])[top[n] : top[n] + 24, left[n] : left[n] + 24])
+        assert torch.equal(
+            hr[n], store.image(image[n])[top[n] : top[n] + 24, left[n] : left[n] + 24]
+        )
 
 
 @settings(deadline=None)
@@ -150,7 +163,9 @@ def test_orient_is_a_symmetry_of_the_square(turn: int, side: int) -> None:
     step=st.integers(0, 2**40),
     seed=st.integers(0, 2**63 - 1),
 )
-def test_any_patch_lies_inside_its_image(scale: int, tiles: int, extra: tuple[int, int], step: int, seed: int) -> None:
+def test_any_patch_lies_inside_its_image(
+    scale: int, tiles: int, extra: tuple[int, int], step: int, seed: int
+) -> None:
     patch = scale * tiles
     store = PixelStore.from_images([random_image(patch + extra[0], patch + extra[1])])
     source = PatchSampler(store, scale=scale, patch=patch, batch=3, seed=seed)
@@ -188,18 +203,37 @@ def test_refuses_patches_that_do_not_fit(store: PixelStore) -> None:
 def test_cuda_draws_what_the_cpu_draws(store: PixelStore, scale: int) -> None:
     on_cpu, on_gpu = sampler(store, scale), sampler(store.to(torch.device("cuda")), scale)
     for step in range(20):
-        for a, b in zip(on_cpu.draw_bytes(at(step)), on_gpu.draw_bytes(at(step).cuda()), strict=True):
+        for a, b in zip(
+            on_cpu.draw_bytes(at(step)), on_gpu.draw_bytes(at(step).cuda()), strict=True
+        ):
             assert torch.equal(a, b.cpu())
 
 
 def test_a_configuration_says_what_is_drawn(store: PixelStore, tiny_config: TrainConfig) -> None:
     """Every setting of it, each in a value of its own."""
     images = ImagesConfig(batch=5, patch=24, border="mirror", probability="area", augment=False)
-    model, machine = replace(tiny_config.model, scale=4), replace(tiny_config.machine, seed=9, fused=False)
-    by_config = PatchSampler.from_config(store, replace(tiny_config, images=images, model=model, machine=machine))
-    by_hand = PatchSampler(
-        store, scale=4, patch=24, batch=5, seed=9, border="mirror", probability="area", augment=False, fused=False
+    model, machine = (
+        replace(tiny_config.model, scale=4),
+        replace(tiny_config.machine, seed=9, fused=False),
     )
-    assert (by_config.crop, by_config.seed, by_config.fused) == (by_hand.crop, by_hand.seed, by_hand.fused)
+    by_config = PatchSampler.from_config(
+        store, replace(tiny_config, images=images, model=model, machine=machine)
+    )
+    by_hand = PatchSampler(
+        store,
+        scale=4,
+        patch=24,
+        batch=5,
+        seed=9,
+        border="mirror",
+        probability="area",
+        augment=False,
+        fused=False,
+    )
+    assert (by_config.crop, by_config.seed, by_config.fused) == (
+        by_hand.crop,
+        by_hand.seed,
+        by_hand.fused,
+    )
     assert torch.equal(by_config.images.cumulative_I, by_hand.images.cumulative_I)
     assert by_config.device == store.device

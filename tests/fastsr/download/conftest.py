@@ -16,7 +16,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     state = Server()
     with ThreadingHTTPServer(("127.0.0.1", 0), handler_of(state)) as listener:
         listener.daemon_threads = True
-        threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
         state.url = f"http://127.0.0.1:{listener.server_port}"
         yield state
         state.released.set()

@@ -35,7 +35,9 @@ class Server:
 
     def archive(self, name: str = "file.bin", body: bytes = BODY) -> Archive:
         self.files[f"/{name}"] = body
-        return Archive(url=f"{self.url}/{name}", size=len(body), sha256=hashlib.sha256(body).hexdigest())
+        return Archive(
+            url=f"{self.url}/{name}", size=len(body), sha256=hashlib.sha256(body).hexdigest()
+        )
 
 
 def handler_of(state: Server) -> type[BaseHTTPRequestHandler]:
@@ -51,7 +53,11 @@ def handler_of(state: Server) -> type[BaseHTTPRequestHandler]:
                 self.send_error(state.status.pop(0) if state.status else 404)
                 return
             same = state.heedless or condition in (None, state.etag)
-            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and state.ranges and same else 0
+            start = (
+                int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
+                if wanted and state.ranges and same
+                else 0
+            )
             if start and start >= len(body):
                 self.send_error(416)
                 return

@@ -23,9 +23,14 @@ from tests.fastsr.download.server import Server, asked
 def two_sets(archive: Archive, *, images: int = 3) -> dict[str, Dataset]:
     def dataset(name: str, members: str, count: int) -> Dataset:
         split = Split(archive=archive, members=members, folder=name, originals="HR", images=count)
-        return Dataset(name=name.lower(), title=name, use="test", splits=(split,), terms="for tests")
+        return Dataset(
+            name=name.lower(), title=name, use="test", splits=(split,), terms="for tests"
+        )
 
-    return {d.name: d for d in (dataset("One", "benchmark/One", images), dataset("Two", "benchmark/B2", 2))}
+    return {
+        d.name: d
+        for d in (dataset("One", "benchmark/One", images), dataset("Two", "benchmark/B2", 2))
+    }
 
 
 @pytest.fixture
@@ -33,20 +38,36 @@ def catalogue(server: Server) -> dict[str, Dataset]:
     return two_sets(server.archive("benchmark.tar.gz", tar_of(members_of(("One", 3), ("B2", 2)))))
 
 
-def test_two_sets_share_one_download(server: Server, catalogue: dict[str, Dataset], tmp_path: Path) -> None:
+def test_two_sets_share_one_download(
+    server: Server, catalogue: dict[str, Dataset], tmp_path: Path
+) -> None:
     root, told = tmp_path / "data", list[str]()
-    folders = fetch(["ONE", "two", "one"], root, told.append, console=Console(file=io.StringIO()), catalogue=catalogue)
+    folders = fetch(
+        ["ONE", "two", "one"],
+        root,
+        told.append,
+        console=Console(file=io.StringIO()),
+        catalogue=catalogue,
+    )
     assert folders == [root / "One/HR", root / "Two/HR"]
-    assert sorted(p.relative_to(root).as_posix() for p in root.rglob("*.png") if "One" in p.parts) == [
+    assert sorted(
+        p.relative_to(root).as_posix() for p in root.rglob("*.png") if "One" in p.parts
+    ) == [
         *(f"One/HR/img{k}.png" for k in range(3)),
         *(f"One/LR_bicubic/X4/img{k}x4.png" for k in range(3)),
     ]
     assert (root / "Two/HR/img1.png").read_bytes() == png(1)
     assert len(server.requests) == 1 and list((root / ".archives").iterdir()) == []
-    assert told[:2] == ["One: for tests", "Two: for tests"] and told[2].startswith("downloading ") and len(told) == 3
+    assert (
+        told[:2] == ["One: for tests", "Two: for tests"]
+        and told[2].startswith("downloading ")
+        and len(told) == 3
+    )
 
 
-def test_what_is_there_is_not_fetched_again(server: Server, catalogue: dict[str, Dataset], tmp_path: Path) -> None:
+def test_what_is_there_is_not_fetched_again(
+    server: Server, catalogue: dict[str, Dataset], tmp_path: Path
+) -> None:
     """And an archive is kept while another data set may want it."""
     told: list[str] = []
     fetch(["one"], tmp_path, told.append, catalogue=catalogue)
@@ -61,22 +82,30 @@ def test_what_is_there_is_not_fetched_again(server: Server, catalogue: dict[str,
     assert len(server.requests) == 1
 
 
-def test_a_folder_that_is_not_whole_is_left_alone(catalogue: dict[str, Dataset], tmp_path: Path) -> None:
+def test_a_folder_that_is_not_whole_is_left_alone(
+    catalogue: dict[str, Dataset], tmp_path: Path
+) -> None:
     (tmp_path / "One/HR").mkdir(parents=True)
     (tmp_path / "One/HR/mine.png").write_bytes(b"mine")
-    with pytest.raises(UserError, match=r"One/HR holds 1 images instead of 3; delete .*One and run again"):
+    with pytest.raises(
+        UserError, match=r"One/HR holds 1 images instead of 3; delete .*One and run again"
+    ):
         fetch(["one"], tmp_path, print, catalogue=catalogue)
     assert (tmp_path / "One/HR/mine.png").exists()
 
 
 def test_an_archive_with_too_few_images_is_not_unpacked(server: Server, tmp_path: Path) -> None:
-    catalogue = two_sets(server.archive("benchmark.tar", tar_of(members_of(("One", 3)), "w")), images=4)
+    catalogue = two_sets(
+        server.archive("benchmark.tar", tar_of(members_of(("One", 3)), "w")), images=4
+    )
     with pytest.raises(UserError, match=r"holds 3 images of benchmark/One instead of 4"):
         fetch(["one"], tmp_path, print, catalogue=catalogue)
     assert {path.name for path in tmp_path.iterdir()} - {".lock"} == {".archives"}
 
 
-def test_fetch_asks_for_room_before_it_downloads(server: Server, catalogue: dict[str, Dataset], tmp_path: Path) -> None:
+def test_fetch_asks_for_room_before_it_downloads(
+    server: Server, catalogue: dict[str, Dataset], tmp_path: Path
+) -> None:
     archive = replace(catalogue["one"].archives[0], size=10**18)
     with pytest.raises(UserError, match=r"is too full: 2\.0 EB more are needed"):
         fetch(["one"], tmp_path, print, catalogue=two_sets(archive))
@@ -84,11 +113,15 @@ def test_fetch_asks_for_room_before_it_downloads(server: Server, catalogue: dict
 
 
 def test_names_that_are_not_known(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no data set is called set6; there are div2k set5 set14 bsd100 urban100"):
+    with pytest.raises(
+        UserError, match="no data set is called set6; there are div2k set5 set14 bsd100 urban100"
+    ):
         fetch(["set5", "set6"], tmp_path, print)
 
 
-def test_a_folder_that_cannot_be_written_is_told(catalogue: dict[str, Dataset], tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_told(
+    catalogue: dict[str, Dataset], tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"file cannot be written \(.*\); give another folder"):
         fetch(["one"], tmp_path / "file", print, catalogue=catalogue)
@@ -111,11 +144,19 @@ fetch.fetch(["one", "two"], Path({root!r}), print, catalogue=t.two_sets(archive)
 def start_fetching(archive: Archive, root: Path, *, unpacking: bool) -> subprocess.Popen[bytes]:
     here = Path(__file__).parent
     code = KILLED.format(
-        here=str(here), url=archive.url, size=archive.size, sha256=archive.sha256, unpacking=unpacking, root=str(root)
+        here=str(here),
+        url=archive.url,
+        size=archive.size,
+        sha256=archive.sha256,
+        unpacking=unpacking,
+        root=str(root),
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here.parents[2]), str(here)])}
     return subprocess.Popen(
-        [sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL, preexec_fn=heed_interrupts
+        [sys.executable, "-c", code],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=heed_interrupts,
     )
 
 
@@ -133,7 +174,9 @@ def wait_for_part(process: subprocess.Popen[bytes], root: Path) -> Path:
     return part
 
 
-def test_only_one_process_fetches_into_a_folder(server: Server, catalogue: dict[str, Dataset], tmp_path: Path) -> None:
+def test_only_one_process_fetches_into_a_folder(
+    server: Server, catalogue: dict[str, Dataset], tmp_path: Path
+) -> None:
     server.stall = 9000
     with start_fetching(catalogue["one"].archives[0], tmp_path, unpacking=False) as process:
         wait_for_part(process, tmp_path)
@@ -159,7 +202,9 @@ def test_killed_while_downloading(
     assert (tmp_path / "One/HR/img2.png").read_bytes() == png(2)
 
 
-def test_killed_while_unpacking(server: Server, catalogue: dict[str, Dataset], tmp_path: Path) -> None:
+def test_killed_while_unpacking(
+    server: Server, catalogue: dict[str, Dataset], tmp_path: Path
+) -> None:
     with start_fetching(catalogue["one"].archives[0], tmp_path, unpacking=True) as process:
         assert process.wait(60) == -signal.SIGKILL
     assert (tmp_path / ".unpacking-One/HR/img2.png").exists() and not (tmp_path / "One").exists()
@@ -168,7 +213,9 @@ def test_killed_while_unpacking(server: Server, catalogue: dict[str, Dataset], t
     assert not list(tmp_path.glob(".unpacking-*")) and len(server.requests) == 1
 
 
-def test_a_progress_bar_is_shown_on_a_terminal(server: Server, catalogue: dict[str, Dataset], tmp_path: Path) -> None:
+def test_a_progress_bar_is_shown_on_a_terminal(
+    server: Server, catalogue: dict[str, Dataset], tmp_path: Path
+) -> None:
     shown, told = io.StringIO(), list[str]()
     console = Console(file=shown, force_terminal=True, width=120)
     fetch(["one"], tmp_path, told.append, console=console, catalogue=catalogue)
@@ -191,14 +238,21 @@ def test_listing(catalogue: dict[str, Dataset], tmp_path: Path) -> None:
 def test_the_catalogue(tmp_path: Path) -> None:
     table = io.StringIO()
     Console(file=table, width=200).print(listing(tmp_path))
-    assert re.search(r"div2k +train +900 +4\.0 GB +not here; fastsr data fetch div2k", table.getvalue())
+    assert re.search(
+        r"div2k +train +900 +4\.0 GB +not here; fastsr data fetch div2k", table.getvalue()
+    )
     assert re.search(r"urban100 +test +100 +250\.1 MB \(shared\) +not here", table.getvalue())
     assert {name: dataset.images for name, dataset in DATASETS.items()} == {
         "div2k": 900, "set5": 5, "set14": 14, "bsd100": 100, "urban100": 100,
     }  # fmt: skip
     assert DATASETS["bsd100"].folders(tmp_path) == [tmp_path / "BSD100/HR"]
     assert DATASETS["bsd100"].splits[0].members == "benchmark/B100"
-    assert [p.name for p in DATASETS["div2k"].folders(tmp_path)] == ["DIV2K_train_HR", "DIV2K_valid_HR"]
+    assert [p.name for p in DATASETS["div2k"].folders(tmp_path)] == [
+        "DIV2K_train_HR",
+        "DIV2K_valid_HR",
+    ]
     for archive in {archive for dataset in DATASETS.values() for archive in dataset.archives}:
-        assert archive.url.startswith("https://") and archive.size and len(archive.sha256 or "") == 64
+        assert (
+            archive.url.startswith("https://") and archive.size and len(archive.sha256 or "") == 64
+        )
     assert len(BENCHMARK.md5 or "") == 32

@@ -30,8 +30,12 @@ class Downloader:
     folder: Path
     told: list[str] = field(default_factory=list)
 
-    def __call__(self, archive: Archive, timeout: float = 5, pauses: tuple[float, ...] = QUICK) -> Path:
-        return download(archive, self.folder, quiet(), tell=self.told.append, pauses=pauses, timeout=timeout)
+    def __call__(
+        self, archive: Archive, timeout: float = 5, pauses: tuple[float, ...] = QUICK
+    ) -> Path:
+        return download(
+            archive, self.folder, quiet(), tell=self.told.append, pauses=pauses, timeout=timeout
+        )
 
     def fails(self, archive: Archive, timeout: float = 5, pauses: tuple[float, ...] = QUICK) -> str:
         with pytest.raises(UserError) as error:
@@ -68,7 +72,9 @@ def test_a_cut_connection_is_continued(server: Server, get: Downloader) -> None:
     assert [condition for *_, condition in server.requests] == [None, '"one"', '"one"']
 
 
-def test_attempts_are_counted_anew_when_something_has_arrived(server: Server, get: Downloader) -> None:
+def test_attempts_are_counted_anew_when_something_has_arrived(
+    server: Server, get: Downloader
+) -> None:
     server.cuts = [10_000] * 8
     assert get(server.archive()).read_bytes() == BODY
     assert len(server.requests) == 9 > len(QUICK) + 1
@@ -80,7 +86,9 @@ def test_a_connection_that_is_always_cut_ends_in_an_error_and_is_continued_later
     archive = server.archive()
     server.cuts = [1000, 0, 0]
     text = get.fails(archive)
-    assert text.startswith(f"{archive.url} cannot be downloaded (the connection was cut); run again later")
+    assert text.startswith(
+        f"{archive.url} cannot be downloaded (the connection was cut); run again later"
+    )
     assert f"put it at {get.folder / 'file.bin'}" in text
     assert get.names == ["file.bin.part", "file.bin.part.version"]
     assert get(archive).read_bytes() == BODY
@@ -102,7 +110,9 @@ def test_a_server_without_ranges_sends_everything_again(server: Server, get: Dow
 
 
 @pytest.mark.parametrize("heedless", [False, True], ids=["If-Range", "heedless"])
-def test_a_file_that_changed_meanwhile_is_begun_anew(server: Server, get: Downloader, heedless: bool) -> None:
+def test_a_file_that_changed_meanwhile_is_begun_anew(
+    server: Server, get: Downloader, heedless: bool
+) -> None:
     server.cuts = [100_000, 0, 0]
     get.fails(server.archive(body=BODY[::-1]))
     server.etag, server.heedless = '"two"', heedless
@@ -136,11 +146,16 @@ def test_a_part_beyond_the_end_is_begun_anew(server: Server, get: Downloader) ->
 
 
 @pytest.mark.parametrize("kind", ["sha256", "md5"])
-def test_a_wrong_checksum_is_told_and_the_file_removed(server: Server, get: Downloader, kind: str) -> None:
+def test_a_wrong_checksum_is_told_and_the_file_removed(
+    server: Server, get: Downloader, kind: str
+) -> None:
     archive = replace(server.archive(), sha256=None, md5=None)
     text = get.fails(replace(archive, **{kind: "0" * 32}))
     actual = hashlib.new(kind, BODY).hexdigest()
-    assert f"file.bin.part is damaged: its {kind} is {actual} instead of {'0' * 32}; it was removed" in text
+    assert (
+        f"file.bin.part is damaged: its {kind} is {actual} instead of {'0' * 32}; it was removed"
+        in text
+    )
     assert "file.bin.part" not in get.names and "file.bin" not in get.names
     assert get(server.archive()).read_bytes() == BODY
 
@@ -151,7 +166,9 @@ def test_an_unknown_checksum_is_told(server: Server, get: Downloader) -> None:
     assert get.told[-1] == line
 
 
-def test_a_wrong_size_is_told_before_anything_is_downloaded(server: Server, get: Downloader) -> None:
+def test_a_wrong_size_is_told_before_anything_is_downloaded(
+    server: Server, get: Downloader
+) -> None:
     archive = replace(server.archive(), size=123_456)
     assert "300,000 bytes are offered instead of 123,456" in get.fails(archive)
     assert len(server.requests) == 1 and get.names == []
@@ -180,18 +197,25 @@ def test_a_refused_connection_is_told(get: Downloader, monkeypatch: pytest.Monke
     assert "file.bin cannot be downloaded (Connection refused)" in text
 
 
-def test_a_host_that_does_not_exist_is_told(get: Downloader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_does_not_exist_is_told(
+    get: Downloader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("no_proxy", "*")
     archive = Archive(url="http://nowhere.invalid/file.bin")
     assert "http://nowhere.invalid/file.bin cannot be downloaded (" in get.fails(archive, pauses=())
 
 
-def test_a_disk_that_fills_up_is_told_and_the_download_continued(server: Server, get: Downloader) -> None:
+def test_a_disk_that_fills_up_is_told_and_the_download_continued(
+    server: Server, get: Downloader
+) -> None:
     archive = server.archive()
     with file_size_limit(100_000):
         text = get.fails(archive)
     part = get.folder / "file.bin.part"
-    assert text.startswith(f"{part} cannot be written (File too large): ") and "are free; free space" in text
+    assert (
+        text.startswith(f"{part} cannot be written (File too large): ")
+        and "are free; free space" in text
+    )
     assert 0 < part.stat().st_size <= 100_000
     before = part.stat().st_size
     assert get(archive).read_bytes() == BODY
@@ -201,10 +225,14 @@ def test_a_disk_that_fills_up_is_told_and_the_download_continued(server: Server,
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_no_space_left_on_device(server: Server, get: Downloader) -> None:
     (get.folder / "file.bin.part").symlink_to("/dev/full")
-    assert "cannot be written (No space left on device): 300.0 kB more are needed" in get.fails(server.archive())
+    assert "cannot be written (No space left on device): 300.0 kB more are needed" in get.fails(
+        server.archive()
+    )
 
 
-def test_too_little_space_is_told_before_anything_is_downloaded(server: Server, get: Downloader) -> None:
+def test_too_little_space_is_told_before_anything_is_downloaded(
+    server: Server, get: Downloader
+) -> None:
     archive = replace(server.archive(), size=None)
     server.claim = 10**18
     text = get.fails(archive)

@@ -26,7 +26,10 @@ def save_run(folder: Path, config: TrainConfig) -> Path:
     """A run as far as evaluation looks at it."""
     for k in range(config.cohort.peers):
         for kind in ("ema", "generator"):
-            save_model(folder / f"checkpoints/step-00000012/peer-{k}-{kind}.safetensors", seed=2 * k + (kind == "ema"))
+            save_model(
+                folder / f"checkpoints/step-00000012/peer-{k}-{kind}.safetensors",
+                seed=2 * k + (kind == "ema"),
+            )
     (folder / "config.toml").write_text(to_toml(config))
     return folder
 
@@ -43,8 +46,12 @@ def test_every_number_can_be_had_again_from_the_pictures(request_for: Any, tmp_p
         }
         assert list(images) == ["bicubic", "model", "HR"]
         for model in ("bicubic", "model"):
-            assert scores[row["image"], model]["psnr"] == pytest.approx(psnr_y(images[model], images["HR"], 2))
-            assert scores[row["image"], model]["ssim"] == pytest.approx(ssim_y(images[model], images["HR"], 2))
+            assert scores[row["image"], model]["psnr"] == pytest.approx(
+                psnr_y(images[model], images["HR"], 2)
+            )
+            assert scores[row["image"], model]["ssim"] == pytest.approx(
+                ssim_y(images[model], images["HR"], 2)
+            )
 
 
 def test_means_are_over_images_and_equal_in_all_files(request_for: Any, tmp_path: Path) -> None:
@@ -89,13 +96,21 @@ def test_a_run_is_scored_by_peer_raw_and_averaged(request_for: Any, tmp_path: Pa
 
 
 def test_variants_of_block_diagonal_cohorts() -> None:
-    matrix = ((0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 1.0, 0.0))
+    matrix = (
+        (0.0, 0.0, 0.0, 0.0),
+        (0.0, 0.0, 0.0, 0.0),
+        (0.0, 0.0, 0.0, 1.0),
+        (0.0, 0.0, 1.0, 0.0),
+    )
     cohort = CohortConfig(peers=4, mixing_matrix=matrix, temperature=(1, 1, 1, 4))
     assert variants(cohort) == ["Independent", "Independent", "ML", "ML*"]
 
 
 def test_models_of_one_name_are_told_apart(request_for: Any, tmp_path: Path) -> None:
-    models = (save_model(tmp_path / "a/g.safetensors"), save_model(tmp_path / "b/g.safetensors", seed=1))
+    models = (
+        save_model(tmp_path / "a/g.safetensors"),
+        save_model(tmp_path / "b/g.safetensors", seed=1),
+    )
     _, written = run(request_for(models=models))
     assert list(written["models"]) == ["bicubic", *map(str, models)]
 
@@ -108,13 +123,17 @@ def test_given_low_resolution_is_used(request_for: Any, tmp_path: Path) -> None:
     _, given = run(request_for(sets=("pairs",), lr="given"))
     _, ours = run(request_for(sets=("pairs",)))
     assert given["protocol"]["low_resolution"] == "as given with the test sets"
-    assert given["means"]["pairs"]["bicubic"]["psnr"] < ours["means"]["pairs"]["bicubic"]["psnr"] - 5
+    assert (
+        given["means"]["pairs"]["bicubic"]["psnr"] < ours["means"]["pairs"]["bicubic"]["psnr"] - 5
+    )
 
 
 @pytest.mark.parametrize(
     ("height", "width", "fits"), [(40, 40, True), (41, 40, True), (42, 40, False), (38, 40, False)]
 )
-def test_sizes_of_given_pairs_must_belong_together(tmp_path: Path, height: int, width: int, fits: bool) -> None:
+def test_sizes_of_given_pairs_must_belong_together(
+    tmp_path: Path, height: int, width: int, fits: bool
+) -> None:
     write_images(tmp_path / "hr", [(height, width)])
     write_images(tmp_path / "lr", [(20, 20)])
     paths = tmp_path / "hr/0.png", tmp_path / "lr/0.png"
@@ -122,11 +141,15 @@ def test_sizes_of_given_pairs_must_belong_together(tmp_path: Path, height: int, 
         pair = load_pair(paths[0], 2, lr_path=paths[1])
         assert (tuple(pair.hr.shape), pair.cropped) == ((40, 40, 3), height != 40)
         return
-    with pytest.raises(UserError, match=rf"is 40x{height}, and its low resolution is 20x20, which at x2 is 40x40"):
+    with pytest.raises(
+        UserError, match=rf"is 40x{height}, and its low resolution is 20x20, which at x2 is 40x40"
+    ):
         load_pair(paths[0], 2, lr_path=paths[1])
 
 
-def test_cropping_is_said_once(request_for: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cropping_is_said_once(
+    request_for: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_images(tmp_path / "odd", [(41, 52), (44, 49), (44, 48)])
     evaluation = evaluate_models(request_for(sets=("odd",)), CPU, Console(width=200))
     note = "2 of 3 images are cropped to a multiple of 2 pixels"
@@ -134,13 +157,17 @@ def test_cropping_is_said_once(request_for: Any, tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().out.count(note) == 1
 
 
-def test_an_earlier_evaluation_is_replaced_and_nothing_else(request_for: Any, tmp_path: Path) -> None:
+def test_an_earlier_evaluation_is_replaced_and_nothing_else(
+    request_for: Any, tmp_path: Path
+) -> None:
     run(request_for(pictures=2))
     run(request_for(pictures=0))
     assert not (tmp_path / "evaluation/pictures").exists()
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters/dear.txt").write_text("keep me")
-    with pytest.raises(UserError, match=r"letters exists and is no evaluation; give another folder"):
+    with pytest.raises(
+        UserError, match=r"letters exists and is no evaluation; give another folder"
+    ):
         run(request_for(out=tmp_path / "letters"))
     assert (tmp_path / "letters/dear.txt").read_text() == "keep me"
     assert not list(tmp_path.glob(".evaluating-*"))
@@ -150,7 +177,9 @@ def test_nothing_is_left_of_an_evaluation_that_fails(request_for: Any, tmp_path:
     run(request_for())
     before = (tmp_path / "evaluation/evaluation.json").read_text()
     (tmp_path / "mine/broken.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"(?s)1 test images cannot be used.*broken\.png: is not an image"):
+    with pytest.raises(
+        UserError, match=r"(?s)1 test images cannot be used.*broken\.png: is not an image"
+    ):
         run(request_for())
     assert (tmp_path / "evaluation/evaluation.json").read_text() == before
     assert not list(tmp_path.glob(".evaluating-*"))

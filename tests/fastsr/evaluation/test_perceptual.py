@@ -42,7 +42,9 @@ def save_forest(file: Path, threshold: float) -> None:
     }
     forests = np.empty((1, 3), dtype=object)
     forests[0, :] = [tree, tree, tree]
-    savemat(file, {"model": {"linear": np.array([[1.0], [1 / 3], [1 / 3], [1 / 3]]), "rf": forests}})
+    savemat(
+        file, {"model": {"linear": np.array([[1.0], [1 / 3], [1 / 3], [1 / 3]]), "rf": forests}}
+    )
 
 
 @pytest.fixture
@@ -81,9 +83,13 @@ def test_niqe_and_ma_equal_pyiqas_own_on_colour(weights: Path) -> None:
 
     image = torch.from_numpy(random_image(200, 210))
     options = {"crop_border": 4, "color_space": "ycbcr", "device": "cpu"}
-    niqe = pyiqa.create_metric("niqe", pretrained_model_path=str(weights / "niqe_modelparameters.mat"), **options)
+    niqe = pyiqa.create_metric(
+        "niqe", pretrained_model_path=str(weights / "niqe_modelparameters.mat"), **options
+    )
     values = Perceptual(["niqe"], 4, CPU, weights).measure(image, image)
-    assert values["niqe"] == pytest.approx(float(niqe(image.permute(2, 0, 1)[None].float() / 255)), rel=1e-4)
+    assert values["niqe"] == pytest.approx(
+        float(niqe(image.permute(2, 0, 1)[None].float() / 255)), rel=1e-4
+    )
 
 
 def test_niqe_with_the_published_parameters(shared_data: Path) -> None:
@@ -94,15 +100,22 @@ def test_niqe_with_the_published_parameters(shared_data: Path) -> None:
         pytest.skip(f"no NIQE parameters in {weights}")
     pair = load_pair(shared_data / "matlab_bicubic/Set5/x4/img_003_HR.png", 4)
     metric = Perceptual(["niqe"], 4, CPU, weights)
-    original, enlarged = metric.measure(pair.hr, pair.hr), metric.measure(upscale(pair.lr, 4), pair.hr)
+    original, enlarged = (
+        metric.measure(pair.hr, pair.hr),
+        metric.measure(upscale(pair.lr, 4), pair.hr),
+    )
     assert original["niqe"] is not None and enlarged["niqe"] is not None
     assert 2 < original["niqe"] < enlarged["niqe"] < 12
 
 
 @pytest.mark.usefixtures("offline")
-def test_images_too_small_for_niqe_have_none(request_for: Any, weights: Path, tmp_path: Path) -> None:
+def test_images_too_small_for_niqe_have_none(
+    request_for: Any, weights: Path, tmp_path: Path
+) -> None:
     write_images(tmp_path / "sizes", [(60, 60), (110, 110)])
-    evaluation, _ = run(request_for(sets=("sizes",), metrics=("psnr", "niqe", "pi"), metric_weights=weights))
+    evaluation, _ = run(
+        request_for(sets=("sizes",), metrics=("psnr", "niqe", "pi"), metric_weights=weights)
+    )
     small, large = (row.values for row in evaluation.images if row.model == "bicubic")
     assert isnan(small["niqe"]) and isnan(small["pi"])
     assert isnan(evaluation.mean("sizes", "bicubic", "niqe"))
@@ -110,14 +123,22 @@ def test_images_too_small_for_niqe_have_none(request_for: Any, weights: Path, tm
 
 
 @pytest.mark.usefixtures("offline")
-def test_perceptual_metrics_of_some_sets_alone(request_for: Any, weights: Path, tmp_path: Path) -> None:
+def test_perceptual_metrics_of_some_sets_alone(
+    request_for: Any, weights: Path, tmp_path: Path
+) -> None:
     for name in ("fast", "slow"):
         write_images(tmp_path / name, [(110, 110)])
     chosen = request_for(
-        sets=("fast", "slow"), metrics=("psnr_rgb", "niqe"), metric_weights=weights, perceptual_sets=("fast",)
+        sets=("fast", "slow"),
+        metrics=("psnr_rgb", "niqe"),
+        metric_weights=weights,
+        perceptual_sets=("fast",),
     )
     _, written = run(chosen)
-    assert written["means"]["fast"]["bicubic"]["niqe"] > 0 and written["means"]["slow"]["bicubic"]["niqe"] is None
+    assert (
+        written["means"]["fast"]["bicubic"]["niqe"] > 0
+        and written["means"]["slow"]["bicubic"]["niqe"] is None
+    )
     assert written["means"]["slow"]["bicubic"]["psnr_rgb"] > 0
     assert [facts.get("perceptual", True) for facts in written["sets"].values()] == [True, False]
 
@@ -129,7 +150,10 @@ def test_metrics_without_weights_are_named_and_left_out(
     evaluation = evaluate_models(request_for(metrics=()), CPU, Console(width=400))
     assert evaluation.metrics == ("psnr", "psnr_rgb", "ssim")
     assert evaluation.missing.keys() == {"niqe", "pi"}
-    assert "put niqe_modelparameters.mat into a folder and give --metric-weights FOLDER" in evaluation.missing["niqe"]
+    assert (
+        "put niqe_modelparameters.mat into a folder and give --metric-weights FOLDER"
+        in evaluation.missing["niqe"]
+    )
     said = capsys.readouterr().out
     assert said.count("NIQE is not measured: the weights of niqe cannot be fetched") == 1
     with pytest.raises(UserError, match="the weights of niqe cannot be fetched"):
@@ -148,17 +172,24 @@ def test_damaged_weights_are_named(weights: Path, name: str) -> None:
 
 
 @pytest.mark.usefixtures("offline")
-def test_lpips_by_networks_of_random_weights(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lpips_by_networks_of_random_weights(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """pyiqa's and torchvision's real code, on files of their formats."""
     from torchvision.models import alexnet
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(UserError, match=r"cannot be fetched .*put alexnet-owt-7be5be79\.pth from torchvision into "):
+    with pytest.raises(
+        UserError, match=r"cannot be fetched .*put alexnet-owt-7be5be79\.pth from torchvision into "
+    ):
         Perceptual(["lpips"], 2, CPU, weights)
     trunk = tmp_path / "hub/checkpoints/alexnet-owt-7be5be79.pth"
     trunk.parent.mkdir(parents=True, exist_ok=True)
     torch.save(alexnet().state_dict(), trunk)
-    linear = {f"lin{k}.model.1.weight": torch.rand(1, c, 1, 1) for k, c in enumerate((64, 192, 384, 256, 256))}
+    linear = {
+        f"lin{k}.model.1.weight": torch.rand(1, c, 1, 1)
+        for k, c in enumerate((64, 192, 384, 256, 256))
+    }
     torch.save(linear, weights / "LPIPS_v0.1_alex-df73285e.pth")
     metric = Perceptual(["lpips"], 2, CPU, weights)
     trunk.unlink()  # 244 MB
@@ -175,21 +206,39 @@ def test_grey_originals_are_measured_on_their_grey(weights: Path) -> None:
     assert as_grey != as_colour
 
 
-def test_without_pyiqa_the_remedy_and_its_licence_are_named(request_for: Any, tmp_path: Path) -> None:
+def test_without_pyiqa_the_remedy_and_its_licence_are_named(
+    request_for: Any, tmp_path: Path
+) -> None:
     """In a process of its own, in which pyiqa cannot be found."""
     code = (
         "import sys, importlib.machinery as m; find = m.PathFinder.find_spec;"
         "m.PathFinder.find_spec = classmethod(lambda c, n, *a: None if n == 'pyiqa' else find(n, *a));"
         "from fastsr.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
-    words = [str(tmp_path / "model.safetensors"), "--sets", "mine", "--data-root", str(tmp_path), "--device", "cpu"]
+    words = [
+        str(tmp_path / "model.safetensors"),
+        "--sets",
+        "mine",
+        "--data-root",
+        str(tmp_path),
+        "--device",
+        "cpu",
+    ]
     request_for()
-    done = subprocess.run([sys.executable, "-c", code, "eval", *words], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "eval", *words], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
-    assert "NIQE is not measured: niqe needs pyiqa: pip install 'fastsr[eval]' (pyiqa; its licence is" in done.stdout
+    assert (
+        "NIQE is not measured: niqe needs pyiqa: pip install 'fastsr[eval]' (pyiqa; its licence is"
+        in done.stdout
+    )
     assert "PSNR" in done.stdout
     asked = subprocess.run(
-        [sys.executable, "-c", code, "eval", *words, "--metrics", "pi"], capture_output=True, text=True, cwd=tmp_path
+        [sys.executable, "-c", code, "eval", *words, "--metrics", "pi"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
     )
     assert (asked.returncode, asked.stderr.count("\n")) == (2, 1)
     assert "non-commercial" in asked.stderr

@@ -32,7 +32,9 @@ def plain_psnr(sr: np.ndarray, hr: np.ndarray, border: int) -> float:
 def test_psnr_of_rgb_equals_plain_numpy() -> None:
     sr, hr = pair()
     difference = sr.numpy().astype(float) - hr.numpy().astype(float)
-    assert psnr_rgb(sr, hr) == pytest.approx(10 * np.log10(255**2 / np.mean(difference**2)), abs=1e-9)
+    assert psnr_rgb(sr, hr) == pytest.approx(
+        10 * np.log10(255**2 / np.mean(difference**2)), abs=1e-9
+    )
     assert psnr_rgb(hr, hr) == float("inf")
     with pytest.raises(ValueError, match="differ in size"):
         psnr_rgb(sr[1:], hr)
@@ -41,7 +43,9 @@ def test_psnr_of_rgb_equals_plain_numpy() -> None:
 @pytest.mark.parametrize("border", [2, 4])
 def test_psnr_equals_plain_numpy(border: int) -> None:
     sr, hr = pair()
-    assert psnr_y(sr, hr, border) == pytest.approx(plain_psnr(sr.numpy(), hr.numpy(), border), abs=1e-9)
+    assert psnr_y(sr, hr, border) == pytest.approx(
+        plain_psnr(sr.numpy(), hr.numpy(), border), abs=1e-9
+    )
 
 
 def plain_ssim(sr: np.ndarray, hr: np.ndarray) -> float:
@@ -55,7 +59,9 @@ def plain_ssim(sr: np.ndarray, hr: np.ndarray) -> float:
     a, b, c1, c2 = mean(sr), mean(hr), (0.01 * 255) ** 2, (0.03 * 255) ** 2
     variances = mean(sr**2) - a**2 + mean(hr**2) - b**2
     covariance = mean(sr * hr) - a * b
-    return np.mean((2 * a * b + c1) * (2 * covariance + c2) / ((a**2 + b**2 + c1) * (variances + c2)))
+    return np.mean(
+        (2 * a * b + c1) * (2 * covariance + c2) / ((a**2 + b**2 + c1) * (variances + c2))
+    )
 
 
 @pytest.mark.parametrize("border", [2, 4])
@@ -70,8 +76,12 @@ def test_equal_to_pyiqa(seed: int) -> None:
     pyiqa = pytest.importorskip("pyiqa", reason="pyiqa comes with the extra `eval`")
     sr, hr = pair(seed)
     x, y = (t.permute(2, 0, 1)[None].float() / 255 for t in (sr, hr))
-    psnr = pyiqa.create_metric("psnr", test_y_channel=True, color_space="ycbcr", crop_border=4, device="cpu")
-    ssim = pyiqa.create_metric("ssim", test_y_channel=True, color_space="ycbcr", crop_border=4, device="cpu")
+    psnr = pyiqa.create_metric(
+        "psnr", test_y_channel=True, color_space="ycbcr", crop_border=4, device="cpu"
+    )
+    ssim = pyiqa.create_metric(
+        "ssim", test_y_channel=True, color_space="ycbcr", crop_border=4, device="cpu"
+    )
     assert psnr_y(sr, hr, 4) == pytest.approx(float(psnr(x, y)), abs=1e-4)
     assert ssim_y(sr, hr, 4) == pytest.approx(float(ssim(x, y)), abs=1e-4)
 
@@ -103,13 +113,22 @@ def test_refuses_sizes_that_do_not_match_or_leave_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("name", "scale", "low", "high"),
-    [("Set5", 4, 28.42, 28.4349), ("Set5", 2, 33.63, 33.69), ("Set14", 4, 25.98, 26.02), ("Set14", 2, 30.21, 30.26)],
+    [
+        ("Set5", 4, 28.42, 28.4349),
+        ("Set5", 2, 33.63, 33.69),
+        ("Set14", 4, 25.98, 26.02),
+        ("Set14", 2, 30.21, 30.26),
+    ],
 )
-def test_bicubic_reads_as_in_the_literature(shared_data: Path, name: str, scale: int, low: float, high: float) -> None:
+def test_bicubic_reads_as_in_the_literature(
+    shared_data: Path, name: str, scale: int, low: float, high: float
+) -> None:
     scores = evaluate({}, load_pairs((shared_data / "test" / name,), scale), scale)
     assert low <= scores["bicubic"].psnr <= high
 
 
 def test_bicubic_in_rgb_is_what_the_papers_numbers_are_held_against(shared_data: Path) -> None:
     pairs = list(load_pairs((shared_data / "test/Set5",), 4))
-    assert np.mean([psnr_rgb(upscale(pair.lr, 4), pair.hr) for pair in pairs]) == pytest.approx(26.69, abs=0.005)
+    assert np.mean([psnr_rgb(upscale(pair.lr, 4), pair.hr) for pair in pairs]) == pytest.approx(
+        26.69, abs=0.005
+    )

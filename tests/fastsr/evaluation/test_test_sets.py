@@ -11,7 +11,10 @@ from tests.images import random_image
 
 LAYOUTS = {
     "flat": (["baby.png", "bird.webp"], []),
-    "HR": (["HR/baby.png", "HR/bird.png"], ["LR_bicubic/X4/babyx4.png", "LR_bicubic/X4/birdx4.png"]),
+    "HR": (
+        ["HR/baby.png", "HR/bird.png"],
+        ["LR_bicubic/X4/babyx4.png", "LR_bicubic/X4/birdx4.png"],
+    ),
     "GTmod12": (["GTmod12/baby.png", "GTmod12/bird.png"], ["LRbicx4/baby.png", "LRbicx4/bird.png"]),
     "original": (["original/baby.png", "original/bird.png"], []),
     "SelfExSR": (
@@ -38,20 +41,29 @@ def test_layouts(tmp_path: Path, high: list[str], low: list[str]) -> None:
     assert [image.hr for image in found.images] == [folder / name for name in high]
     assert [image.lr for image in found.images] == [None, None]
     if low:
-        assert [image.lr for image in find_set("mine", tmp_path, 4, given=True).images] == [folder / n for n in low]
+        assert [image.lr for image in find_set("mine", tmp_path, 4, given=True).images] == [
+            folder / n for n in low
+        ]
 
 
 def test_other_methods_results_beside_the_originals_are_left_out(tmp_path: Path) -> None:
     write(
-        tmp_path / "mine/image_SRF_4", ["a_SRF_4_HR.png", "a_SRF_4_LR.png", "a_SRF_4_SRCNN.png", "a_SRF_4_bicubic.png"]
+        tmp_path / "mine/image_SRF_4",
+        ["a_SRF_4_HR.png", "a_SRF_4_LR.png", "a_SRF_4_SRCNN.png", "a_SRF_4_bicubic.png"],
     )
     (image,) = find_set("mine", tmp_path, 4, given=True).images
-    assert (image.name, image.hr.name, image.lr and image.lr.name) == ("a", "a_SRF_4_HR.png", "a_SRF_4_LR.png")
+    assert (image.name, image.hr.name, image.lr and image.lr.name) == (
+        "a",
+        "a_SRF_4_HR.png",
+        "a_SRF_4_LR.png",
+    )
 
 
 def test_the_low_resolution_of_another_scale_is_not_taken(tmp_path: Path) -> None:
     write(tmp_path / "mine", ["HR/a.png", "LR_bicubic/X2/ax2.png"])
-    with pytest.raises(UserError, match=r"holds no low-resolution images of scale 4 .*use --lr bicubic"):
+    with pytest.raises(
+        UserError, match=r"holds no low-resolution images of scale 4 .*use --lr bicubic"
+    ):
         find_set("mine", tmp_path, 4, given=True)
 
 
@@ -62,7 +74,8 @@ def test_div2k_has_its_low_resolution_beside_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "folder"), [("set5", "Set5"), ("SET5", "benchmark/Set5"), ("BSD100", "B100"), ("b100", "BSD100")]
+    ("word", "folder"),
+    [("set5", "Set5"), ("SET5", "benchmark/Set5"), ("BSD100", "B100"), ("b100", "BSD100")],
 )
 def test_names_in_any_case_and_their_aliases(tmp_path: Path, word: str, folder: str) -> None:
     write(tmp_path / folder, [f"{k}.png" for k in range(100 if "100" in folder else 5)])
@@ -76,7 +89,10 @@ def test_a_folder_instead_of_a_name(tmp_path: Path) -> None:
 
 def test_a_missing_set_says_what_there_is(tmp_path: Path) -> None:
     write(tmp_path / "Set14", ["a.png"])
-    with pytest.raises(UserError, match=r"^--sets Set5: no such folder, and --data-root .* holds Set14; .*fetch set5$"):
+    with pytest.raises(
+        UserError,
+        match=r"^--sets Set5: no such folder, and --data-root .* holds Set14; .*fetch set5$",
+    ):
         find_set("Set5", tmp_path, 4)
 
 
@@ -87,7 +103,10 @@ def test_a_well_known_set_with_missing_images(tmp_path: Path) -> None:
 
 
 def test_images_without_a_counterpart_are_all_listed(tmp_path: Path) -> None:
-    write(tmp_path / "mine", ["HR/a.png", "HR/b.png", "HR/c.png", "LR_bicubic/X4/ax4.png", "LR_bicubic/X4/zx4.png"])
+    write(
+        tmp_path / "mine",
+        ["HR/a.png", "HR/b.png", "HR/c.png", "LR_bicubic/X4/ax4.png", "LR_bicubic/X4/zx4.png"],
+    )
     with pytest.raises(UserError) as raised:
         find_set("mine", tmp_path, 4, given=True)
     head, *listed = str(raised.value).splitlines()
@@ -107,7 +126,8 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
 def test_a_folder_of_unknown_layout(tmp_path: Path) -> None:
     write(tmp_path / "mine", ["train/a.png", "masks/a.png"])
     with pytest.raises(
-        UserError, match=r"mine holds no test images \(only the folders masks, train\); put the originals"
+        UserError,
+        match=r"mine holds no test images \(only the folders masks, train\); put the originals",
     ):
         find_set("mine", tmp_path, 4)
 

@@ -40,6 +40,7 @@ def test_test_images_that_cannot_be_used_are_all_listed(tmp_path: Path) -> None:
     (folder / "broken.png").write_bytes(b"nothing")
     Image.fromarray(random_image(10, 90)).save(folder / "small.png")
     with pytest.raises(
-        UserError, match=r"(?s)2 test images.*broken\.png: is not an image.*small\.png: is 90x10, too small"
+        UserError,
+        match=r"(?s)2 test images.*broken\.png: is not an image.*small\.png: is 90x10, too small",
     ):
         list(load_pairs((folder,), 2))

@@ -24,7 +24,13 @@ def test_paper_generator_has_the_known_size() -> None:
     """2.73 million parameters at x4, counted by hand from SRGAN's figure 4 with 32 blocks and PReLU per channel."""
     block = 2 * (64 * 64 * 9 + 2 * 64) + 64
     upsampler = 64 * 256 * 9 + 256 + 64
-    want = (3 * 64 * 81 + 64 + 64) + 32 * block + (64 * 64 * 9 + 128) + 2 * upsampler + (64 * 3 * 81 + 3)
+    want = (
+        (3 * 64 * 81 + 64 + 64)
+        + 32 * block
+        + (64 * 64 * 9 + 128)
+        + 2 * upsampler
+        + (64 * 3 * 81 + 3)
+    )
     assert sum(p.numel() for p in SRResNet(4).parameters()) == want == 2_733_315
 
 
@@ -98,7 +104,8 @@ def test_vgg_layers_are_torchvisions(layer: str) -> None:
     with torch.device("meta"):
         theirs = torchvision.models.vgg19().features
     theirs.load_state_dict(
-        {k.removeprefix("features."): v for k, v in state.items() if k.startswith("features")}, assign=True
+        {k.removeprefix("features."): v for k, v in state.items() if k.startswith("features")},
+        assign=True,
     )
     last = {"conv2_2": 8, "conv5_4": 35}[layer]
     x = torch.rand(1, 3, 40, 32)
@@ -115,9 +122,13 @@ def test_vgg_reads_pth_and_safetensors(tmp_path: Path) -> None:
     save_file(state, tmp_path / "vgg.safetensors")
     x = torch.rand(1, 3, 32, 32)
     want = VGG19Features("conv2_2").randomise(seed=5)
-    loaded = [VGG19Features("conv2_2").load(tmp_path / name)(x) for name in ("vgg.pth", "vgg.safetensors")]
+    loaded = [
+        VGG19Features("conv2_2").load(tmp_path / name)(x) for name in ("vgg.pth", "vgg.safetensors")
+    ]
     assert torch.equal(*loaded)
-    assert torch.equal(loaded[0], want(x)), "random weights of shallow layers do not depend on how deep the network is"
+    assert torch.equal(loaded[0], want(x)), (
+        "random weights of shallow layers do not depend on how deep the network is"
+    )
     assert not torch.equal(loaded[0], VGG19Features("conv2_2").randomise(seed=6)(x))
 
 
@@ -154,7 +165,9 @@ def test_vgg_errors_name_the_file_and_all_remedies(tmp_path: Path) -> None:
             assert remedy in message
 
 
-def test_vgg_download_without_network_names_all_remedies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vgg_download_without_network_names_all_remedies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The real loading code, sent to an address where nobody answers."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("fastsr.models.vgg.URL", "http://127.0.0.1:9/" + URL.rsplit("/", 1)[1])
@@ -162,7 +175,9 @@ def test_vgg_download_without_network_names_all_remedies(tmp_path: Path, monkeyp
         VGG19Features().load()
 
 
-def test_vgg_cached_weights_are_checked_against_their_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vgg_cached_weights_are_checked_against_their_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server that gives other bytes than the name's hash promises is refused."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
     source = tmp_path / URL.rsplit("/", 1)[1]

@@ -57,7 +57,9 @@ def make_step(config: TrainConfig, precision: Precision) -> Step:
     return Step(cohort, sampler, MetricsRing(2, config.cohort.peers, device))
 
 
-@pytest.mark.parametrize(("peers", "gigabytes"), [(2, 8), (6, 24)], ids=["2 peers in 8 GB", "6 peers in 24 GB"])
+@pytest.mark.parametrize(
+    ("peers", "gigabytes"), [(2, 8), (6, 24)], ids=["2 peers in 8 GB", "6 peers in 24 GB"]
+)
 @pytest.mark.parametrize("scale", [4, 2], ids=["x4", "x2"])
 def test_the_papers_recipe_fits(scale: int, peers: int, gigabytes: float) -> None:
     """Captured, as it is trained."""

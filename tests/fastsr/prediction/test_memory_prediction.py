@@ -17,26 +17,38 @@ CPU = torch.device("cpu")
 def test_predicted_resident_memory_is_what_a_cohort_holds(tiny_config: TrainConfig) -> None:
     config = replace(tiny_config, model=replace(tiny_config.model, filters=16, blocks=2))
     cohort = Cohort(config, PixelContent(), CPU, Precision())
-    states = [v for peer in cohort.peers for n in peer.networks.values() for v in n.state_dict().values()]
+    states = [
+        v for peer in cohort.peers for n in peer.networks.values() for v in n.state_dict().values()
+    ]
     adam = [
-        2 * p.numel() * 4 for peer in cohort.peers for n in (peer.generator, peer.discriminator) for p in n.parameters()
+        2 * p.numel() * 4
+        for peer in cohort.peers
+        for n in (peer.generator, peer.discriminator)
+        for p in n.parameters()
     ]
     held = sum(v.numel() * v.element_size() for v in states) + sum(adam)
     assert predict_memory(config, Precision()).resident == pytest.approx(held, rel=0.02)
 
 
-def test_predicted_peak_grows_with_the_batch_and_shrinks_with_bf16(tiny_config: TrainConfig) -> None:
+def test_predicted_peak_grows_with_the_batch_and_shrinks_with_bf16(
+    tiny_config: TrainConfig,
+) -> None:
     config = replace(
         tiny_config,
         model=replace(tiny_config.model, filters=16, blocks=4),
         images=replace(tiny_config.images, patch=64),
     )
     small, large = (
-        predict_memory(replace(config, images=replace(config.images, batch=n)), Precision()) for n in (4, 8)
+        predict_memory(replace(config, images=replace(config.images, batch=n)), Precision())
+        for n in (4, 8)
     )
-    assert large.resident - small.resident == 2 * 2 * (8 - 4) * 4  # logits of the last step: real and fake, two peers
+    assert (
+        large.resident - small.resident == 2 * 2 * (8 - 4) * 4
+    )  # logits of the last step: real and fake, two peers
     assert 1.7 < (large.peak - large.resident) / (small.peak - small.resident) < 2.1
-    mixed = predict_memory(replace(config, images=replace(config.images, batch=8)), Precision(dtype=torch.bfloat16))
+    mixed = predict_memory(
+        replace(config, images=replace(config.images, batch=8)), Precision(dtype=torch.bfloat16)
+    )
     assert mixed.peak < large.peak
 
 

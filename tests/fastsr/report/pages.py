@@ -51,7 +51,9 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
     def row(self, table: int, start: str) -> list[str]:
-        rows = [row for row in self.tables[table] if row and " ".join(row[0].split()).startswith(start)]
+        rows = [
+            row for row in self.tables[table] if row and " ".join(row[0].split()).startswith(start)
+        ]
         return [" ".join(cell.split()).replace("−", "-") for cell in rows[0]]
 
 
@@ -66,10 +68,21 @@ def evaluation(folder: Path) -> dict[str, Any]:
 
 
 def assert_self_contained(page: Page) -> None:
-    policy = [meta["content"] for meta in page.of("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
+    policy = [
+        meta["content"]
+        for meta in page.of("meta")
+        if meta.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert policy and policy[0] and policy[0].startswith("default-src 'none'; img-src data:;")
-    assert page.of("img") and all((image["src"] or "").startswith("data:image/") for image in page.of("img"))
+    assert page.of("img") and all(
+        (image["src"] or "").startswith("data:image/") for image in page.of("img")
+    )
     assert all(image["alt"] for image in page.of("img"))
-    links = [value for _, attributes in page.tags for key, value in attributes.items() if key in ("href", "src")]
+    links = [
+        value
+        for _, attributes in page.tags
+        for key, value in attributes.items()
+        if key in ("href", "src")
+    ]
     assert all(link and link.startswith(("#", "data:")) for link in links)
     assert not re.search(r"https?://|url\(|@import|fetch\(|innerHTML", page.source)

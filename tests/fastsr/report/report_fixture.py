@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fastsr.config.settings import CohortConfig, ImagesConfig, ModelConfig, OptimConfig, OutputConfig, TrainConfig
+from fastsr.config.settings import (
+    CohortConfig,
+    ImagesConfig,
+    ModelConfig,
+    OptimConfig,
+    OutputConfig,
+    TrainConfig,
+)
 from fastsr.config.toml import to_toml
 from tests.images import random_image
 
@@ -43,7 +50,9 @@ def write_run(
     (folder / "config.toml").write_text(to_toml(config))
     (folder / "environment.json").write_text(json.dumps(ENVIRONMENT))
     rows = training_rows(cohort.peers, until) + validation_rows(cohort.peers, until)
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"kind": "train", "st')
+    (folder / "metrics.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in rows) + '{"kind": "train", "st'
+    )
     if evaluated:
         write_evaluation(folder / "evaluation", cohort, scale, side)
     return folder
@@ -66,7 +75,13 @@ def training_rows(peers: int, until: int) -> list[dict[str, Any]]:
             losses = [{"pixel": 0.4 * exp(-step / 70) + 0.002 + 0.0003 * k} for k in range(peers)]
             rows.append({**row, "stage": "pretraining", "peers": losses})
         else:
-            rows.append({**row, "stage": "training", **adversarial_row(peers, (step - PRETRAIN) / STEPS, rng)})
+            rows.append(
+                {
+                    **row,
+                    "stage": "training",
+                    **adversarial_row(peers, (step - PRETRAIN) / STEPS, rng),
+                }
+            )
     return rows
 
 
@@ -84,7 +99,10 @@ def adversarial_row(peers: int, part: float, rng: np.random.Generator) -> dict[s
                 "d_prob_real": real, "d_prob_fake": fake,
             }
         )  # fmt: skip
-    matrix = [[0.0 if k == j else pair_distance(k, j, part, rng) for j in range(peers)] for k in range(peers)]
+    matrix = [
+        [0.0 if k == j else pair_distance(k, j, part, rng) for j in range(peers)]
+        for k in range(peers)
+    ]
     return {"peers": losses, "disagreement": matrix, "calibration": calibration_row(peers, rng)}
 
 
@@ -108,7 +126,10 @@ def validation_rows(peers: int, until: int) -> list[dict[str, Any]]:
     for step in range(250, until + 1, 250):
         bend = 29.2 - 4 * exp(-step / 180) - (0.5 if step > PRETRAIN else 0)
         scores = {"bicubic": {"psnr": 28.43, "ssim": 0.8101}}
-        scores |= {f"peer {k}": {"psnr": bend + 0.1 * k, "ssim": 0.83 - 1 / step + 0.002 * k} for k in range(peers)}
+        scores |= {
+            f"peer {k}": {"psnr": bend + 0.1 * k, "ssim": 0.83 - 1 / step + 0.002 * k}
+            for k in range(peers)
+        }
         rows.append({"kind": "validation", "step": step, "scores": scores})
     return rows
 
@@ -126,7 +147,9 @@ def models_of(cohort: CohortConfig) -> dict[str, dict[str, str]]:
 def write_evaluation(folder: Path, cohort: CohortConfig, scale: int, side: int) -> None:
     folder.mkdir()
     models = models_of(cohort)
-    images = {name: [f"{name.lower()}-{k}.png" for k in range(count)] for name, count in SETS.items()}
+    images = {
+        name: [f"{name.lower()}-{k}.png" for k in range(count)] for name, count in SETS.items()
+    }
     rows = [
         {"set": name, "image": image, "model": model, **scores(model, name, k)}
         for name, files in images.items()
@@ -155,19 +178,29 @@ PROTOCOL = {
 
 
 def scores(model: str, test_set: str, index: int) -> dict[str, float | None]:
-    gain = 0.0 if model == "bicubic" else 0.4 + 0.05 * int(model.split()[1]) - (0.07 if "raw" in model else 0)
+    gain = (
+        0.0
+        if model == "bicubic"
+        else 0.4 + 0.05 * int(model.split()[1]) - (0.07 if "raw" in model else 0)
+    )
     base = (28.43 if test_set == "Set5" else 26.0) + 0.3 * (index % 5)
     niqe = None if (index, model) == (3, "bicubic") else 6.1 - 2 * gain
     return {"psnr": base + gain, "ssim": 0.81 + 0.03 * gain, "niqe": niqe, "pi": 5.5 - 3 * gain}
 
 
-def mean_scores(rows: Sequence[Mapping[str, Any]], test_set: str, model: str) -> dict[str, float | None]:
+def mean_scores(
+    rows: Sequence[Mapping[str, Any]], test_set: str, model: str
+) -> dict[str, float | None]:
     mine = [row for row in rows if row["set"] == test_set and row["model"] == model]
-    values = {metric: [row[metric] for row in mine if row[metric] is not None] for metric in METRICS}
+    values = {
+        metric: [row[metric] for row in mine if row[metric] is not None] for metric in METRICS
+    }
     return {metric: sum(found) / len(found) if found else None for metric, found in values.items()}
 
 
-def write_pictures(folder: Path, test_set: str, image: str, models: Mapping[str, object], side: int) -> dict[str, Any]:
+def write_pictures(
+    folder: Path, test_set: str, image: str, models: Mapping[str, object], side: int
+) -> dict[str, Any]:
     """The original, and for each method that original with a little noise of its own."""
     stem = f"pictures/{test_set}/{Path(image).stem}"
     (folder / stem).mkdir(parents=True)
@@ -176,7 +209,9 @@ def write_pictures(folder: Path, test_set: str, image: str, models: Mapping[str,
     for index, method in enumerate(("HR", *(name for name in models if "raw" not in name))):
         small = Image.fromarray(original).resize((side // (2 + index), side // (2 + index)))
         pixels = (
-            original if method == "HR" else np.asarray(small.resize(original.shape[1::-1], Image.Resampling.BICUBIC))
+            original
+            if method == "HR"
+            else np.asarray(small.resize(original.shape[1::-1], Image.Resampling.BICUBIC))
         )
         files[method] = f"{stem}/{method.replace(' ', '-')}.png"
         Image.fromarray(pixels).save(folder / files[method])
@@ -193,7 +228,10 @@ def write_reproduction(folder: Path, side: int = 200) -> Path:
         "format": 1,
         "plan": {"scales": [2, 4], "seeds": [0], "steps": STEPS, "data": "DIV2K, 800 images"},
         "tables": tables,
-        "notes": ["what differs from the paper: 6 blocks instead of 32", "the learning rate is illegible in the paper"],
+        "notes": [
+            "what differs from the paper: 6 blocks instead of 32",
+            "the learning rate is illegible in the paper",
+        ],
         "runs": list(names.values()),
     }
     (folder / "tables.json").write_text(json.dumps(content))
@@ -216,11 +254,14 @@ def write_table(scale: int, metric: str) -> dict[str, Any]:
         variants: dict[str, Any] = {}
         for variant in ("Independent", "ML", "ML*"):
             gain = ((differences.get(variant) or (0.0,))[0]) * factor
-            peers = [start - 0.7 * factor * index + gain + shift * factor for shift in (0.05, -0.05)]
+            peers = [
+                start - 0.7 * factor * index + gain + shift * factor for shift in (0.05, -0.05)
+            ]
             paper = PAPER[variant] if metric == "psnr" else None
             variants[variant] = {"peers": peers, "mean": sum(peers) / 2, "paper": paper}
         scaled = {
-            key: triple and dict(zip(("mean", "low", "high"), (v and v * factor for v in triple), strict=True))
+            key: triple
+            and dict(zip(("mean", "low", "high"), (v and v * factor for v in triple), strict=True))
             for key, triple in differences.items()
         }
         bicubic = start - (0.7 * index + 0.4) * factor
@@ -234,7 +275,14 @@ def write_table(scale: int, metric: str) -> dict[str, Any]:
             }
         )
     noise = 0.04 * factor if scale == 4 else None
-    return {"scale": scale, "metric": metric, "unit": unit, "higher_is_better": True, "rows": rows, "noise": noise}
+    return {
+        "scale": scale,
+        "metric": metric,
+        "unit": unit,
+        "higher_is_better": True,
+        "rows": rows,
+        "noise": noise,
+    }
 
 
 def change(file: Path, **changes: Any) -> None:

@@ -69,4 +69,8 @@ def test_crop_is_where_the_original_varies_most() -> None:
 
 
 def test_lists_read_well() -> None:
-    assert [listed(items) for items in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert [listed(items) for items in (["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "a",
+        "a and b",
+        "a, b and c",
+    ]

@@ -44,11 +44,17 @@ def test_evaluation_table_equals_its_file(run: Path) -> None:
     for model, about in content["models"].items():
         label = f"{model} ({about['variant']})" if about else model
         cells = page.row(0, label)[2:]
-        expected = [content["means"][name][model][metric] for name in content["sets"] for metric in content["metrics"]]
+        expected = [
+            content["means"][name][model][metric]
+            for name in content["sets"]
+            for metric in content["metrics"]
+        ]
         for cell, value in zip(cells, expected, strict=True):
             digits = len(cell.split()[0].partition(".")[2])
             assert cell.split()[0] == f"{value:.{digits}f}"
-    assert [cell.split()[0] for cell in [row[0] for row in page.tables[0][2:]]] == ["bicubic"] + ["peer"] * 4
+    assert [cell.split()[0] for cell in [row[0] for row in page.tables[0][2:]]] == ["bicubic"] + [
+        "peer"
+    ] * 4
     assert page.row(0, "peer 1 (ML)")[2] == "29.48 (best)"
     assert "best" not in "".join(page.row(0, "peer 0 (ML)"))
     assert page.row(0, "peer 0 raw")[1] == "raw"
@@ -73,11 +79,17 @@ def test_reproduction_tables_equal_their_file(reproduction: Path) -> None:
             assert cells[1] == f"{row['bicubic']:.{digits}f}"
             for column, variant in enumerate(row["variants"].values()):
                 assert cells[2 + 2 * column].startswith(f"{variant['mean']:.{digits}f}")
-                assert all(f"{value:.{digits}f}" in cells[2 + 2 * column] for value in variant["peers"])
+                assert all(
+                    f"{value:.{digits}f}" in cells[2 + 2 * column] for value in variant["peers"]
+                )
                 paper = variant["paper"]
-                assert cells[3 + 2 * column] == ("– not measured" if paper is None else f"{paper:.{digits}f}")
+                assert cells[3 + 2 * column] == (
+                    "– not measured" if paper is None else f"{paper:.{digits}f}"
+                )
             for column, difference in enumerate(row["differences"].values()):
-                shown = "– not measured" if difference is None else f"{difference['mean']:+.{digits}f}"
+                shown = (
+                    "– not measured" if difference is None else f"{difference['mean']:+.{digits}f}"
+                )
                 assert cells[8 + column].startswith(shown)
     for sentence in (
         "ML beat Independent on Set14 and BSD100.",

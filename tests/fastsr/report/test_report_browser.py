@@ -16,8 +16,14 @@ from fastsr.report import write_report
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (pip install selenium)")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    webdriver = pytest.importorskip(
+        "selenium.webdriver", reason="needs selenium (pip install selenium)"
+    )
+    chromium = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     chromedriver = shutil.which("chromedriver")
     if not chromium or not chromedriver:
         pytest.skip("needs chromium and chromedriver on PATH")
@@ -50,7 +56,9 @@ def resize(browser: Any, width: int, height: int) -> None:
 
 def shown_part(browser: Any) -> float:
     """How much of the left picture is seen, in percent of the stage, as the browser computed it."""
-    clip = browser.execute_script("return getComputedStyle(document.querySelector('.stage .before')).clipPath")
+    clip = browser.execute_script(
+        "return getComputedStyle(document.querySelector('.stage .before')).clipPath"
+    )
     cut = re.fullmatch(r"inset\(0px (?:calc\()?([\d.]+)%\)? 0px 0px\)", clip)
     assert cut, clip
     return 100 - float(cut[1])
@@ -98,7 +106,9 @@ def test_browser_selects_change_the_pictures(opened: Any) -> None:
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.select import Select
 
-    left, right = (Select(one) for one in opened.find_elements(By.CSS_SELECTOR, ".choices select")[:2])
+    left, right = (
+        Select(one) for one in opened.find_elements(By.CSS_SELECTOR, ".choices select")[:2]
+    )
     before = sources(opened)
     right.select_by_visible_text("original (HR)")
     after = sources(opened)
@@ -107,7 +117,12 @@ def test_browser_selects_change_the_pictures(opened: Any) -> None:
     left.select_by_visible_text("peer 1 (ML)")
     assert sources(opened)[0] not in (*before, *after)
     assert (
-        len(opened.find_elements(By.CSS_SELECTOR, ".stage")[0].find_elements(By.CSS_SELECTOR, ".before, .after")) == 2
+        len(
+            opened.find_elements(By.CSS_SELECTOR, ".stage")[0].find_elements(
+                By.CSS_SELECTOR, ".before, .after"
+            )
+        )
+        == 2
     )
 
 
@@ -131,11 +146,16 @@ def test_browser_theme(opened: Any) -> None:
 
 
 @pytest.mark.parametrize("folder", ["run", "reproduction"])
-def test_browser_phone(folder: str, opened: Any, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_browser_phone(
+    folder: str, opened: Any, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     resize(opened, 360, 800)
     opened.get(write_report((request.getfixturevalue(folder),), tmp_path / "phone.html").as_uri())
     opened.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
-    assert opened.execute_script("return [document.documentElement.scrollWidth, innerWidth]") == [360, 360]
+    assert opened.execute_script("return [document.documentElement.scrollWidth, innerWidth]") == [
+        360,
+        360,
+    ]
 
 
 def test_browser_everything_is_reached_by_tab(opened: Any) -> None:
@@ -148,7 +168,9 @@ def test_browser_everything_is_reached_by_tab(opened: Any) -> None:
         "return wanted.length"
     )
     ActionChains(opened).send_keys(Keys.TAB * (wanted + 5)).perform()
-    missed = opened.execute_script("return wanted.filter(one => !met.has(one)).map(one => one.outerHTML.slice(0, 80))")
+    missed = opened.execute_script(
+        "return wanted.filter(one => !met.has(one)).map(one => one.outerHTML.slice(0, 80))"
+    )
     assert wanted > 15 and missed == []
 
 

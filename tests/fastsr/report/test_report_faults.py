@@ -64,11 +64,21 @@ def test_values_that_are_no_numbers_do_not_break_charts(copy: Path) -> None:
          "disagreement": [[0, nan], [None, 0]], "calibration": {"real": [[0] * 10] * 2, "generated": [[0] * 10] * 2}}
         for step in (1, 2)
     ]  # fmt: skip
-    rows += [[], 3, {"kind": "train"}, {"kind": "validation", "step": 2, "scores": {"bicubic": {"psnr": None}}}]
+    rows += [
+        [],
+        3,
+        {"kind": "train"},
+        {"kind": "validation", "step": 2, "scores": {"bicubic": {"psnr": None}}},
+    ]
     (copy / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
     page = page_of(copy)
     assert "Disagreement of discriminators: no finite values." in page.text
-    numbers = [value for _, tag in page.tags for key, value in tag.items() if key in ("d", "x", "y", "transform")]
+    numbers = [
+        value
+        for _, tag in page.tags
+        for key, value in tag.items()
+        if key in ("d", "x", "y", "transform")
+    ]
     assert numbers and not any(re.search("nan|inf", value or "") for value in numbers)
 
 
@@ -88,29 +98,55 @@ def without_means(folder: Path) -> None:
 
 def picture_outside(folder: Path) -> None:
     files = {"HR": "../../../x.png"}
-    change(folder / "evaluation/evaluation.json", pictures=[{"set": "Set5", "image": "a", "files": files}])
+    change(
+        folder / "evaluation/evaluation.json",
+        pictures=[{"set": "Set5", "image": "a", "files": files}],
+    )
 
 
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
         (lambda folder: (folder / "config.toml").unlink(), "is no run: it has no config.toml"),
-        (lambda folder: (folder / "config.toml").write_text("[cohort"), "config.toml cannot be read"),
-        (lambda folder: (folder / "config.toml").write_text("[cohort]\npears = 2"), "has no setting 'pears'"),
-        (lambda folder: (folder / "config.toml").write_text("[cohort]\nmixing_matrix = [[1]]"), "must have 2 rows"),
+        (
+            lambda folder: (folder / "config.toml").write_text("[cohort"),
+            "config.toml cannot be read",
+        ),
+        (
+            lambda folder: (folder / "config.toml").write_text("[cohort]\npears = 2"),
+            "has no setting 'pears'",
+        ),
+        (
+            lambda folder: (folder / "config.toml").write_text("[cohort]\nmixing_matrix = [[1]]"),
+            "must have 2 rows",
+        ),
         (broken_json("environment.json"), "environment.json is damaged"),
         (broken_json("evaluation/evaluation.json"), "evaluation.json is damaged"),
         (broken_json("tables.json"), "tables.json is damaged"),
-        (lambda folder: change(folder / "evaluation/evaluation.json", format=9), "has format 9, not 1"),
-        (lambda folder: change(folder / "evaluation/evaluation.json", means=[]), "evaluation.json is damaged"),
+        (
+            lambda folder: change(folder / "evaluation/evaluation.json", format=9),
+            "has format 9, not 1",
+        ),
+        (
+            lambda folder: change(folder / "evaluation/evaluation.json", means=[]),
+            "evaluation.json is damaged",
+        ),
         (without_means, "it lacks 'means'"),
         (picture_of_other_size, "peer-1.png is 9x9, not 150x200 as HR.png is"),
-        (lambda folder: (folder / "evaluation/pictures/Set5/set5-0/HR.png").unlink(), "HR.png does not exist"),
-        (lambda folder: (folder / "evaluation/pictures/Set5/set5-0/HR.png").write_text("x"), "is not an image"),
+        (
+            lambda folder: (folder / "evaluation/pictures/Set5/set5-0/HR.png").unlink(),
+            "HR.png does not exist",
+        ),
+        (
+            lambda folder: (folder / "evaluation/pictures/Set5/set5-0/HR.png").write_text("x"),
+            "is not an image",
+        ),
         (picture_outside, "lies outside"),
     ],
 )
-def test_bad_input_is_one_line(damage: Callable[[Path], object], words: str, copy: Path, tmp_path: Path) -> None:
+def test_bad_input_is_one_line(
+    damage: Callable[[Path], object], words: str, copy: Path, tmp_path: Path
+) -> None:
     damage(copy)
     out = tmp_path / "report.html"
     out.write_text("before")
@@ -120,7 +156,9 @@ def test_bad_input_is_one_line(damage: Callable[[Path], object], words: str, cop
     assert out.read_text() == "before" and not list(tmp_path.glob(".*"))
 
 
-def test_runs_that_cannot_be_found_or_written(run: Path, reproduction: Path, tmp_path: Path) -> None:
+def test_runs_that_cannot_be_found_or_written(
+    run: Path, reproduction: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match="is no folder"):
         write_report((tmp_path / "nothing",), tmp_path / "out.html")
     with pytest.raises(UserError, match="no run is given"):

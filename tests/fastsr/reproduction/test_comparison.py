@@ -21,19 +21,30 @@ ALONE = ([28.0, 26.0, 30.0], [28.2, 26.2, 30.2])
 TAUGHT = ([28.3, 26.2, 30.5], [28.5, 26.4, 30.7])
 
 
-def evaluation(*, scale: int = 4, values: dict[str, Any] | None = None, metric: str = "psnr") -> Evaluation:
+def evaluation(
+    *, scale: int = 4, values: dict[str, Any] | None = None, metric: str = "psnr"
+) -> Evaluation:
     """Two peers each of Independent and ML on three images."""
     values = values or {"Independent": ALONE, "ML": TAUGHT}
     peers = [(variant, scores) for variant, of_peers in values.items() for scores in of_peers]
-    models = [ScoredModel(f"peer {k}", weights="ema", variant=variant) for k, (variant, _) in enumerate(peers)]
-    models = [ScoredModel("bicubic"), *models, ScoredModel("peer 0 raw", weights="raw", variant="Independent")]
+    models = [
+        ScoredModel(f"peer {k}", weights="ema", variant=variant)
+        for k, (variant, _) in enumerate(peers)
+    ]
+    models = [
+        ScoredModel("bicubic"),
+        *models,
+        ScoredModel("peer 0 raw", weights="raw", variant="Independent"),
+    ]
     scores = [[25.0, 26.0, 27.0], *(scores for _, scores in peers), [0.0, 0.0, 0.0]]
     images = [
         ImageScores("Set5", str(k), model.name, {metric: value})
         for model, row in zip(models, scores, strict=True)
         for k, value in enumerate(row)
     ]
-    empty = Evaluation(scale=scale, protocol={}, environment={}, models=tuple(models), metrics=(metric,))
+    empty = Evaluation(
+        scale=scale, protocol={}, environment={}, models=tuple(models), metrics=(metric,)
+    )
     return empty.with_set(ScoredSet("Set5", 3, "Set5"), images)
 
 
@@ -42,9 +53,14 @@ def test_the_interval_is_that_of_a_bootstrap_over_images() -> None:
     rng = np.random.default_rng(7)
     a, b = rng.normal(0.3, 1, 40), rng.normal(0, 1, 40)
     got = paired_difference(a.tolist(), b.tolist())
-    reference = bootstrap((a - b,), np.mean, n_resamples=100_000, method="percentile", rng=np.random.default_rng(1))
+    reference = bootstrap(
+        (a - b,), np.mean, n_resamples=100_000, method="percentile", rng=np.random.default_rng(1)
+    )
     want = reference.confidence_interval
-    assert (got.low, got.high) == (pytest.approx(want.low, abs=0.02), pytest.approx(want.high, abs=0.02))
+    assert (got.low, got.high) == (
+        pytest.approx(want.low, abs=0.02),
+        pytest.approx(want.high, abs=0.02),
+    )
     assert got.mean == pytest.approx(float(np.mean(a - b)))
 
 
@@ -90,7 +106,9 @@ def test_noise_is_the_spread_of_peers_that_differ_in_their_beginning() -> None:
 
 
 def test_a_missing_value_is_not_averaged_away() -> None:
-    (row,) = table([evaluation(values={"Independent": ALONE, "ML": ([28.0, nan, 30.0],)})], "psnr").rows
+    (row,) = table(
+        [evaluation(values={"Independent": ALONE, "ML": ([28.0, nan, 30.0],)})], "psnr"
+    ).rows
     assert isnan(row.variants["ML"].mean)
     assert isnan(row.differences["ML"].mean)
 
@@ -127,14 +145,18 @@ def test_the_verdict_of_one_seed_follows_the_numbers_and_decides_nothing(
     assert str(got).startswith(f"{metric.upper()} at x4: {undecided} {lead} averaged over 1 set.")
     assert sets in got.sentences
     assert got.sentences[-1].endswith(f"this one is {chance} that.")
-    assert verdict(one, "ML*") == Verdict("undecided", (f"{metric.upper()} at x4: nothing can be said of ML*.",))
+    assert verdict(one, "ML*") == Verdict(
+        "undecided", (f"{metric.upper()} at x4: nothing can be said of ML*.",)
+    )
 
 
 def test_without_two_peers_nothing_is_decided() -> None:
     one = table([evaluation(values={"Independent": ALONE[:1], "ML": TAUGHT[:1]})], "psnr")
     got = verdict(one, "ML")
     assert got.outcome == "undecided" and "ML beat Independent on Set5." in got.sentences
-    assert got.sentences[-1].startswith("How far initial weights alone move the numbers is not known")
+    assert got.sentences[-1].startswith(
+        "How far initial weights alone move the numbers is not known"
+    )
 
 
 def test_screen_markdown_and_page_give_the_same_verdict() -> None:
@@ -160,7 +182,14 @@ def test_six_peers_are_three_pairs_that_do_not_touch() -> None:
     matrix = mixing_matrix(cohort)
     assert variants(cohort) == ["Independent", "Independent", "ML", "ML", "ML*", "ML*"]
     assert temperatures(cohort) == [1, 1, 1, 1, 4, 4]
-    assert [[j for j, weight in enumerate(row) if weight] for row in matrix] == [[], [], [3], [2], [5], [4]]
+    assert [[j for j, weight in enumerate(row) if weight] for row in matrix] == [
+        [],
+        [],
+        [3],
+        [2],
+        [5],
+        [4],
+    ]
     assert all(weight in (0, 1) for row in matrix for weight in row)
 
 
@@ -169,9 +198,13 @@ def test_deviations_from_the_paper_are_listed() -> None:
     from pathlib import Path
 
     config = paper()
-    config = replace(config, images=replace(config.images, data=(Path("/photos/DIV2K/DIV2K_train_HR"),)))
+    config = replace(
+        config, images=replace(config.images, data=(Path("/photos/DIV2K/DIV2K_train_HR"),))
+    )
     assert deviations(config) == []
-    small = TrainConfig(model=replace(config.model, blocks=4), optim=replace(config.optim, steps=10))
+    small = TrainConfig(
+        model=replace(config.model, blocks=4), optim=replace(config.optim, steps=10)
+    )
     assert deviations(small, ["pi"]) == [
         "trained on sample photos, not on DIV2K",
         "adversarial steps: 10, not 50000",
@@ -181,7 +214,10 @@ def test_deviations_from_the_paper_are_listed() -> None:
 
 
 def test_markdown_shows_both_peers_the_mean_and_the_paper() -> None:
-    tables = Tables(tables=(table([evaluation(metric="psnr_rgb")], "psnr_rgb"),), notes=("steps: 10, not 50000",))
+    tables = Tables(
+        tables=(table([evaluation(metric="psnr_rgb")], "psnr_rgb"),),
+        notes=("steps: 10, not 50000",),
+    )
     text = "\n".join(markdown(tables))
     assert (
         "| Set5 | 26.000 | 28.000 / 28.200; **28.100**, paper 26.960 | 28.333 / 28.533; **28.433**, paper 27.469 |"

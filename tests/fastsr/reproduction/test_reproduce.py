@@ -67,17 +67,25 @@ def test_both_scales_are_trained_evaluated_and_put_beside_the_paper(
     row = written["tables"][0]["rows"][0]
     assert (row["set"], row["images"]) == ("A", 3)
     assert [len(values["peers"]) for values in row["variants"].values()] == [4, 4, 4]
-    assert row["differences"]["ML"]["low"] < row["differences"]["ML"]["mean"] < row["differences"]["ML"]["high"]
+    assert (
+        row["differences"]["ML"]["low"]
+        < row["differences"]["ML"]["mean"]
+        < row["differences"]["ML"]["high"]
+    )
     assert "NIQE is not measured" in written["notes"]
     text = (home / "all/tables.md").read_text()
-    assert "x2, PSNR (dB)" in text and "x2, PSNR-RGB (dB)" in text and "which is an inference" in text
+    assert (
+        "x2, PSNR (dB)" in text and "x2, PSNR-RGB (dB)" in text and "which is an inference" in text
+    )
     assert "x4-seed1" in (home / "all/report.html").read_text()
 
 
 def test_the_pairs_differ_only_by_who_teaches_whom(home: Path) -> None:
     """Until discriminators begin to teach each other, every pair is the same pair, number for number."""
     assert main(words("all", "--scales", "4", steps=4)) == 0
-    rows = [json.loads(line) for line in (home / "all/x4-seed0/metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (home / "all/x4-seed0/metrics.jsonl").read_text().splitlines()
+    ]
     before, *_, last = (row for row in rows if row["kind"] == "train")
     pixel = [peer["pixel"] for peer in before["peers"]]
     assert pixel[:2] == pixel[2:4] == pixel[4:] and pixel[0] != pixel[1]
@@ -111,7 +119,9 @@ def test_what_is_done_is_not_done_again(home: Path, capsys: pytest.CaptureFixtur
     said = capsys.readouterr().out
     assert "x4-seed0 is trained" in said and "x4-seed0 is evaluated" in said
     assert (home / "all/x4-seed0/evaluation/evaluation.json").stat().st_mtime_ns == before
-    assert main(words("all", "--scales", "4", steps=4)) == 0  # more steps: trained on, and evaluated anew
+    assert (
+        main(words("all", "--scales", "4", steps=4)) == 0
+    )  # more steps: trained on, and evaluated anew
     assert (home / "all/x4-seed0/evaluation/evaluation.json").stat().st_mtime_ns > before
 
 
@@ -134,7 +144,10 @@ def test_metrics_can_be_chosen_and_others_are_measured_when_they_are_wanted(home
         (("--seed", "4"), "use --seeds"),
         (("--variant", "ml"), "it trains an Independent, an ML and an ML* pair"),
         (("--resume",), "it goes on by itself"),
-        (("--temperature", "1", "2"), "--temperature is that of the ML* pair here; give one number"),
+        (
+            ("--temperature", "1", "2"),
+            "--temperature is that of the ML* pair here; give one number",
+        ),
         (("--blocks", "0"), "--blocks 0 cannot be used"),
         (("--patch", "90"), "--patch 90 cannot be used; use a multiple of the scale"),
         (("--sets", "A", "C"), "--sets C: no such folder, and --data-root sets holds A, B"),
@@ -154,12 +167,16 @@ def test_what_cannot_be_reproduced_is_said_before_anything_is_trained(
     assert not (home / "all").exists()
 
 
-def test_without_images_the_way_to_get_them_is_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_images_the_way_to_get_them_is_named(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["reproduce", "--data-root", "sets", "--sets", "A"]) == 2
     assert "fastsr data fetch div2k" in capsys.readouterr().err
 
 
-def test_settings_of_a_run_that_has_begun_cannot_change(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_of_a_run_that_has_begun_cannot_change(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(words("all", "--scales", "4")) == 0
     assert main(words("all", "--scales", "4", "--lr", "0.5", steps=5)) == 2
     assert "--lr was 0.0001 in" in capsys.readouterr().err

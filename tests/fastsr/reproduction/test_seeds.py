@@ -23,7 +23,9 @@ LIFTS = (0.3, 0.1, 0.25, 0.2, 0.15)
 @pytest.mark.parametrize("degrees", [1, 2, 3, 4, 11, 19, 40])
 @pytest.mark.parametrize("t", [0.0, 0.1, -1.3, 2.2, 9.0])
 def test_students_distribution_is_scipys(t: float, degrees: int) -> None:
-    assert central_probability(t, degrees) == pytest.approx(1 - 2 * student.sf(abs(t), degrees), abs=1e-12)
+    assert central_probability(t, degrees) == pytest.approx(
+        1 - 2 * student.sf(abs(t), degrees), abs=1e-12
+    )
     assert quantile(0.95, degrees) == pytest.approx(student.ppf(0.975, degrees), rel=1e-9)
 
 
@@ -32,7 +34,10 @@ def test_p_and_interval_are_those_of_a_t_test() -> None:
     want = ttest_1samp(values, 0)
     assert p_value(values) == pytest.approx(want.pvalue, rel=1e-9)
     interval = want.confidence_interval(0.95)
-    assert mean_interval(values, 0.95) == (pytest.approx(interval.low), pytest.approx(interval.high))
+    assert mean_interval(values, 0.95) == (
+        pytest.approx(interval.low),
+        pytest.approx(interval.high),
+    )
     assert isnan(p_value([0.1])) and isnan(mean_interval([0.1], 0.95)[0])
 
 
@@ -48,9 +53,13 @@ def evaluation(lift: float, seed: int = 0, metric: str = "psnr_rgb", scale: int 
     changes = {"Independent": 0.0, "ML": lift, "ML*": -lift}
     models = [ScoredModel("bicubic")]
     models += [
-        ScoredModel(f"peer {2 * k + i}", weights="ema", variant=v) for k, v in enumerate(changes) for i in (0, 1)
+        ScoredModel(f"peer {2 * k + i}", weights="ema", variant=v)
+        for k, v in enumerate(changes)
+        for i in (0, 1)
     ]
-    empty = Evaluation(scale=scale, protocol={}, environment={}, models=tuple(models), metrics=(metric,))
+    empty = Evaluation(
+        scale=scale, protocol={}, environment={}, models=tuple(models), metrics=(metric,)
+    )
     for name, count in (("A", 3), ("B", 5)):
         base, wobble = rng.normal(28, 2, count), rng.normal(0, 0.05, count)
         wobble -= wobble.mean()
@@ -59,7 +68,11 @@ def evaluation(lift: float, seed: int = 0, metric: str = "psnr_rgb", scale: int 
                 name,
                 str(i),
                 m.name,
-                {metric: float(base[i] + changes.get(m.variant, 0) + (m.variant == "ML") * wobble[i])},
+                {
+                    metric: float(
+                        base[i] + changes.get(m.variant, 0) + (m.variant == "ML") * wobble[i]
+                    )
+                },
             )
             for m in models
             for i in range(count)
@@ -68,7 +81,9 @@ def evaluation(lift: float, seed: int = 0, metric: str = "psnr_rgb", scale: int 
     return empty
 
 
-def seeds(lifts: tuple[float, ...], metric: str = "psnr_rgb", scale: int = 4) -> dict[str, Evaluation]:
+def seeds(
+    lifts: tuple[float, ...], metric: str = "psnr_rgb", scale: int = 4
+) -> dict[str, Evaluation]:
     return {f"x{scale}-seed{k}": evaluation(lift, k, metric, scale) for k, lift in enumerate(lifts)}
 
 
@@ -81,7 +96,9 @@ def test_a_contrast_is_the_mean_over_seeds_of_means_over_sets() -> None:
     """Each set weighs the same, though one has more images."""
     one = contrast(seeds(LIFTS), "psnr_rgb", "ML")
     assert one is not None
-    assert one.sets == ("A", "B") and [seed.run for seed in one.seeds] == [f"x4-seed{k}" for k in range(5)]
+    assert one.sets == ("A", "B") and [seed.run for seed in one.seeds] == [
+        f"x4-seed{k}" for k in range(5)
+    ]
     assert [seed.mean for seed in one.seeds] == pytest.approx(LIFTS)
     assert one.mean == pytest.approx(0.2)
     want = ttest_1samp(LIFTS, 0)
@@ -94,7 +111,9 @@ def test_sets_without_every_value_are_left_out_of_every_seed() -> None:
     runs = seeds(LIFTS)
     cut = runs["x4-seed2"]
     images = tuple(
-        replace(row, values={"psnr_rgb": nan}) if (row.test_set, row.image, row.model) == ("B", "0", "peer 2") else row
+        replace(row, values={"psnr_rgb": nan})
+        if (row.test_set, row.image, row.model) == ("B", "0", "peer 2")
+        else row
         for row in cut.images
     )
     one = contrast(runs | {"x4-seed2": replace(cut, images=images)}, "psnr_rgb", "ML")
@@ -102,10 +121,14 @@ def test_sets_without_every_value_are_left_out_of_every_seed() -> None:
 
 
 def test_the_primary_metric_is_corrected_over_both_scales_and_decides() -> None:
-    tables = decided([compared(LIFTS), compared(LIFTS, "psnr"), compared((0.02, -0.01, 0.3), scale=2)])
+    tables = decided(
+        [compared(LIFTS), compared(LIFTS, "psnr"), compared((0.02, -0.01, 0.3), scale=2)]
+    )
     first, other, second = tables
     ps = [one.p for one in (*first.contrasts, *second.contrasts)]
-    assert [one.corrected_p for one in (*first.contrasts, *second.contrasts)] == pytest.approx(holm(ps))
+    assert [one.corrected_p for one in (*first.contrasts, *second.contrasts)] == pytest.approx(
+        holm(ps)
+    )
     assert [one.outcome for one in first.contrasts] == ["better", "worse"]
     assert [one.outcome for one in second.contrasts] == ["undecided", "undecided"]
     assert all(isnan(one.corrected_p) and one.outcome == "" for one in other.contrasts)

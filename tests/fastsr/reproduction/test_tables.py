@@ -48,7 +48,12 @@ def test_an_evaluation_is_finished_by_its_own_format_and_the_runs_steps(tmp_path
     assert read_evaluation(config) is None
     folder.mkdir()
     written = Evaluation(
-        scale=4, protocol={}, environment={}, models=(ScoredModel("bicubic"),), metrics=("psnr",), step=12
+        scale=4,
+        protocol={},
+        environment={},
+        models=(ScoredModel("bicubic"),),
+        metrics=("psnr",),
+        step=12,
     )
     written.write(folder)
     assert read_evaluation(config) == written
@@ -57,7 +62,10 @@ def test_an_evaluation_is_finished_by_its_own_format_and_the_runs_steps(tmp_path
     file.write_text(json.dumps(written.to_json() | {"format": 0}))
     assert read_evaluation(config) is None
     file.write_text(json.dumps(written.to_json() | {"models": None}))
-    with pytest.raises(UserError, match=r"evaluation\.json is damaged .*delete its folder, or run fastsr eval again"):
+    with pytest.raises(
+        UserError,
+        match=r"evaluation\.json is damaged .*delete its folder, or run fastsr eval again",
+    ):
         read_evaluation(config)
 
 

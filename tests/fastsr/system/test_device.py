@@ -33,7 +33,9 @@ kept = keep_freed_memory()
 faults()
 print(kept, default, faults())
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     kept, default, after = result.stdout.split()
     if kept == "False":
         pytest.skip("this system's malloc is not glibc's")

@@ -18,7 +18,9 @@ CPU = torch.device("cpu")
     ],
     ids=["avx512_bf16", "amx", "avx512 alone", "nothing"],
 )
-def test_amp_on_a_cpu_is_bf16_only_where_it_is_fast(flags: set[str], dtype: torch.dtype | None) -> None:
+def test_amp_on_a_cpu_is_bf16_only_where_it_is_fast(
+    flags: set[str], dtype: torch.dtype | None
+) -> None:
     precision = choose_precision(True, CPU, frozenset(flags))
     assert (precision.dtype, precision.scaled) == (dtype, False)
     assert precision.note.startswith("--amp: ")

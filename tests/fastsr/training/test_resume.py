@@ -43,7 +43,9 @@ def environment() -> dict[str, str]:
 
 
 def run_to_end(images: Path, out: Path, *more: str) -> str:
-    result = subprocess.run(command(images, out, *more), capture_output=True, text=True, env=environment(), timeout=240)
+    result = subprocess.run(
+        command(images, out, *more), capture_output=True, text=True, env=environment(), timeout=240
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -104,7 +106,9 @@ def test_the_metrics_cover_both_stages(uninterrupted: Path) -> None:
     assert [r["step"] for r in rows if r["kind"] == "train"] == [5, 8, 10, 15, 20, 24]
     assert [r["step"] for r in rows if r["kind"] == "validation"] == [6, 12, 18, 24]
     assert {r["stage"] for r in rows if r["kind"] == "train"} == {"pretraining", "training"}
-    assert [r["lr"] for r in rows if r["kind"] == "train"] == pytest.approx([1e-3, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4])
+    assert [r["lr"] for r in rows if r["kind"] == "train"] == pytest.approx(
+        [1e-3, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4]
+    )
 
 
 def test_killed_at_random_moments(images: Path, uninterrupted: Path, tmp_path: Path) -> None:
@@ -122,7 +126,9 @@ def test_killed_at_random_moments(images: Path, uninterrupted: Path, tmp_path: P
         moment = rng.uniform(0, 0.4)
         first: list[float] = []
 
-        def due(before: set[str] = before, first: list[float] = first, moment: float = moment) -> bool:
+        def due(
+            before: set[str] = before, first: list[float] = first, moment: float = moment
+        ) -> bool:
             if not first and saves(out) - before:
                 first.append(time.monotonic())
             return bool(first) and time.monotonic() - first[0] > moment
@@ -153,16 +159,24 @@ def test_killed_during_a_save(images: Path, uninterrupted: Path, tmp_path: Path)
         killed += kill_when(process, saving)
     assert killed == 2, "both processes were killed in the middle of a save"
     run_to_end(images, out, "--resume")
-    assert not [name for name in saves(out) if not name.startswith("step-")], "leftovers are removed"
+    assert not [name for name in saves(out) if not name.startswith("step-")], (
+        "leftovers are removed"
+    )
     assert_equal_runs(out, uninterrupted)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
-def test_signals_save_and_stop(images: Path, uninterrupted: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_signals_save_and_stop(
+    images: Path, uninterrupted: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     """A polite stop saves at whatever step it is, also in the middle of a row of metrics, and says how to go on."""
     out = tmp_path / "run"
     process = subprocess.Popen(
-        command(images, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        command(images, out),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
     )
     deadline = time.monotonic() + 200
     while not any(n.startswith("step-") for n in saves(out)) and time.monotonic() < deadline:

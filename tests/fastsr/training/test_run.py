@@ -22,7 +22,12 @@ from fastsr.data.sampler import PatchSampler
 from fastsr.errors import UserError
 from fastsr.models.weights import find_generators, load_generator
 from fastsr.system.precision import Precision
-from fastsr.training.checkpoint import assert_finite, load_checkpoint, optimizer_tensors, save_checkpoint
+from fastsr.training.checkpoint import (
+    assert_finite,
+    load_checkpoint,
+    optimizer_tensors,
+    save_checkpoint,
+)
 from fastsr.training.run import Run, fresh_folder, latest_folder
 from fastsr.training.setup import existing_run
 
@@ -32,7 +37,10 @@ CPU = torch.device("cpu")
 def trained(
     config: TrainConfig, store: PixelStore, steps: int, scaled: bool = False
 ) -> tuple[Cohort, MetricsRing, Step]:
-    cohort, ring = Cohort(config, PixelContent(), CPU, Precision(scaled=scaled)), MetricsRing(2, 2, CPU)
+    cohort, ring = (
+        Cohort(config, PixelContent(), CPU, Precision(scaled=scaled)),
+        MetricsRing(2, 2, CPU),
+    )
     step = Step(cohort, PatchSampler.from_config(store, config), ring)
     for _ in range(steps):
         step()
@@ -45,7 +53,10 @@ def everything(cohort: Cohort, ring: MetricsRing) -> dict[str, torch.Tensor]:
         for name, network in peer.networks.items():
             state |= {f"{k}.{name}.{key}": value for key, value in network.state_dict().items()}
         for name, optimizer in peer.optimizers.items():
-            state |= {f"{k}.{name}.adam.{key}": value for key, value in optimizer_tensors(optimizer).items()}
+            state |= {
+                f"{k}.{name}.adam.{key}": value
+                for key, value in optimizer_tensors(optimizer).items()
+            }
     return state
 
 
@@ -55,7 +66,9 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
 
 
 @pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
-def test_a_checkpoint_holds_everything(tiny_config: TrainConfig, store: PixelStore, scaled: bool) -> None:
+def test_a_checkpoint_holds_everything(
+    tiny_config: TrainConfig, store: PixelStore, scaled: bool
+) -> None:
     cohort, ring, step = trained(tiny_config, store, 3, scaled)
     run = Run.start(tiny_config.output.out or Path(), tiny_config)
     save_checkpoint(run, cohort, ring, "images", keep=3)
@@ -66,7 +79,10 @@ def test_a_checkpoint_holds_everything(tiny_config: TrainConfig, store: PixelSto
         body()
         body()
     assert_same(everything(cohort, ring), everything(again, ring_again))
-    layout = [p.generator.trunk_conv.weight.is_contiguous(memory_format=torch.channels_last) for p in again.peers]
+    layout = [
+        p.generator.trunk_conv.weight.is_contiguous(memory_format=torch.channels_last)
+        for p in again.peers
+    ]
     states = [p.g_optimizer.state[p.generator.trunk_conv.weight]["exp_avg"] for p in again.peers]
     assert all(layout) and all(s.is_contiguous(memory_format=torch.channels_last) for s in states)
 
@@ -124,7 +140,10 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
     path = os.pathsep.join([str(here), str(here.parents[1])])
     code = FULL_DISK.format(folder=str(tmp_path / "run"), tests=str(here))
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
     )
     assert result.returncode == 0, result.stderr
     (line,) = result.stdout.strip().splitlines()
@@ -149,7 +168,13 @@ def damage_state(checkpoint: Path) -> None:
 
 def damage_shape(checkpoint: Path) -> None:
     file = checkpoint / "peer-0-generator-adam.safetensors"
-    save_file({name: value[:1].clone() if value.ndim else value for name, value in load_file(file).items()}, file)
+    save_file(
+        {
+            name: value[:1].clone() if value.ndim else value
+            for name, value in load_file(file).items()
+        },
+        file,
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,7 +195,9 @@ def test_damaged_checkpoints_are_named_with_a_way_back(
     save_checkpoint(run, cohort, ring, "", keep=3)
     step()
     damage(save_checkpoint(run, cohort, ring, "", keep=3))
-    with pytest.raises(UserError, match=rf"{named}.*delete .*step-00000002 to continue from step-00000001") as caught:
+    with pytest.raises(
+        UserError, match=rf"{named}.*delete .*step-00000002 to continue from step-00000001"
+    ) as caught:
         load_checkpoint(run, cohort, ring, "")
     assert "\n" not in str(caught.value)
 
@@ -204,7 +231,9 @@ def test_settings_that_would_change_the_experiment_are_named(tiny_config: TrainC
     run.check_same(tiny_config)
     run.check_same(
         replace(
-            tiny_config, optim=replace(tiny_config.optim, steps=9), machine=replace(tiny_config.machine, compile=True)
+            tiny_config,
+            optim=replace(tiny_config.optim, steps=9),
+            machine=replace(tiny_config.machine, compile=True),
         )
     )
     with pytest.raises(UserError, match=r"--lr was 0.001 .* is 0.1 now"):
@@ -213,7 +242,9 @@ def test_settings_that_would_change_the_experiment_are_named(tiny_config: TrainC
         run.check_same(replace(tiny_config, model=replace(tiny_config.model, blocks=2)))
 
 
-def test_weights_that_are_not_finite_are_never_saved(tiny_config: TrainConfig, store: PixelStore) -> None:
+def test_weights_that_are_not_finite_are_never_saved(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
     cohort, _, _ = trained(tiny_config, store, 0)
     assert_finite(cohort)
     with torch.no_grad():
@@ -235,7 +266,9 @@ def test_metrics_survive_a_torn_line(tiny_config: TrainConfig) -> None:
     ]
 
 
-def test_generators_are_found_by_run_checkpoint_and_file(tiny_config: TrainConfig, store: PixelStore) -> None:
+def test_generators_are_found_by_run_checkpoint_and_file(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
     cohort, ring, _ = trained(tiny_config, store, 1)
     run = Run.start(tiny_config.output.out or Path(), tiny_config)
     checkpoint = save_checkpoint(run, cohort, ring, "", keep=3)
@@ -271,7 +304,9 @@ def test_models_that_are_not_ours_are_refused_and_never_unpickled(tmp_path: Path
         find_generators(tmp_path)
 
 
-def test_folders_get_fresh_names_and_the_latest_is_found(tiny_config: TrainConfig, tmp_path: Path) -> None:
+def test_folders_get_fresh_names_and_the_latest_is_found(
+    tiny_config: TrainConfig, tmp_path: Path
+) -> None:
     names = []
     for _ in range(3):
         folder = fresh_folder(tiny_config, tmp_path)

@@ -38,7 +38,10 @@ def config(tiny_config: TrainConfig, tmp_path: Path) -> TrainConfig:
         (tmp_path / name).mkdir()
         for k in range(count):
             Image.fromarray(random_image(side, side + 8, k)).save(tmp_path / name / f"{k}.png")
-    return replace(tiny_config, images=replace(tiny_config.images, data=(tmp_path / "train",), val=(tmp_path / "val",)))
+    return replace(
+        tiny_config,
+        images=replace(tiny_config.images, data=(tmp_path / "train",), val=(tmp_path / "val",)),
+    )
 
 
 def quiet() -> Console:
@@ -56,8 +59,12 @@ def test_golden_losses(config: TrainConfig) -> None:
     """
     # Adam turns rounding of tiny gradients into whole steps; a small learning rate keeps processors together.
     config = replace(config, optim=replace(config.optim, lr=1e-4))
-    run = train(replace(config, cohort=CohortConfig(peers=3, variant="ml-star", mixing="ring")), quiet())
-    got = [{key: row[key] for key in ("step", "stage", "lr", "peers")} for row in rows(run, "train")]
+    run = train(
+        replace(config, cohort=CohortConfig(peers=3, variant="ml-star", mixing="ring")), quiet()
+    )
+    got = [
+        {key: row[key] for key in ("step", "stage", "lr", "peers")} for row in rows(run, "train")
+    ]
     if not GOLDEN.exists():
         GOLDEN.parent.mkdir(exist_ok=True)
         GOLDEN.write_text(json.dumps(got, indent=1) + "\n")
@@ -85,7 +92,11 @@ def test_a_run_leaves_everything_behind(config: TrainConfig) -> None:
     assert from_toml(run.folder / "config.toml", TrainConfig()) == resolved
     environment = json.loads((run.folder / "environment.json").read_text())
     assert environment["torch"] == torch.__version__
-    assert [p.name for p in sorted(run.checkpoints.iterdir())] == ["step-00000004", "step-00000008", "step-00000009"]
+    assert [p.name for p in sorted(run.checkpoints.iterdir())] == [
+        "step-00000004",
+        "step-00000008",
+        "step-00000009",
+    ]
     for row in rows(run, "train"):
         stage = PRETRAINING_TERMS if row["stage"] == "pretraining" else TRAINING_TERMS
         terms = tuple(term.name for term in stage)
@@ -98,7 +109,9 @@ def test_a_run_leaves_everything_behind(config: TrainConfig) -> None:
 
 def test_pictures_show_low_resolution_peers_and_original(config: TrainConfig) -> None:
     run = train(config, quiet())
-    assert [p.name for p in sorted(run.pictures.iterdir())] == [f"step-{s:08d}.png" for s in (4, 8, 9)]
+    assert [p.name for p in sorted(run.pictures.iterdir())] == [
+        f"step-{s:08d}.png" for s in (4, 8, 9)
+    ]
     picture = np.asarray(Image.open(run.pictures / "step-00000009.png"))
     original = random_image(41, 49, 0)[:40, :48]
     column = 6 + 3 * (192 + 6)  # the fourth column: LR, two peers, HR
@@ -111,17 +124,29 @@ def test_tensorboard_has_every_metric_of_every_peer(config: TrainConfig) -> None
     events = EventAccumulator(str(run.folder / "tensorboard"))
     events.Reload()
     tags = set(events.Tags()["scalars"])
-    assert tags >= {f"{term.name}/peer {k}" for term in (*TRAINING_TERMS, *PRETRAINING_TERMS) for k in range(2)}
-    assert tags >= {f"validation {what}/{who}" for what in ("PSNR", "SSIM") for who in ("bicubic", "peer 0", "peer 1")}
+    assert tags >= {
+        f"{term.name}/peer {k}" for term in (*TRAINING_TERMS, *PRETRAINING_TERMS) for k in range(2)
+    }
+    assert tags >= {
+        f"validation {what}/{who}"
+        for what in ("PSNR", "SSIM")
+        for who in ("bicubic", "peer 0", "peer 1")
+    }
     assert events.Tags()["images"] == ["comparison"]
     (explained,) = events.Tensors("metrics/text_summary")
     text = explained.tensor_proto.string_val[0].decode()
-    assert all(f"**{term.name}**: {term.meaning}" in text for term in (*TRAINING_TERMS, *PRETRAINING_TERMS))
-    logged = [row["peers"][1]["bce_fake"] for row in rows(run, "train") if row["stage"] == "training"]
+    assert all(
+        f"**{term.name}**: {term.meaning}" in text for term in (*TRAINING_TERMS, *PRETRAINING_TERMS)
+    )
+    logged = [
+        row["peers"][1]["bce_fake"] for row in rows(run, "train") if row["stage"] == "training"
+    ]
     assert [e.value for e in events.Scalars("bce_fake/peer 1")] == pytest.approx(logged, rel=1e-6)
 
 
-def test_plain_output_names_what_matters(config: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_output_names_what_matters(
+    config: TrainConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
     train(config, Console(width=400, force_terminal=False))
     out = capsys.readouterr().out
     parts = ("pretraining 2/9", "training 9/9", "steps/s", "left", "peer 1:", "D(real)", "KL fake")
@@ -143,7 +168,10 @@ def test_training_learns(config: TrainConfig) -> None:
     """Pre-training a slightly larger generator on three images lowers its loss several times."""
     optim = replace(config.optim, pretrain_steps=60, steps=0, lr=5e-3)
     model = replace(config.model, filters=16)
-    run = train(replace(config, optim=optim, model=model, output=replace(config.output, log_every=20)), quiet())
+    run = train(
+        replace(config, optim=optim, model=model, output=replace(config.output, log_every=20)),
+        quiet(),
+    )
     losses = [row["peers"][0]["pixel"] for row in rows(run, "train")]
     assert losses[-1] < losses[0] / 2
 
@@ -154,7 +182,10 @@ def test_independent_peers_do_not_feel_each_other(config: TrainConfig) -> None:
     for peers in (1, 2):
         out = config.output.out or Path()
         output = replace(config.output, out=out.with_name(f"peers-{peers}"))
-        run = train(replace(config, cohort=CohortConfig(peers=peers, variant="independent"), output=output), quiet())
+        run = train(
+            replace(config, cohort=CohortConfig(peers=peers, variant="independent"), output=output),
+            quiet(),
+        )
         results.append([row["peers"][0] for row in rows(run, "train")])
     assert results[0] == results[1]
 
@@ -178,20 +209,28 @@ def test_mutual_learning_draws_discriminators_together(config: TrainConfig) -> N
 def test_losses_that_are_not_finite_stop_the_run_by_name(config: TrainConfig) -> None:
     """The step, the peer and the term are named, and the last good checkpoint is from the step before."""
     output = replace(config.output, log_every=5, save_every=1)
-    training = prepare(replace(config, optim=replace(config.optim, pretrain_steps=0, steps=20), output=output), quiet())
+    training = prepare(
+        replace(config, optim=replace(config.optim, pretrain_steps=0, steps=20), output=output),
+        quiet(),
+    )
     original = training.cohort.losses
 
     def poisoned(forward: Forward) -> CohortLoss:
         loss = original(forward)
         terms_P4 = loss.terms_P4.clone()
-        terms_P4[1, 3] = float("nan") if int(training.cohort.schedule.step_count) == 6 else terms_P4[1, 3]
+        terms_P4[1, 3] = (
+            float("nan") if int(training.cohort.schedule.step_count) == 6 else terms_P4[1, 3]
+        )
         return loss._replace(terms_P4=terms_P4)
 
     training.cohort.losses = poisoned  # type: ignore[method-assign]
     _, stage = training.stages
     with (
         Telemetry(training.run, quiet(), start=0, total=20) as telemetry,
-        pytest.raises(UserError, match=r"step 7: kl_fake of peer 1 is nan.* last good checkpoint is .*step-00000006"),
+        pytest.raises(
+            UserError,
+            match=r"step 7: kl_fake of peer 1 is nan.* last good checkpoint is .*step-00000006",
+        ),
     ):
         for _ in range(20):
             stage.body()
@@ -202,13 +241,17 @@ def test_losses_that_are_not_finite_stop_the_run_by_name(config: TrainConfig) ->
 
 def test_weights_that_are_not_finite_are_never_saved(config: TrainConfig) -> None:
     """A bad update at the last step before a checkpoint shows in no loss yet, but in the weights."""
-    training = prepare(replace(config, optim=replace(config.optim, pretrain_steps=0, steps=20)), quiet())
+    training = prepare(
+        replace(config, optim=replace(config.optim, pretrain_steps=0, steps=20)), quiet()
+    )
     _, stage = training.stages
     stage.body()
     training.step = 1
     with torch.no_grad():
         training.cohort.peers[1].generator.output_conv.weight[0, 0, 0, 0] = float("nan")
-    with pytest.raises(UserError, match=r"output_conv\.weight of the generator of peer 1 is not finite at step 1"):
+    with pytest.raises(
+        UserError, match=r"output_conv\.weight of the generator of peer 1 is not finite at step 1"
+    ):
         save(training)
     assert training.run.latest() is None
 
@@ -227,7 +270,9 @@ def test_another_process_cannot_train_in_the_folder(config: TrainConfig) -> None
 
 
 @pytest.mark.parametrize("damaged", ["pictures", "tensorboard"])
-def test_folders_that_cannot_be_written_are_told_in_one_line(config: TrainConfig, damaged: str) -> None:
+def test_folders_that_cannot_be_written_are_told_in_one_line(
+    config: TrainConfig, damaged: str
+) -> None:
     """A full disk shows where pictures and TensorBoard are written, too; here a file stands in the folder's place."""
     training = prepare(config, quiet())
     if damaged == "pictures":
@@ -272,7 +317,8 @@ def test_compiled_training_equals_eager_training(config: TrainConfig) -> None:
         run = train(changed, quiet())
         results.append([peer for row in rows(run, "train") for peer in row["peers"]])
         assert not any(
-            "_orig_mod" in key for key in load_file((run.latest() or Path()) / "peer-0-generator.safetensors")
+            "_orig_mod" in key
+            for key in load_file((run.latest() or Path()) / "peer-0-generator.safetensors")
         )
     for eager, fused in zip(*results, strict=True):
         assert fused == pytest.approx(eager, rel=2e-3, abs=1e-4)
@@ -282,4 +328,9 @@ def test_compiled_training_equals_eager_training(config: TrainConfig) -> None:
 def test_training_on_a_gpu(config: TrainConfig) -> None:
     machine = replace(config.machine, device="cuda", amp=True, compile=True)
     run = train(replace(config, machine=machine), quiet())
-    assert all(math.isfinite(v) for row in rows(run, "train") for peer in row["peers"] for v in peer.values())
+    assert all(
+        math.isfinite(v)
+        for row in rows(run, "train")
+        for peer in row["peers"]
+        for v in peer.values()
+    )
