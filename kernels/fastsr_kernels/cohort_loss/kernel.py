@@ -145,19 +145,10 @@ def loss_of_logits(
         grad_one_RB = tl.where(z_RB > 0, -sigmoid, sigmoid - 1.0)  # of bce_one: -sigma(-z)
         if has_teachers:
             if ONE_OUTCOME:
-                SIGN: tl.constexpr = 1 if REAL else -1
                 kl_RB, grad_kl_RB = kl_of_one_outcome(
-                    z_RB,
-                    z_PE,
-                    stride_p,
-                    e_B * stride_e,
-                    valid_B,
-                    mixing_PP,
-                    temperature_R,
-                    peer_R,
-                    SIGN,
-                    P,
-                )
+                    z_RB, z_PE, stride_p, e_B * stride_e, valid_B, mixing_PP, temperature_R, peer_R,
+                    1 if REAL else -1, P,
+                )  # fmt: skip
             else:
                 kl_RB, grad_kl_RB = kl_divergence(
                     z_RB,
