@@ -1,4 +1,4 @@
-"""What each command takes on the command line. Help is made from this, without importing torch."""
+"""The arguments of each command. Its help is made from them, without importing torch."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +21,13 @@ class TrainArguments:
     config: Path | None = None
     """TOML file with settings, in sections as in a run's config.toml; options given here go before it."""
     recipe: Literal["paper", "demo"] | None = None
-    """Where defaults come from. Default: paper with --data, demo without."""
+    """Source of the defaults. Default: paper with --data, demo without."""
     train: TrainConfig = field(default_factory=paper)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorArguments(TrainArguments):
-    """What this machine can do, whether the images in --data are fit for training, and what a run would need.
+    """Examine this machine, the images in --data, and the memory and time that a run would need.
 
     Takes the options of train, and trains nothing."""
 
@@ -48,7 +48,7 @@ class ReproduceArguments(TrainArguments):
     data_root: Path | None = None
     """Folder of test sets, and of DIV2K. Default: where `fastsr data fetch` puts them, ~/.cache/fastsr/data."""
     metrics: tuple[MetricName, ...] = ()
-    """What to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where they can be measured."""
+    """Metrics to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where they can be measured."""
     perceptual_sets: tuple[str, ...] = ()
     """Test sets that perceptual metrics are measured on, which takes far longer than all else. Default: all."""
     metric_weights: Path | None = None
@@ -71,8 +71,8 @@ class EvalArguments:
     weights: Literal["both", "ema", "raw"] = "both"
     """Averaged generators (ema), those as trained (raw), or both. No effect on single files."""
     metrics: tuple[MetricName, ...] = ()
-    """What to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where pyiqa is installed and their weights are at
-    hand."""
+    """Metrics to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where pyiqa is installed and their weights are
+    at hand."""
     metric_weights: Path | None = None
     """Folder with pyiqa's weight files, such as niqe_modelparameters.mat. Default: pyiqa downloads them."""
     lr: Literal["bicubic", "given"] = "bicubic"
@@ -117,7 +117,7 @@ class FetchArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class ListArguments:
-    """Which data sets `fastsr data fetch` knows, and which are there."""
+    """List the data sets that `fastsr data fetch` knows, and those that are there."""
 
     root: Path | None = None
     """Folder of data sets. Default: ~/.cache/fastsr/data."""

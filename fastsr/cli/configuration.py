@@ -28,7 +28,7 @@ Arguments = TypeVar("Arguments", bound=TrainArguments)
 
 
 def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
-    """What words on the command line mean. From weakest to strongest: the recipe, the run being resumed or the
+    """Words on the command line as arguments. From weakest to strongest: the recipe, the run being resumed or the
     --config file, options.
     """
     name = command.__name__.removesuffix("Arguments").lower()

@@ -122,7 +122,7 @@ def run_eval(words: list[str]) -> None:
 
 
 def evaluation_folder(models: tuple[Path, ...]) -> Path:
-    """Where results go by default: into the run, if it is just one."""
+    """The default folder for results: in the run, if it is just one."""
     is_run = len(models) == 1 and (models[0] / "config.toml").is_file()
     return (models[0] if is_run else Path()) / "evaluation"
 

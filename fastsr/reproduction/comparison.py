@@ -116,7 +116,7 @@ def noise(scores: Sequence[Scores]) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a variant does better than Independent, and in sentences what that rests on."""
+    """A judgement of a variant against Independent, and in sentences the numbers that it rests on."""
 
     outcome: Literal["better", "worse", "undecided"]
     sentences: tuple[str, ...]
@@ -126,7 +126,7 @@ class Verdict:
 
 
 def verdict(table: Table, variant: str) -> Verdict:
-    """Whether a variant does better than Independent by one metric at one scale.
+    """The judgement of a variant against Independent by one metric at one scale.
 
     Decided where the mean over sets is beyond what initial weights alone may make, and the interval over images of at
     least one set leaves out zero on the same side; undecided where either is missing.
@@ -171,7 +171,7 @@ def by_chance(table: Table, variant: str) -> float:
 
 
 def set_sentences(outcomes: Mapping[str, Outcome], variant: str) -> Iterator[str]:
-    """What the intervals over images show, set by set."""
+    """Sentences on what the intervals over images show, set by set."""
     words: dict[Outcome, str] = {
         "better": f"{variant} beat {BASELINE} on {{}}.",
         "worse": f"{variant} fell short of {BASELINE} on {{}}.",
@@ -187,7 +187,7 @@ def set_sentences(outcomes: Mapping[str, Outcome], variant: str) -> Iterator[str
 
 
 def chance_sentence(table: Table, size: float, chance: float) -> str:
-    """How the mean over sets compares with what peers that begin differently do without being taught."""
+    """A sentence comparing the mean over sets with the spread of peers that begin differently and are not taught."""
     if not isfinite(chance):
         return "How far initial weights alone move the numbers is not known: it takes two peers of one variant to tell."
     spread = with_unit(table, table.noise)

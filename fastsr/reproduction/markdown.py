@@ -33,6 +33,7 @@ def markdown(tables: Tables) -> Iterator[str]:
 
 
 def markdown_row(row: Row, digits: int) -> str:
+    """A line of a table: bicubic, the peers of each variant with their mean and the paper's, differences."""
     cells = [row.test_set, number(row.bicubic, digits)]
     for name in VARIANTS:
         variant = row.variants[name]
