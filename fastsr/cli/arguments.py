@@ -51,6 +51,8 @@ class ReproduceArguments(TrainArguments):
     """Metrics to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where they can be measured."""
     perceptual_sets: tuple[str, ...] = ()
     """Test sets that perceptual metrics are measured on, which takes far longer than all else. Default: all."""
+    level: float = 0.05
+    """Family-wise level of what several seeds decide. Divide it by how often you will look at the results."""
     metric_weights: Path | None = None
     """Folder with pyiqa's weight files, such as niqe_modelparameters.mat. Default: pyiqa downloads them."""
 

@@ -149,6 +149,7 @@ def run_reproduce(words: list[str]) -> None:
         metrics=arguments.metrics,
         perceptual_sets=arguments.perceptual_sets,
         metric_weights=arguments.metric_weights,
+        level=arguments.level,
     )
     reproduce(plan, console)
     page = write_report((plan.out,), plan.out / "report.html")

@@ -106,6 +106,9 @@ class Cohort:
             temperatures(config.cohort), dtype=torch.float32, device=device
         )
         self.kl_weight_P = scalar(config.cohort.kl_weight).repeat(len(self.peers))
+        if config.cohort.distillation_scale == "1":  # the operator multiplies by T^2
+            self.kl_weight_P /= self.temperature_P.square()
+        self.one_outcome = config.cohort.kl == "one-outcome"
         self.content_weight = scalar(config.loss.initial_content_weight)
         self.adversarial_weight = scalar(config.loss.adversarial_weight)
         self.logits_2PE = torch.zeros(2, len(self.peers), config.images.batch, device=device)
@@ -168,7 +171,12 @@ class Cohort:
         """Every loss on logits, with gradients: eqs. 1 to 3 for all peers."""
         z_real_PE, z_fake_PE = forward.logits_2PE.unbind(0)
         return self.loss_operator(
-            z_real_PE, z_fake_PE, self.mixing_PP, self.temperature_P, self.kl_weight_P
+            z_real_PE,
+            z_fake_PE,
+            self.mixing_PP,
+            self.temperature_P,
+            self.kl_weight_P,
+            self.one_outcome,
         )
 
     def output_gradients(self, forward: Forward, loss: CohortLoss) -> OutputGradients:

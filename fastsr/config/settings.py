@@ -74,6 +74,12 @@ class CohortConfig:
     teachers. Default: all differ."""
     kl_weight: float = 1.0
     """Weight lambda of the KL divergence in each discriminator's loss."""
+    kl: Literal["bernoulli", "one-outcome"] = "bernoulli"
+    """bernoulli: the divergence over both outcomes, real and not real. one-outcome: the share of the true one alone,
+    which is what Keras' KLDivergence makes of one probability; it adds BCE even where peers agree."""
+    distillation_scale: Literal["t2", "1"] = "t2"
+    """Factor of the divergence: T^2, which keeps its gradient comparable for any T while logits are near zero (1.2 to
+    2.5 times that of T = 1 at T = 4), or 1. No effect where T is 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from fastsr.evaluation.metrics import MEASURES, metric_name, metric_text
 from fastsr.evaluation.protocol import BICUBIC
 from fastsr.evaluation.results import Evaluation, mean
 from fastsr.reproduction.paper import BASELINE, TAUGHT, VARIANTS, published
-from fastsr.reproduction.results import Difference, Row, Table, Variant
+from fastsr.reproduction.results import Contrast, Difference, Row, Table, Variant
 
 Outcome = Literal["better", "worse", "within", "open"]
 CONFIDENCE = 0.95
@@ -118,7 +118,8 @@ def noise(scores: Sequence[Scores]) -> float:
 class Verdict:
     """A judgement of a variant against Independent, and in sentences the numbers that it rests on."""
 
-    outcome: Literal["better", "worse", "undecided"]
+    outcome: str
+    """better, worse, equal or undecided; empty for metrics that decide nothing."""
     sentences: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -128,9 +129,14 @@ class Verdict:
 def verdict(table: Table, variant: str) -> Verdict:
     """The judgement of a variant against Independent by one metric at one scale.
 
-    Decided where the mean over sets is beyond what initial weights alone may make, and the interval over images of at
-    least one set leaves out zero on the same side; undecided where either is missing.
+    Decided over seeds, where there are several, as `seeds.decided` has it. One training decides nothing, whatever the
+    intervals over its images.
     """
+    over_seeds = next(
+        (one for one in table.contrasts if one.variant == variant and len(one.seeds) > 1), None
+    )
+    if over_seeds:
+        return Verdict(over_seeds.outcome, tuple(seed_sentences(table, over_seeds)))
     title = f"{metric_name(table.metric)} at x{table.scale}"
     differences = {row.test_set: row.differences.get(variant, Difference()) for row in table.rows}
     known = [one.mean for one in differences.values() if isfinite(one.mean)]
@@ -141,17 +147,34 @@ def verdict(table: Table, variant: str) -> Verdict:
     }
     average, chance = fmean(known), by_chance(table, variant)
     side = "better" if (average > 0) == table.higher_is_better else "worse"
-    decided = abs(average) > chance and side in outcomes.values()
     size = f"{with_unit(table, abs(average))}, averaged over {len(known)} {'set' if len(known) == 1 else 'sets'}"
-    lead = (
-        f"{title}: {variant} is {side} than {BASELINE} by {size}."
-        if decided
-        else f"{title}: whether {variant} is better than {BASELINE} is undecided; it is {side} by {size}."
+    lead = f"{title}: whether {variant} is better than {BASELINE} is undecided by one seed; it is {side} by {size}."
+    sentences = (
+        lead,
+        *set_sentences(outcomes, variant),
+        chance_sentence(table, abs(average), chance),
     )
-    return Verdict(
-        side if decided else "undecided",
-        (lead, *set_sentences(outcomes, variant), chance_sentence(table, abs(average), chance)),
-    )
+    return Verdict("undecided", sentences)
+
+
+def seed_sentences(table: Table, one: Contrast) -> Iterator[str]:
+    """What several seeds say, in words and numbers."""
+    title = f"{metric_name(table.metric)} at x{table.scale}"
+    side = "better" if (one.mean > 0) == table.higher_is_better else "worse"
+    by = f"by {with_unit(table, abs(one.mean))}, averaged over {len(one.sets)} sets and {len(one.seeds)} seeds"
+    leads = {
+        "equal": f"{title}: {one.variant} and {BASELINE} do not differ by anything that matters; it is {side} {by}.",
+        "undecided": f"{title}: whether {one.variant} is better than {BASELINE} is undecided; it is {side} {by}.",
+    }
+    yield leads.get(one.outcome, f"{title}: {one.variant} is {side} than {BASELINE} {by}.")
+    low, high = (metric_text(table.metric, value, sign=True) for value in (one.low, one.high))
+    yield f"The 95 % interval over seeds is {low} to {high} (Student's t; p = {one.p:.2g})."
+    same = sum((seed.mean > 0) == (one.mean > 0) for seed in one.seeds)
+    yield f"{same} of {len(one.seeds)} seeds are on that side."
+    if one.outcome:
+        yield f"Corrected for {one.tests} tests (Holm) p is {one.corrected_p:.2g}; the level is {one.level:g}."
+    else:
+        yield "This metric is told beside the one that decides: its p is not corrected."
 
 
 def outcome(difference: Difference, higher_is_better: bool) -> Outcome:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from math import isfinite
 
+from fastsr.console import listed
 from fastsr.evaluation.metrics import MEASURES
 from fastsr.reproduction.comparison import RESAMPLES, verdict
 from fastsr.reproduction.paper import BASELINE, PSNR_PROTOCOL, TAUGHT, VARIANTS
-from fastsr.reproduction.results import Difference, Row, Tables
+from fastsr.reproduction.results import Difference, Row, Table, Tables
 
 DIGITS = 3
 """As the paper has them; SSIM has one more."""
@@ -28,8 +29,26 @@ def markdown(tables: Tables) -> Iterator[str]:
         yield from (markdown_row(row, max(DIGITS, MEASURES[one.metric].digits)) for row in one.rows)
         yield ""
         yield from (f"* {verdict(one, variant)}" for variant in TAUGHT)
+        yield from seed_rows(one)
     yield "\n## What differs from the paper\n"
     yield from (f"* {note}" for note in tables.notes or ["Nothing that the paper states."])
+
+
+def seed_rows(table: Table) -> Iterator[str]:
+    """The differences of each seed, with their intervals over images."""
+    contrasts = [one for one in table.contrasts if len(one.seeds) > 1]
+    if not contrasts:
+        return
+    digits = max(DIGITS, MEASURES[table.metric].digits)
+    yield f"\n| run, mean over {listed(contrasts[0].sets)} | " + (
+        " | ".join(f"{one.variant} - {BASELINE}" for one in contrasts) + " |"
+    )
+    yield "|---" * (1 + len(contrasts)) + "|"
+    for seeds in zip(*(one.seeds for one in contrasts), strict=True):
+        cells = (interval(Difference(one.mean, one.low, one.high), digits) for one in seeds)
+        yield f"| {seeds[0].run} | {' | '.join(cells)} |"
+    over = (f"**{interval(Difference(one.mean, one.low, one.high), digits)}**" for one in contrasts)
+    yield f"| **over seeds** | {' | '.join(over)} |"
 
 
 def markdown_row(row: Row, digits: int) -> str:

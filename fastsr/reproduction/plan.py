@@ -23,6 +23,7 @@ from fastsr.evaluation.test_sets import find_set
 from fastsr.prediction.duration import duration, seconds_per_step
 from fastsr.prediction.memory import GIB, Prediction, predict_memory
 from fastsr.reproduction.paper import three_pairs
+from fastsr.reproduction.seeds import LEVEL
 from fastsr.system.precision import choose_precision
 from fastsr.training.run import Run
 
@@ -44,6 +45,8 @@ class Plan:
     perceptual_sets: tuple[str, ...]
     metric_weights: Path | None
     out: Path
+    level: float = LEVEL
+    """Family-wise, of what several seeds decide."""
 
     def runs(self) -> Iterator[TrainConfig]:
         """The configuration of each run, in the order in which they are trained."""
@@ -77,6 +80,7 @@ def plan_reproduction(
     metrics: tuple[str, ...],
     perceptual_sets: tuple[str, ...],
     metric_weights: Path | None,
+    level: float = LEVEL,
 ) -> Plan:
     """The paper's experiment with the settings of `config`: its six peers, and DIV2K where no images are named.
 
@@ -90,7 +94,13 @@ def plan_reproduction(
     if len(config.cohort.temperature) > 1:
         raise UserError("--temperature is that of the ML* pair here; give one number")
     temperature = config.cohort.temperature[0] if config.cohort.temperature else ML_STAR_TEMPERATURE
-    cohort = replace(three_pairs(temperature), kl_weight=config.cohort.kl_weight)
+    chosen = config.cohort
+    cohort = replace(
+        three_pairs(temperature),
+        kl_weight=chosen.kl_weight,
+        kl=chosen.kl,
+        distillation_scale=chosen.distillation_scale,
+    )
     return Plan(
         config=replace(config, cohort=cohort, images=replace(config.images, data=data)),
         scales=scales,
@@ -100,6 +110,7 @@ def plan_reproduction(
         metrics=metrics,
         perceptual_sets=perceptual_sets,
         metric_weights=metric_weights,
+        level=level,
         out=config.output.out or Path("reproduction"),
     )
 
@@ -180,6 +191,7 @@ def describe(plan: Plan) -> dict[str, Any]:
     return {
         "scales": list(plan.scales),
         "seeds": list(plan.seeds),
+        "level": plan.level,
         "steps": config.optim.steps,
         "pretrain_steps": config.optim.pretrain_steps,
         "data": ", ".join(map(str, config.images.data)),

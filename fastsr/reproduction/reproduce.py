@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from fastsr.config.check import check
+from fastsr.config.mixing import require
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
 from fastsr.errors import UserError
@@ -35,6 +36,7 @@ from fastsr.reproduction.plan import (
     with_validation,
 )
 from fastsr.reproduction.results import JSON_NAME, Table, Tables
+from fastsr.reproduction.seeds import decided, with_contrasts
 from fastsr.system.device import choose_device
 from fastsr.system.memory import out_of_memory
 from fastsr.training.train import train
@@ -50,6 +52,7 @@ def reproduce(plan: Plan, console: Console) -> None:
     plan = with_validation(plan)
     for config in plan.runs():
         check(config)
+    require(0 < plan.level < 1, "level", plan.level, "use a number between 0 and 1, such as 0.05")
     device = choose_device(plan.config.machine.device)
     metrics = check_sets(plan, device, console)
     print_plan(plan, device, console)
@@ -141,10 +144,19 @@ def collect_tables(plan: Plan) -> Tables:
     for scale in plan.scales:
         runs = [config for config in plan.runs() if config.model.scale == scale]
         found = {folder_of(config).name: read_evaluation(config) for config in runs}
-        evaluations = [evaluation for evaluation in found.values() if evaluation]
-        names += [name for name, evaluation in found.items() if evaluation]
-        shared = [m for m in USUAL if evaluations and all(m in e.metrics for e in evaluations)]
-        tables += [table(evaluations, metric) for metric in shared]
+        evaluations = {name: evaluation for name, evaluation in found.items() if evaluation}
+        names += evaluations
+        shared = [
+            m for m in USUAL if evaluations and all(m in e.metrics for e in evaluations.values())
+        ]
+        tables += [
+            with_contrasts(table([*evaluations.values()], metric), evaluations) for metric in shared
+        ]
     missing = [name for name in USUAL if name not in {one.metric for one in tables}]
     notes = deviations(plan.config, missing)
-    return Tables(tables=tuple(tables), plan=describe(plan), notes=tuple(notes), runs=tuple(names))
+    return Tables(
+        tables=decided(tables, plan.level),
+        plan=describe(plan),
+        notes=tuple(notes),
+        runs=tuple(names),
+    )

@@ -48,6 +48,38 @@ class Row:
     """By variant, without Independent."""
 
 
+@dataclass(frozen=True)
+class SeedDifference:
+    """A variant minus Independent in one seed's training, and its 95 % interval over images."""
+
+    run: str
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A variant minus Independent over seeds, averaged over images and test sets."""
+
+    variant: str
+    sets: tuple[str, ...]
+    seeds: tuple[SeedDifference, ...]
+    mean: float
+    low: float = nan
+    """The 95 % interval over seeds, by Student's t; NaN for one seed."""
+    high: float = nan
+    p: float = nan
+    """Two-sided, of the mean's being zero."""
+    corrected_p: float = nan
+    """By Holm's method for all tests of the primary metric; NaN for other metrics."""
+    tests: int = 0
+    level: float = nan
+    """Family-wise."""
+    outcome: str = ""
+    """better, worse, equal or undecided; empty for metrics that decide nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """One of the paper's tables: one metric at one scale."""
@@ -60,6 +92,7 @@ class Table:
     seeds: int = 1
     noise: float = nan
     """Standard deviation between the peers of one variant."""
+    contrasts: tuple[Contrast, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +147,11 @@ def table_to_json(table: Table) -> dict[str, Any]:
         "seeds": table.seeds,
         "rows": [row_to_json(row) for row in table.rows],
         "noise": null(table.noise),
+        **(
+            {"contrasts": [contrast_to_json(one) for one in table.contrasts]}
+            if table.contrasts
+            else {}
+        ),
     }
 
 
@@ -126,6 +164,7 @@ def table_from_json(table: dict[str, Any]) -> Table:
         rows=tuple(row_from_json(row) for row in table["rows"]),
         seeds=int(table.get("seeds", 1)),
         noise=number(table.get("noise")),
+        contrasts=tuple(contrast_from_json(one) for one in table.get("contrasts") or ()),
     )
 
 
@@ -175,3 +214,37 @@ def difference_from_json(one: dict[str, Any] | None) -> Difference:
         if one
         else Difference()
     )
+
+
+CONTRAST_NUMBERS = ("mean", "low", "high", "p", "corrected_p", "level")
+
+
+def contrast_to_json(one: Contrast) -> dict[str, Any]:
+    about = {
+        "variant": one.variant,
+        "sets": list(one.sets),
+        "tests": one.tests,
+        "outcome": one.outcome,
+    }
+    seeds = [
+        {"run": s.run, "mean": null(s.mean), "low": null(s.low), "high": null(s.high)}
+        for s in one.seeds
+    ]
+    return {
+        **about,
+        "seeds": seeds,
+        **{name: null(getattr(one, name)) for name in CONTRAST_NUMBERS},
+    }
+
+
+def contrast_from_json(one: dict[str, Any]) -> Contrast:
+    seeds = tuple(
+        SeedDifference(
+            str(seed["run"]), *(number(seed.get(key)) for key in ("mean", "low", "high"))
+        )
+        for seed in one["seeds"]
+    )
+    numbers = {name: number(one.get(name)) for name in CONTRAST_NUMBERS}
+    sets = tuple(str(name) for name in one["sets"])
+    tests, outcome = int(one.get("tests", 0)), str(one.get("outcome") or "")
+    return Contrast(str(one["variant"]), sets, seeds, tests=tests, outcome=outcome, **numbers)

@@ -108,6 +108,7 @@ def loss_launch(
     dtype: torch.dtype,
     fake: int | None = None,
     strides: tuple[int, int] | None = None,
+    one_outcome: bool = False,
 ) -> Launch:
     """The launch of the cohort loss for this many logits of each peer, contiguous or with these strides."""
 
@@ -120,7 +121,9 @@ def loss_launch(
         torch.empty((peers, peers), device="meta"),
         torch.empty(peers, device="meta"),
     )
-    return loss_kernel.plan(logits(real), logits(fake or real), mixing_PP, ones_P, ones_P)[0]
+    return loss_kernel.plan(
+        logits(real), logits(fake or real), mixing_PP, ones_P, ones_P, one_outcome
+    )[0]
 
 
 def sampler_launch(crop: Crop, dtype: torch.dtype, images: int, seed: int) -> Launch:
@@ -153,6 +156,9 @@ def loss_configurations() -> dict[str, Launch]:
         "P8 E147456 fp32": loss_launch(8, 147456, FP32),
         "P8 E1 and E1000 fp16": loss_launch(8, 1, FP16, fake=1000),
         "P16 E147456 bf16": loss_launch(16, 147456, BF16),
+        "P2 E16 bf16 one outcome": loss_launch(2, 16, BF16, one_outcome=True),
+        "P6 E147456 bf16 one outcome": loss_launch(6, 147456, BF16, one_outcome=True),
+        "P16 E147456 fp32 one outcome": loss_launch(16, 147456, FP32, one_outcome=True),
         "P2 E1000 fp16 2^31 apart": loss_launch(2, 1000, FP16, strides=(2**31 + 16, 2**31 + 3)),
     }
 

@@ -46,8 +46,10 @@ def drawn(
     return Inputs(z_real, z_fake, mixing, temperature, weight)
 
 
-def by_definition(z_PE: Tensor, mixing: Tensor, temperature: Tensor) -> Tensor:
-    """KL per peer in float64, from torch's own kl_div over the two outcomes, teachers detached."""
+def by_definition(
+    z_PE: Tensor, mixing: Tensor, temperature: Tensor, outcomes: tuple[int, ...] = (0, 1)
+) -> Tensor:
+    """KL per peer in float64, from torch's own kl_div over the two outcomes, or one of them, teachers detached."""
     rows = []
     for k in range(z_PE.shape[0]):
         total = torch.zeros((), dtype=torch.float64)
@@ -58,13 +60,15 @@ def by_definition(z_PE: Tensor, mixing: Tensor, temperature: Tensor) -> Tensor:
             total = (
                 total
                 + mixing[k, j]
-                * kl_div(student, teacher, log_target=True, reduction="none").sum(0).mean()
+                * kl_div(student, teacher, log_target=True, reduction="none")[list(outcomes)]
+                .sum(0)
+                .mean()
             )
         rows.append(temperature[k] ** 2 * total)
     return torch.stack(rows)
 
 
-def by_autograd(inputs: Inputs) -> CohortLoss:
+def by_autograd(inputs: Inputs, one_outcome: bool = False) -> CohortLoss:
     """Values and gradients in float64 on the CPU."""
     real, fake, mixing, temperature, weight = (x.detach().cpu().double() for x in inputs)
     real.requires_grad_()
@@ -75,10 +79,8 @@ def by_autograd(inputs: Inputs) -> CohortLoss:
     bce_fake = binary_cross_entropy_with_logits(
         fake, torch.zeros_like(fake), reduction="none"
     ).mean(1)
-    kl_real, kl_fake = (
-        by_definition(real, mixing, temperature),
-        by_definition(fake, mixing, temperature),
-    )
+    kl_real = by_definition(real, mixing, temperature, (0,) if one_outcome else (0, 1))
+    kl_fake = by_definition(fake, mixing, temperature, (1,) if one_outcome else (0, 1))
     total = bce_real + bce_fake + weight * (kl_real + kl_fake)
     adversarial = binary_cross_entropy_with_logits(
         fake, torch.ones_like(fake), reduction="none"

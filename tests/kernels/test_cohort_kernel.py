@@ -16,11 +16,11 @@ pytestmark = where_kernels_run
 FLOATS = [torch.float32, torch.bfloat16, torch.float16]
 
 
-def launched(inputs: Inputs, width: int | None = None) -> CohortLoss:
+def launched(inputs: Inputs, width: int | None = None, one_outcome: bool = False) -> CohortLoss:
     """The loss that the kernel writes into poisoned memory. `width` logits of each peer at once, few for many
     programs.
     """
-    launch, loss = kernel.plan(*inputs, width=width)
+    launch, loss = kernel.plan(*inputs, one_outcome, width)
     poison(launch, loss)
     launch.run()
     partial: Tensor = launch.arguments["partial"]
@@ -57,6 +57,21 @@ def test_equals_float64_autograd(
 ) -> None:
     inputs = drawn(peers, logits, 3.0, seed=logits).of(dtype)
     assert_close(launched(inputs.to(device), width), by_autograd(inputs))
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize(
+    ("peers", "logits", "width"),
+    [(1, 7, None), (2, 63, None), (3, 63, 16), (5, 1000, 256)],
+    ids=["P1 E7", "P2 E63", "P3 E63 by 16", "P5 E1000 by 256"],
+)
+def test_one_outcome_equals_float64_autograd(
+    peers: int, logits: int, width: int | None, dtype: torch.dtype, device: str
+) -> None:
+    inputs = drawn(peers, logits, 3.0, seed=logits, fake_logits=logits + 2).of(dtype)
+    assert_close(
+        launched(inputs.to(device), width, one_outcome=True), by_autograd(inputs, one_outcome=True)
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
@@ -102,9 +117,10 @@ def test_extreme_logits(size: float, device: str) -> None:
     sign = torch.tensor([-1.0, 0.0, 1.0])
     z_PE = size * torch.cartesian_prod(sign, sign, sign).T.contiguous()
     inputs = Inputs(z_PE, -z_PE.flip(1), mutual(3), torch.tensor([0.5, 1.0, 8.0]), torch.ones(3))
-    got = launched(inputs.to(device), 16)
-    assert all(bool(x.isfinite().all()) for x in got)
-    assert_close(got, by_autograd(inputs))
+    for one_outcome in (False, True):
+        got = launched(inputs.to(device), 16, one_outcome)
+        assert all(bool(x.isfinite().all()) for x in got)
+        assert_close(got, by_autograd(inputs, one_outcome))
 
 
 @pytest.mark.parametrize("width", [None, 16], ids=["one program", "four programs"])

@@ -35,6 +35,54 @@ def test_half_precision_logits_compute_in_fp32(
     assert_close(got, by_autograd(inputs))
 
 
+@on_every_device
+@pytest.mark.parametrize("size", [0.1, 1.0, 10.0, 1e4], ids=lambda s: f"logits x{s}")
+@pytest.mark.parametrize(
+    ("peers", "logits"), [(1, 7), (2, 1), (3, 63), (5, 1000)], ids=lambda n: str(n)
+)
+def test_one_outcome_equals_float64_autograd(
+    peers: int, logits: int, size: float, device: str
+) -> None:
+    inputs = drawn(peers, logits, size, seed=peers)
+    assert_close(
+        cohort_loss(*inputs.to(device), one_outcome=True), by_autograd(inputs, one_outcome=True)
+    )
+
+
+@on_every_device
+def test_one_outcome_is_what_keras_computes_of_a_single_probability(device: str) -> None:
+    """sum over the last axis, of size 1, of p_j ln(p_j / p_k), mean over images; p is that of the true outcome."""
+    inputs = drawn(2, 16, 1.0)._replace(mixing_PP=mutual(2), temperature_P=torch.ones(2))
+    got = cohort_loss(*inputs.to(device), one_outcome=True)
+    for column, z_PE in ((2, inputs.z_real_PE), (3, -inputs.z_fake_PE)):
+        p_PE = z_PE.double().sigmoid()
+        want = [float((p_PE[1 - k] * (p_PE[1 - k] / p_PE[k]).log()).mean()) for k in range(2)]
+        assert got.terms_P4[:, column].cpu().double() == pytest.approx(want, abs=1e-6)
+
+
+@on_every_device
+def test_one_outcome_may_be_negative_unlike_a_divergence(device: str) -> None:
+    z = torch.tensor([[2.0], [0.0]])
+    got = cohort_loss(
+        *Inputs(z, z, mutual(2), torch.ones(2), torch.ones(2)).to(device), one_outcome=True
+    )
+    assert float(got.terms_P4[0, 2]) < 0 < float(got.terms_P4[1, 2])
+
+
+@on_every_device
+def test_one_outcome_always_adds_to_binary_cross_entropy(device: str) -> None:
+    """With equal peers a divergence has no gradient; this has the teacher's probability times that of BCE."""
+    z = drawn(1, 50, 3.0)
+    inputs = Inputs(*(x.repeat(2, 1) for x in z[:2]), mutual(2), torch.ones(2), torch.ones(2)).to(
+        device
+    )
+    taught = cohort_loss(*inputs, one_outcome=True)
+    alone = cohort_loss(*inputs._replace(kl_weight_P=torch.zeros(2, device=device)))
+    for name, z_PE in (("grad_real_PE", inputs.z_real_PE), ("grad_fake_PE", -inputs.z_fake_PE)):
+        both, plain = getattr(taught, name), getattr(alone, name)
+        torch.testing.assert_close(both, plain * (1 + z_PE.sigmoid()), rtol=1e-5, atol=1e-8)
+
+
 def test_gradients_equal_finite_differences() -> None:
     z_real, z_fake, mixing, temperature, weight = (x.double() for x in drawn(3, 5, 2.0))
     got = cohort_loss(z_real, z_fake, mixing, temperature, weight)

@@ -27,10 +27,13 @@ def test_the_kernel_runs_where_it_is_interpreted() -> None:
 
 @on_every_device
 @pytest.mark.parametrize("dtype", [*FLOATS, torch.float64], ids=str)
-def test_backward_gives_the_returned_gradients(dtype: torch.dtype, device: str) -> None:
+@pytest.mark.parametrize("one_outcome", [False, True], ids=["both outcomes", "one outcome"])
+def test_backward_gives_the_returned_gradients(
+    dtype: torch.dtype, one_outcome: bool, device: str
+) -> None:
     """Each scaled by what arrives from above, and rounded to the dtype of the logits."""
     inputs = differentiable(drawn(3, 63, 2.0).of(dtype).to(device))
-    loss = cohort_loss(*inputs)
+    loss = cohort_loss(*inputs, one_outcome)
     above_D, above_A = torch.tensor([[1.0, 0.5, -2.0], [3.0, 0.0, 1.0]], device=device).to(
         loss.discriminator_P.dtype
     )
@@ -78,6 +81,7 @@ def test_registration(dtype: torch.dtype, device: str) -> None:
     """Schema, autograd, fake tensors and AOTAutograd with static and dynamic shapes, all by torch's own check."""
     inputs = differentiable(drawn(3, 16, 2.0, fake_logits=7).of(dtype).to(device))
     torch.library.opcheck(operator, tuple(inputs))
+    torch.library.opcheck(operator, (*inputs, True))
 
 
 @on_every_device

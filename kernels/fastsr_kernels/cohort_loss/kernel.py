@@ -49,6 +49,38 @@ def add_teacher(p_one_RB, p_zero_RB, entropy_RB, weight_R, v):
 
 
 @triton.jit
+def add_teacher_of_one_outcome(p_one_RB, negative_RB, weight_R, v):
+    """Adds the weighted probability of one teacher, whose logits over temperature are v, and its p ln p."""
+    sigmoid, softplus = sigmoid_and_softplus(v)
+    p_RB = weight_R[:, None] * tl.where(v > 0, 1.0 - sigmoid, sigmoid)
+    return p_one_RB + p_RB, negative_RB + p_RB * (softplus - tl.minimum(v, 0.0))
+
+
+@triton.jit
+def kl_of_one_outcome(
+    z_RB, z_PE, stride_p, offset_B, valid_B, mixing_PP, temperature_R, peer_R, SIGN: tl.constexpr, P: tl.constexpr,
+):  # fmt: skip
+    """What the outcome whose logit is SIGN * z adds to the divergence, and the gradient with regard to the logit."""
+    p_one_RB, negative_RB = z_RB * 0, z_RB * 0
+    teacher_E = z_PE
+    for j in range(P):
+        weight_R = tl.load(mixing_PP + peer_R * P + j)
+        if tl.sum(weight_R) > 0:
+            z_B = SIGN * tl.load(teacher_E + offset_B, mask=valid_B, other=0.0).to(tl.float32)
+            v_RB = z_B[None, :] / temperature_R[:, None]
+            p_one_RB, negative_RB = add_teacher_of_one_outcome(
+                p_one_RB, negative_RB, weight_R, v_RB
+            )
+        teacher_E += stride_p
+    temperature_R1 = temperature_R[:, None]
+    u_RB = SIGN * z_RB / temperature_R1
+    sigmoid, softplus = sigmoid_and_softplus(u_RB)
+    kl_RB = p_one_RB * (softplus - tl.minimum(u_RB, 0.0)) - negative_RB
+    grad_RB = -p_one_RB * tl.where(u_RB > 0, sigmoid, 1.0 - sigmoid)
+    return kl_RB * temperature_R1 * temperature_R1, SIGN * grad_RB * temperature_R1
+
+
+@triton.jit
 def kl_divergence(
     z_RB, z_PE, stride_p, offset_B, valid_B, mixing_PP, temperature_R, peer_R,
     P: tl.constexpr, R: tl.constexpr, B: tl.constexpr,
@@ -96,7 +128,8 @@ def kl_divergence(
 @triton.jit
 def loss_of_logits(
     z_PE, stride_p, stride_e, E, inverse_E, grad_PE, grad_adversarial_PE, mixing_PP, temperature_R, kl_weight_R,
-    peer_R, row_R, has_teachers, REAL: tl.constexpr, P: tl.constexpr, R: tl.constexpr, B: tl.constexpr,
+    peer_R, row_R, has_teachers, REAL: tl.constexpr, ONE_OUTCOME: tl.constexpr, P: tl.constexpr, R: tl.constexpr,
+    B: tl.constexpr,
 ):  # fmt: skip
     """Writes the gradients of the logits on real or on generated images. Returns this program's share of the means."""
     bce_R = tl.zeros((R,), tl.float32)
@@ -111,19 +144,34 @@ def loss_of_logits(
         bce_zero_RB, bce_one_RB = softplus + tl.maximum(z_RB, 0.0), softplus - tl.minimum(z_RB, 0.0)
         grad_one_RB = tl.where(z_RB > 0, -sigmoid, sigmoid - 1.0)  # of bce_one: -sigma(-z)
         if has_teachers:
-            kl_RB, grad_kl_RB = kl_divergence(
-                z_RB,
-                z_PE,
-                stride_p,
-                e_B * stride_e,
-                valid_B,
-                mixing_PP,
-                temperature_R,
-                peer_R,
-                P,
-                R,
-                B,
-            )
+            if ONE_OUTCOME:
+                SIGN: tl.constexpr = 1 if REAL else -1
+                kl_RB, grad_kl_RB = kl_of_one_outcome(
+                    z_RB,
+                    z_PE,
+                    stride_p,
+                    e_B * stride_e,
+                    valid_B,
+                    mixing_PP,
+                    temperature_R,
+                    peer_R,
+                    SIGN,
+                    P,
+                )
+            else:
+                kl_RB, grad_kl_RB = kl_divergence(
+                    z_RB,
+                    z_PE,
+                    stride_p,
+                    e_B * stride_e,
+                    valid_B,
+                    mixing_PP,
+                    temperature_R,
+                    peer_R,
+                    P,
+                    R,
+                    B,
+                )
         else:
             kl_RB, grad_kl_RB = tl.zeros((R, B), tl.float32), tl.zeros((R, B), tl.float32)
         offset_RB = row_R[:, None].to(tl.int64) * E + e_B[None, :]
@@ -179,7 +227,8 @@ def store_losses(
 def cohort_loss_kernel(
     z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P, terms_P4, discriminator_P, adversarial_P,
     grad_real_PE, grad_fake_PE, grad_adversarial_PE, partial, arrived, real_stride_p, real_stride_e, fake_stride_p,
-    fake_stride_e, E_real, E_fake, inverse_real, inverse_fake, P: tl.constexpr, R: tl.constexpr, B: tl.constexpr,
+    fake_stride_e, E_real, E_fake, inverse_real, inverse_fake, ONE_OUTCOME: tl.constexpr, P: tl.constexpr,
+    R: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
     """Each program takes every so many tiles of both sets of logits; the last to finish sums over all programs."""
     row_R = tl.arange(0, R)
@@ -188,11 +237,11 @@ def cohort_loss_kernel(
     has_teachers = tl.sum(tl.load(mixing_PP + peer_R[:, None] * P + peer_R[None, :])) > 0
     bce_real_R, kl_real_R, _ = loss_of_logits(
         z_real_PE, real_stride_p, real_stride_e, E_real, inverse_real, grad_real_PE, grad_adversarial_PE, mixing_PP,
-        temperature_R, kl_weight_R, peer_R, row_R, has_teachers, True, P, R, B,
+        temperature_R, kl_weight_R, peer_R, row_R, has_teachers, True, ONE_OUTCOME, P, R, B,
     )  # fmt: skip
     bce_fake_R, kl_fake_R, adversarial_R = loss_of_logits(
         z_fake_PE, fake_stride_p, fake_stride_e, E_fake, inverse_fake, grad_fake_PE, grad_adversarial_PE, mixing_PP,
-        temperature_R, kl_weight_R, peer_R, row_R, has_teachers, False, P, R, B,
+        temperature_R, kl_weight_R, peer_R, row_R, has_teachers, False, ONE_OUTCOME, P, R, B,
     )  # fmt: skip
     if arrived is None:
         store_losses(
@@ -231,6 +280,7 @@ def plan(
     mixing_PP: Tensor,
     temperature_P: Tensor,
     kl_weight_P: Tensor,
+    one_outcome: bool = False,
     width: int | None = None,
 ) -> tuple[Launch, CohortLoss]:
     """The launch, and the tensors that it will fill. `width` overrides B, the logits of each peer in a tile."""
@@ -267,6 +317,7 @@ def plan(
         "E_fake": fake,
         "inverse_real": 1 / real,
         "inverse_fake": 1 / fake,
+        "ONE_OUTCOME": one_outcome,
         "P": peers,
         "R": rows,
         "B": width,
@@ -281,8 +332,9 @@ def cohort_loss(
     mixing_PP: Tensor,
     temperature_P: Tensor,
     kl_weight_P: Tensor,
+    one_outcome: bool = False,
 ) -> CohortLoss:
     """The kernel's `reference.cohort_loss`, for fp16, bf16 and fp32 logits of any strides."""
-    launch, loss = plan(z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P)
+    launch, loss = plan(z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P, one_outcome)
     launch.run()
     return loss

@@ -22,6 +22,7 @@ def cohort_loss(
     mixing_PP: Tensor,
     temperature_P: Tensor,
     kl_weight_P: Tensor,
+    one_outcome: bool = False,
 ) -> CohortLoss:
     """All losses on the logits of one cohort, and their gradients, in one launch on a GPU.
 
@@ -34,6 +35,8 @@ def cohort_loss(
             runs in torch.
         mixing_PP: M >= 0 with a zero diagonal; row k weighs the teachers of peer k. A row of zeros gives plain BCE.
         temperature_P: T > 0, softens both sides of the divergence. kl_weight_P: lambda >= 0.
+        one_outcome: of the two outcomes, count only the true one in the divergence: "real" of real images, "generated"
+            of generated ones. It may then be negative.
     Returns:
         fp32 values (nats) and gradients; fp64 for fp64 logits.
     Raises:
@@ -42,7 +45,9 @@ def cohort_loss(
     Source: Zhang et al., "Deep mutual learning", CVPR 2018; derivation in README.md.
     """
     check(z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P)
-    return CohortLoss(*operator(z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P))
+    return CohortLoss(
+        *operator(z_real_PE, z_fake_PE, mixing_PP, temperature_P, kl_weight_P, one_outcome)
+    )
 
 
 def check(
@@ -93,6 +98,7 @@ def operator(
     mixing_PP: Tensor,
     temperature_P: Tensor,
     kl_weight_P: Tensor,
+    one_outcome: bool = False,
 ) -> Tensors:
     """Runs the Triton kernel or the reference, whichever the backend of the device is. Checks no shapes."""
     if z_real_PE.device.type == "cpu":
@@ -101,8 +107,8 @@ def operator(
     if z_real_PE.dtype != torch.float64 and backend(z_real_PE.device.type) == "triton":
         from fastsr_kernels.cohort_loss import kernel  # imports triton, which not every system has
 
-        return kernel.cohort_loss(*inputs)
-    return reference.cohort_loss(*inputs)
+        return kernel.cohort_loss(*inputs, one_outcome)
+    return reference.cohort_loss(*inputs, one_outcome)
 
 
 @operator.register_fake
@@ -112,6 +118,7 @@ def allocate_outputs(
     mixing_PP: Tensor,
     temperature_P: Tensor,
     kl_weight_P: Tensor,
+    one_outcome: bool = False,
 ) -> Tensors:
     """Outputs without values, as torch.compile traces them."""
     dtype = torch.promote_types(z_real_PE.dtype, torch.float32)
@@ -124,7 +131,7 @@ def allocate_outputs(
     return *values, new(*z_real_PE.shape), new(*z_fake_PE.shape), new(*z_fake_PE.shape)
 
 
-def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensors) -> None:
+def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensors) -> None:
     """Saves the gradients that the forward pass computed."""
     terms, _, _, *gradients = output
     ctx.mark_non_differentiable(terms, *gradients)
@@ -134,12 +141,12 @@ def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensors) -> None
 
 def backward(
     ctx: Any, _: Tensor, discriminator_P: Tensor, adversarial_P: Tensor, *__: Tensor
-) -> tuple[Tensor, Tensor, None, None, None]:
+) -> tuple[Tensor, Tensor, None, None, None, None]:
     """Multiplies the saved gradients by those of `discriminator_P` and `adversarial_P`."""
     real_PE, fake_PE, fake_adversarial_PE = ctx.saved_tensors
     real = discriminator_P[:, None] * real_PE
     fake = discriminator_P[:, None] * fake_PE + adversarial_P[:, None] * fake_adversarial_PE
-    return real.to(ctx.dtype), fake.to(ctx.dtype), None, None, None
+    return real.to(ctx.dtype), fake.to(ctx.dtype), None, None, None, None
 
 
 operator.register_autograd(backward, setup_context=setup_context)

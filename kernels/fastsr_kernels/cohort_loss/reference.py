@@ -61,12 +61,32 @@ def peer_kl(z_PE: Tensor, mixing_PP: Tensor, temperature_P: Tensor) -> tuple[Ten
     return value_P, grad_PE
 
 
+def peer_kl_of_one_outcome(
+    z_PE: Tensor, mixing_PP: Tensor, temperature_P: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The share of that divergence that the first of the two outcomes has, and its gradient.
+
+    KL_k = T_k^2 * sum_j M[k,j] * mean_e p_j (ln p_j - ln p_k) with p = sigma(z/T_k) and z_j constant, of either sign.
+
+    Arguments and results as `peer_kl`. Source: `KLDivergence` of Keras on probabilities of shape `[N, 1]`.
+    """
+    student_P1E = (z_PE / temperature_P[:, None])[:, None]
+    teacher_PPE = z_PE[None] / temperature_P[:, None, None]
+    p_PPE = torch.sigmoid(teacher_PPE)
+    kl_PP = (p_PPE * (softplus(-student_P1E) - softplus(-teacher_PPE))).mean(-1)
+    grad_PPE = -p_PPE * torch.sigmoid(-student_P1E)
+    value_P = temperature_P.square() * (mixing_PP * kl_PP).sum(1)
+    grad_PE = (temperature_P / z_PE.shape[1])[:, None] * (mixing_PP[:, :, None] * grad_PPE).sum(1)
+    return value_P, grad_PE
+
+
 def cohort_loss(
     z_real_PE: Tensor,
     z_fake_PE: Tensor,
     mixing_PP: Tensor,
     temperature_P: Tensor,
     kl_weight_P: Tensor,
+    one_outcome: bool = False,
 ) -> CohortLoss:
     """All losses on logits of one cohort, forward and backward in one call. Not differentiable itself.
 
@@ -75,6 +95,8 @@ def cohort_loss(
             E is N for a one-logit discriminator and N*H*W for a logit map. Both may differ in E.
         mixing_PP: M >= 0 with a zero diagonal. Zero rows give plain BCE.
         temperature_P: T > 0. kl_weight_P: lambda >= 0.
+        one_outcome: of the two outcomes, count only the true one in the divergence: "real" of real images, "generated"
+            of generated ones.
     Raises:
         ValueError: for shapes that do not fit. Values are not checked: that would read the device.
     Source: README.md, which derives the closed form.
@@ -84,8 +106,13 @@ def cohort_loss(
     mixing, temperature, weight = (
         x.to(real.dtype) for x in (mixing_PP, temperature_P, kl_weight_P)
     )
-    kl_real, grad_kl_real = peer_kl(real, mixing, temperature)
-    kl_fake, grad_kl_fake = peer_kl(fake, mixing, temperature)
+    if one_outcome:
+        kl_real, grad_kl_real = peer_kl_of_one_outcome(real, mixing, temperature)
+        kl_fake, grad_of_negated = peer_kl_of_one_outcome(-fake, mixing, temperature)
+        grad_kl_fake = -grad_of_negated
+    else:
+        kl_real, grad_kl_real = peer_kl(real, mixing, temperature)
+        kl_fake, grad_kl_fake = peer_kl(fake, mixing, temperature)
     bce_real, bce_fake = softplus(-real).mean(1), softplus(fake).mean(1)
     return CohortLoss(
         terms_P4=torch.stack([bce_real, bce_fake, kl_real, kl_fake], 1),

@@ -19,9 +19,10 @@ from fastsr.models import VGG19Features
 from tests.fastsr.cohort.cohorts import CPU, cohort_of, patches_of
 
 
-def bernoulli_kl(teacher: Tensor, student: Tensor) -> Tensor:
+def divergence(teacher: Tensor, student: Tensor, outcomes: list[int]) -> Tensor:
+    """KL over the outcomes real (0) and not real (1), or the share of one of them."""
     p, q = (torch.stack([logsigmoid(z), logsigmoid(-z)]) for z in (teacher, student))
-    return kl_div(q, p, log_target=True, reduction="none").sum(0).mean()
+    return kl_div(q, p, log_target=True, reduction="none")[outcomes].sum(0).mean()
 
 
 def plain_gradients(cohort: Cohort, lr: Tensor, hr: Tensor) -> list[dict[str, Tensor]]:
@@ -41,10 +42,12 @@ def plain_gradients(cohort: Cohort, lr: Tensor, hr: Tensor) -> list[dict[str, Te
         loss_d = binary_cross_entropy_with_logits(z_real[k], torch.ones_like(z_real[k]))
         loss_d = loss_d + binary_cross_entropy_with_logits(z_fake[k], torch.zeros_like(z_fake[k]))
         for j in range(len(g)):
-            for z in (z_real, z_fake):
-                kl = t**2 * bernoulli_kl(z[j].detach() / t, z[k] / t)
+            for z, true in ((z_real, 0), (z_fake, 1)):
+                outcomes = [true] if cohort.config.cohort.kl == "one-outcome" else [0, 1]
+                scale = t**2 if cohort.config.cohort.distillation_scale == "t2" else 1
+                kl = scale * divergence(z[j].detach() / t, z[k] / t, outcomes)
                 loss_d = (
-                    loss_d + cohort.kl_weight_P[k].double() * cohort.mixing_PP[k, j].double() * kl
+                    loss_d + cohort.config.cohort.kl_weight * cohort.mixing_PP[k, j].double() * kl
                 )
         d_grads = torch.autograd.grad(loss_d, list(d[k].parameters()))
         sr = g[k](lr)
@@ -61,12 +64,24 @@ def plain_gradients(cohort: Cohort, lr: Tensor, hr: Tensor) -> list[dict[str, Te
     return result
 
 
-@pytest.mark.parametrize("variant", ["independent", "ml", "ml-star"])
-@pytest.mark.parametrize("peers", [1, 2, 3])
+COHORTS = [
+    CohortConfig(peers=peers, variant=variant, kl_weight=2.0)
+    for peers in (1, 2, 3)
+    for variant in ("independent", "ml", "ml-star")
+] + [
+    CohortConfig(peers=2, variant="ml-star", kl=kl, distillation_scale=scale)
+    for kl in ("bernoulli", "one-outcome")
+    for scale in ("t2", "1")
+]
+
+
+@pytest.mark.parametrize(
+    "chosen", COHORTS, ids=lambda c: f"P{c.peers} {c.variant} {c.kl} scale {c.distillation_scale}"
+)
 def test_one_forward_pass_gives_every_gradient(
-    tiny_config: TrainConfig, store: PixelStore, peers: int, variant: str
+    tiny_config: TrainConfig, store: PixelStore, chosen: CohortConfig
 ) -> None:
-    config = replace(tiny_config, cohort=CohortConfig(peers=peers, variant=variant, kl_weight=2.0))  # type: ignore[arg-type]
+    config = replace(tiny_config, cohort=chosen)
     config = replace(
         config,
         loss=replace(config.loss, adversarial_weight=0.1),
@@ -153,9 +168,8 @@ def test_step_writes_one_row_and_counts(tiny_config: TrainConfig, store: PixelSt
         assert row["d_prob_fake"] == pytest.approx(
             float(forward.z_fake[k].sigmoid().mean()), rel=1e-5
         )
-        assert row["kl_real"] == pytest.approx(
-            float(bernoulli_kl(forward.z_real[1 - k], forward.z_real[k])), rel=1e-3
-        )
+        kl_real = divergence(forward.z_real[1 - k], forward.z_real[k], [0, 1])
+        assert row["kl_real"] == pytest.approx(float(kl_real), rel=1e-3)
 
 
 def test_pretraining_moves_generators_alone(tiny_config: TrainConfig, store: PixelStore) -> None:

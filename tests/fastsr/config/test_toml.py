@@ -47,6 +47,8 @@ CHANGED = TrainConfig(
         mixing_matrix=((0.0, 0.5, 0.25), (1.0, 0.0, 0.0), (1e-3, 2.0, 0.0)),
         starts=(2, 0, 1),
         kl_weight=0.1,
+        kl="one-outcome",
+        distillation_scale="1",
     ),
     loss=LossConfig(
         content="random-vgg",
