@@ -158,7 +158,7 @@ def verdict(table: Table, variant: str) -> Verdict:
 
 
 def seed_sentences(table: Table, one: Contrast) -> Iterator[str]:
-    """What several seeds say, in words and numbers."""
+    """Sentences on what several seeds say, in words and numbers."""
     title = f"{metric_name(table.metric)} at x{table.scale}"
     side = "better" if (one.mean > 0) == table.higher_is_better else "worse"
     by = f"by {with_unit(table, abs(one.mean))}, averaged over {len(one.sets)} sets and {len(one.seeds)} seeds"
