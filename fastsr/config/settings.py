@@ -14,12 +14,12 @@ SCALES = (2, 3, 4, 8)
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesConfig:
-    """Images: what is trained on, and how patches are drawn from it."""
+    """The images to train on, and how patches are drawn from them."""
 
     data: tuple[Path, ...] = ()
-    """Folders of high-resolution training images, searched recursively. None: the sample photos (demo)."""
+    """Folders of high-resolution training images, searched recursively. Without: the sample photos (demo)."""
     val: tuple[Path, ...] = ()
-    """Folders of high-resolution images to validate on. None: no validation (the demo keeps two photos for it)."""
+    """Folders of high-resolution images to validate on. Without: no validation (the demo keeps two photos for it)."""
     cache: Path | None = None
     """Folder for packed pixels, as large as the decoded images. Default: ~/.cache/fastsr."""
     skip_bad: bool = False
@@ -47,7 +47,7 @@ class ModelConfig:
     filters: int = 64
     """Channels of the generator."""
     skip: Literal["none", "nearest", "bicubic"] = "none"
-    """Global skip: how the image is enlarged that the generator only adds details to. None: it makes all of the image,
+    """Global skip: how the image is enlarged that the generator only adds details to. none: it makes all of the image,
     as in the paper. Small networks and short runs need one for colours."""
     discriminator_filters: int = 64
     """Channels of the discriminator's first convolution; its last has eight times as many."""
@@ -91,10 +91,10 @@ class LossConfig:
     vgg: Path | None = None
     """File with torchvision's VGG19 weights. Default: downloaded once. No effect for random-vgg and pixel."""
     content_weight: float | Literal["auto"] = "auto"
-    """Weight of the content loss. auto: of features, what content_ratio says; of pixels, 1."""
+    """Weight of the content loss. auto: of features, by --content-ratio; of pixels, 1."""
     content_ratio: float = 20.0
     """Ratio of the weighted content loss to the weighted adversarial loss at the start of the adversarial stage, which
-    sets content_weight. No effect unless that is auto and features are compared."""
+    sets --content-weight. No effect unless that is auto and features are compared."""
     adversarial_weight: float = 1e-3
     """Weight of the adversarial loss."""
 
@@ -115,7 +115,7 @@ class OptimConfig:
     lr: float = 1e-4
     """Learning rate of Adam, for generators and discriminators."""
     lr_milestones: tuple[int, ...] = ()
-    """Steps (pre-training included) at which the learning rate is multiplied by lr_gamma. None: constant."""
+    """Steps (pre-training included) at which the learning rate is multiplied by --lr-gamma. Without: constant."""
     lr_gamma: float = 0.1
     """Factor at each milestone. No effect without milestones."""
     ema: float = 0.999
@@ -155,9 +155,9 @@ class OutputConfig:
     """Files that a run writes, and intervals between them (in steps)."""
 
     out: Path | None = None
-    """Folder of the run. Default: runs/RECIPE-xSCALE, numbered where that exists."""
+    """Folder of the run. Default: runs/RECIPE-xSCALE, numbered where that exists (reproduce: reproduction/)."""
     resume: bool = False
-    """Continue the run in --out (default: the latest in runs/) exactly where its last checkpoint was saved.
+    """Continue the run in --out (without: the latest in runs/) exactly where its last checkpoint was saved.
     --resume RUN is short for --resume --out RUN."""
     log_every: int = 50
     """Steps averaged into one row of metrics."""
