@@ -45,7 +45,7 @@ def add_teacher_of_one_outcome(p_one_RB, negative_RB, weight_R, v):
 def kl_of_one_outcome(
     z_RB, z_PE, stride_p, offset_B, valid_B, mixing_PP, temperature_R, peer_R, SIGN: tl.constexpr, P: tl.constexpr,
 ):  # fmt: skip
-    """What the outcome whose logit is SIGN * z adds to the divergence, and the gradient with regard to the logit."""
+    """The share of the divergence of the outcome whose logit is SIGN * z, and its gradient with regard to the logit."""
     p_one_RB, negative_RB = z_RB * 0, z_RB * 0
     teacher_E = z_PE
     for j in range(P):
