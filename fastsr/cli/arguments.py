@@ -92,11 +92,14 @@ class UpscaleArguments:
     """Enlarge images with a trained model. Writes PNG files named like the images, and overwrites nothing."""
 
     model: Annotated[Path, tyro.conf.Positional]
-    """A run or checkpoint (its peer 0 is used), or a generator (.safetensors)."""
+    """A run or checkpoint, or a generator (.safetensors)."""
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Image files, or folders of them."""
     out: Path = Path("upscaled")
     """Folder to write to."""
+    peer: int | Literal["best"] = 0
+    """Which peer of the latest checkpoint enlarges. best: that with the highest validation PSNR of the whole run, as it
+    was then. No effect on a single file."""
     device: str = "auto"
     """auto, cpu, cuda, or cuda:N."""
 

@@ -163,8 +163,15 @@ def run_upscale(words: list[str]) -> None:
 
     device = choose_device(arguments.device)
     with out_of_memory(lambda: "cut the image into smaller ones, or add --device cpu"):
-        for path in upscale_files(arguments.model, arguments.images, arguments.out, device):
-            Console().print(str(path), soft_wrap=True, highlight=False, markup=False)
+        for path in upscale_files(
+            arguments.model,
+            arguments.images,
+            arguments.out,
+            device,
+            arguments.peer,
+            tell=lambda text: say(Console(), text),
+        ):
+            say(Console(), str(path))
 
 
 def run_report(words: list[str]) -> None:
