@@ -17,7 +17,7 @@ from fastsr.cohort.liveness import check_liveness
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.settings import TrainConfig
-from fastsr.console import say
+from fastsr.console import listed, say
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
 from fastsr.data.photos import TRAIN, VAL, sample_photos
@@ -30,7 +30,8 @@ from fastsr.system.backend import check_triton, kernels
 from fastsr.system.device import choose_device, set_up
 from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import choose_precision
-from fastsr.training.checkpoint import load_checkpoint
+from fastsr.training.best import note_best
+from fastsr.training.checkpoint import load_checkpoint, set_aside
 from fastsr.training.run import Run, fresh_folder
 
 
@@ -96,7 +97,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         fingerprint(store),
     )
     if continued:
-        training.step = continue_run(training)
+        training.step = continue_run(training, console)
         say(console, f"continuing {run.folder} at step {training.step}")
     if isinstance(patches, HostPatches):
         patches.seek(training.step)
@@ -109,19 +110,29 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     return training
 
 
-def continue_run(training: Training) -> int:
-    """Loads the latest checkpoint and notes the settings now in force. Returns the step.
+def continue_run(training: Training, console: Console) -> int:
+    """Loads a checkpoint and notes the settings now in force. Returns the step.
 
     Raises UserError where that is not possible, with the run as it was.
     """
     run, config = training.run, training.config
-    step = load_checkpoint(run, training.cohort, training.ring, training.data)
+    name = config.output.resume_from
+    step = load_checkpoint(run, training.cohort, training.ring, training.data, name)
     if step > config.total_steps:
         raise UserError(
             f"{run.folder} is at step {step} already; give more than --steps {config.optim.steps}"
         )
+    aside = set_aside(run, step)
+    if aside:
+        names = listed([str(path) for path in aside])
+        say(console, f"later checkpoints are set aside, to be deleted by you: {names}")
     run.cut_metrics(step)
-    run.describe(replace(config, output=replace(config.output, out=run.folder)))
+    if config.output.keep_best:
+        note_best(run, step)
+    else:
+        run.best_file.unlink(missing_ok=True)
+    output = replace(config.output, out=run.folder, resume_from=None)  # that was for this once
+    run.describe(replace(config, output=output))
     return step
 
 
@@ -134,7 +145,7 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
             "demonstration: training on sample photos. To train for real: "
             "fastsr train --data FOLDER --val FOLDER --amp --compile",
         )
-    paths = find_images(sources or sample_photos(TRAIN))
+    paths = find_images(sources or sample_photos(TRAIN), lambda text: say(console, text))
 
     def progress(items: Iterator[Any], total: int) -> Iterator[Any]:
         yield from track(
@@ -162,12 +173,15 @@ def existing_run(config: TrainConfig) -> Run | None:
     """The run to continue, if any. Raises UserError where --out holds a run that is not to be continued as it was."""
     run = Run(config.output.out) if config.output.out else None
     if run is None or run.latest() is None:
+        if config.output.resume_from:
+            raise UserError(f"--from {config.output.resume_from} needs --resume RUN")
         return None
     if not config.output.resume:
         raise UserError(
             f"{run.folder} holds a run already; add --resume to continue it, or give another --out"
         )
     run.check_same(config)
+    run.checkpoint(config.output.resume_from)
     run.lock()
     return run
 

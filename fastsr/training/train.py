@@ -24,7 +24,8 @@ from fastsr.evaluation.validate import evaluate
 from fastsr.models.inference import super_resolve
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.system.memory import out_of_memory
-from fastsr.training.checkpoint import assert_finite, save_checkpoint
+from fastsr.training.best import note_best
+from fastsr.training.checkpoint import assert_finite, prune, save_checkpoint
 from fastsr.training.pictures import comparison
 from fastsr.training.run import Run
 from fastsr.training.setup import Training, prepare
@@ -187,6 +188,9 @@ def validate(training: Training, telemetry: Telemetry) -> None:
         for pair in training.validation[:PICTURE_ROWS]
     ]
     telemetry.validation(training.step, scores, comparison(rows))
+    if training.config.output.keep_best:
+        note_best(training.run, training.step, lambda: save(training))
+        prune(training.run, training.config.output.keep)  # the best until now need not stay
 
 
 def complete(training: Training) -> None:
