@@ -127,6 +127,16 @@ class ListArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PacksArguments:
+    """Which packs of decoded images are kept, how large they are, and when they were used."""
+
+    cache: Path | None = None
+    """Folder of packs. Default: ~/.cache/fastsr."""
+    prune: bool = False
+    """Delete those that were not used for 30 days. They are made again when they are needed."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportArguments:
     """One page, without network or server: settings, curves, tables and comparisons of runs."""
 
@@ -134,3 +144,5 @@ class ReportArguments:
     """Runs, or the folder of a reproduction."""
     out: Path | None = None
     """The page. Default: report.html in the run if there is just one, else here."""
+    overwrite: bool = False
+    """Replace a file of that name that is no page of fastsr. Its own pages are replaced in any case."""

@@ -16,6 +16,7 @@ from fastsr.cli.arguments import (
     EvalArguments,
     FetchArguments,
     ListArguments,
+    PacksArguments,
     ReportArguments,
     ReproduceArguments,
     UpscaleArguments,
@@ -41,6 +42,7 @@ DATA_HELP = """usage: fastsr data COMMAND [options]     (fastsr data COMMAND --h
 
   fetch     download data sets: div2k set5 set14 bsd100 urban100
   list      which there are, and which of them are here
+  packs     decoded images that are kept for training, their size and age
 """
 REPRODUCE_DECIDES = {
     "--scale": "use --scales",
@@ -50,6 +52,7 @@ REPRODUCE_DECIDES = {
     "--starts": "its three pairs begin alike",
     "--mixing": "it trains an Independent, an ML and an ML* pair",
     "--resume": "it goes on by itself where the folder in --out was left",
+    "--from": "continue that run alone: fastsr train --resume RUN --from",
 }
 
 
@@ -70,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"fastsr: no command '{words[0]}'\n\n{HELP}")
         return 2
     try:
+        refuse_empty(words[1:])
         commands[words[0]](words[1:])
     except UserError as error:
         Console(stderr=True).print(
@@ -79,6 +83,15 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def refuse_empty(words: list[str]) -> None:
+    """Raises UserError where a value is empty, as that of an unset variable is. As a path it would be this folder."""
+    for before, word in zip(["", *words], words, strict=False):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            option = word.removesuffix("=") or before
+            where = f"{option} is given an empty value" if option else "an empty word is given"
+            raise UserError(f"{where}; write . where this folder is meant")
 
 
 def run_train(words: list[str]) -> None:
@@ -180,7 +193,9 @@ def run_report(words: list[str]) -> None:
 
     runs = arguments.runs
     page = write_report(
-        runs, arguments.out or (runs[0] if len(runs) == 1 else Path()) / "report.html"
+        runs,
+        arguments.out or (runs[0] if len(runs) == 1 else Path()) / "report.html",
+        arguments.overwrite,
     )
     Console().print(str(page), soft_wrap=True, highlight=False, markup=False)
 
@@ -189,8 +204,11 @@ def run_data(words: list[str]) -> None:
     if words and words[0] in ("-h", "--help"):
         sys.stdout.write(DATA_HELP)
         return
-    if not words or words[0] not in ("fetch", "list"):
-        raise UserError("fastsr data takes a word more: fetch NAMES, or list")
+    if not words or words[0] not in ("fetch", "list", "packs"):
+        raise UserError("fastsr data takes a word more: fetch NAMES, list, or packs")
+    if words[0] == "packs":
+        list_packs(tyro.cli(PacksArguments, prog="fastsr data packs", args=words[1:], config=TYRO))
+        return
     if words[0] == "list":
         from fastsr.download.catalogue import listing
 
@@ -202,6 +220,19 @@ def run_data(words: list[str]) -> None:
     known = [word.lower() if word.lower() in DATASETS else word for word in words[1:]]
     arguments = tyro.cli(FetchArguments, prog="fastsr data fetch", args=known, config=TYRO)
     fetch_and_pack(arguments)
+
+
+def list_packs(arguments: PacksArguments) -> None:
+    from fastsr.data.packs import find_packs, packs_table, prune_packs  # imports torch
+
+    cache, console = arguments.cache or default_cache(), Console()
+    for pack in prune_packs(cache) if arguments.prune else []:
+        say(console, f"deleted {pack.folder}, {pack.bytes / 1e9:.2f} GB of {pack.source}")
+    packs = find_packs(cache)
+    if packs:
+        console.print(packs_table(packs, cache))
+    else:
+        say(console, f"no packs in {cache / 'packs'}")
 
 
 def fetch_and_pack(arguments: FetchArguments) -> None:

@@ -69,7 +69,7 @@ def find_images(
     return found
 
 
-def walk(source: Path, made: dict[Path, int]) -> Iterator[Path]:
+def walk(source: Path, made: dict[Path, int] | None = None) -> Iterator[Path]:
     """Image files below a folder, through links, but into no folder twice: links may form a circle.
 
     Args:
@@ -85,7 +85,7 @@ def walk(source: Path, made: dict[Path, int]) -> Iterator[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for own in [name for name in folders if is_made(Path(folder) / name)]:
             folders.remove(own)
-            if count := count_images(Path(folder) / own):
+            if made is not None and (count := count_images(Path(folder) / own)):
                 made[Path(folder) / own] = count
         yield from (Path(folder) / name for name in names if is_image_name(name))
 

@@ -45,7 +45,8 @@ def test_the_exit_status_reaches_the_shell() -> None:
 def options_of(config: TrainConfig) -> list[str]:
     groups = [getattr(config, group.name) for group in fields(config)]
     names = [field.name for group in groups if is_dataclass(group) for field in fields(group)]
-    return [f"--{name.replace('_', '-')}" for name in names if name != "mixing_matrix"]
+    named = ["from" if name == "resume_from" else name for name in names]
+    return [f"--{name.replace('_', '-')}" for name in named if name != "mixing_matrix"]
 
 
 TRAIN = ["--config", "--recipe", *options_of(TrainConfig())]
@@ -54,11 +55,12 @@ HELP: list[tuple[str, list[str]]] = [
     ("doctor", TRAIN),
     ("eval", ["Runs, checkpoints", "--sets", "--data-root", "--out", "--weights", "--metrics", "--metric-weights",
               "--lr", "--border", "--pictures", "--amp", "--device"]),
-    ("upscale", ["A run or checkpoint", "Image files", "--out", "--device"]),
+    ("upscale", ["A run or checkpoint", "Image files", "--out", "--peer", "--device"]),
     ("reproduce", [*TRAIN, "--scales", "--seeds", "--sets", "--data-root", "--metric-weights"]),
-    ("report", ["Runs, or the folder of a reproduction", "--out"]),
+    ("report", ["Runs, or the folder of a reproduction", "--out", "--overwrite"]),
     ("data fetch", ["Data sets", "div2k", "set5", "set14", "bsd100", "urban100", "--root", "--cache"]),
     ("data list", ["--root"]),
+    ("data packs", ["--cache", "--prune"]),
 ]  # fmt: skip
 
 
@@ -115,8 +117,8 @@ UNPARSED: list[tuple[str, str]] = [
     ("reproduce stray", "stray"),
     ("report --out", "--out"),
     ("report run --nonsense", "--nonsense"),
-    ("data", "fetch NAMES, or list"),
-    ("data remove", "fetch NAMES, or list"),
+    ("data", "fetch NAMES, list, or packs"),
+    ("data remove", "fetch NAMES, list, or packs"),
     ("data fetch", "give some of div2k set5 set14 bsd100 urban100"),
     ("data fetch set6", "'set6'"),
     ("data fetch set5 --nonsense", "--nonsense"),
@@ -169,3 +171,22 @@ def test_values_that_cannot_be_used(
 
 def test_every_seed_that_is_allowed_can_be_used(fastsr: Fastsr, data: Path) -> None:
     assert fastsr("train", "--data", data, *TINY, "--out", "run", "--seed", 2**63 - 1).code == 0
+
+
+EMPTY = [
+    (("train", "--data", ""), "--data is given an empty value"),
+    (("train", "--data", "images", ""), "images is given an empty value"),
+    (("train", "--val=", "--data", "images"), "--val is given an empty value"),
+    (("train", "--out", ""), "--out is given an empty value"),
+    (("eval", "run", "--sets", ""), "--sets is given an empty value"),
+    (("upscale", "", "photo.png"), "an empty word is given"),
+    (("report", "run", "--out", ""), "--out is given an empty value"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), EMPTY, ids=[" ".join(words) for words, _ in EMPTY])
+def test_an_empty_value_does_not_mean_this_folder(
+    fastsr: Fastsr, words: tuple[str, ...], said: str
+) -> None:
+    """Such as that of a variable of a script that is not set."""
+    assert_one_line(fastsr(*words), f"fastsr: {said}; write . where this folder is meant")
