@@ -1,7 +1,7 @@
 """Everything that must be in place before the first training step."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,8 +16,10 @@ from fastsr.cohort.ema import EmaStatistics
 from fastsr.cohort.liveness import check_liveness
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Stage, make_stages
+from fastsr.config.check import warnings
 from fastsr.config.settings import TrainConfig
 from fastsr.console import listed, say
+from fastsr.data.duplicates import Known
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
 from fastsr.data.photos import TRAIN, VAL, sample_photos
@@ -25,6 +27,7 @@ from fastsr.data.pixels import PixelStore, place
 from fastsr.data.sampler import HostPatches, PatchSampler, PatchSource
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair, load_pairs
+from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.system.backend import check_triton, kernels
 from fastsr.system.device import choose_device, set_up
@@ -49,6 +52,8 @@ class Training:
     data: str
     """Fingerprint of the training images."""
     step: int = 0
+    bicubic: Bicubic | None = None
+    """Bicubic on the validation images, once it was needed."""
     capturable: bool = True
     """Whether a step may be captured as a CUDA graph; no longer once that has failed."""
     stages: tuple[Stage, ...] = field(init=False)
@@ -77,8 +82,11 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         check_triton(device)
         say(console, "losses on logits and patches: Triton kernels")
     content = content_loss(config.loss.content, config.loss.vgg)
+    for text in warnings(config):
+        say(console, text)
     store = open_images(config, console)
-    validation = open_validation(config)
+    validation = open_validation(config, console)
+    warn_of_repeated(store, validation, config.model.scale, console)
     with out_of_memory(lambda: out_of_memory_advice(config, device)):
         cohort = Cohort(config, content, device, precision)
         patches = patch_source(config, store, device)
@@ -162,11 +170,42 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
     )
 
 
-def open_validation(config: TrainConfig) -> list[Pair]:
+def open_validation(config: TrainConfig, console: Console) -> list[Pair]:
     sources = config.images.val
     if not sources and not config.images.data:
         sources = sample_photos(VAL)
-    return list(load_pairs(sources, config.model.scale, config.images.border)) if sources else []
+    if not sources:
+        return []
+    files = tuple(find_images(sources, lambda text: say(console, text)))
+    return list(load_pairs(files, config.model.scale, config.images.border))
+
+
+def warn_of_repeated(
+    store: PixelStore, validation: list[Pair], scale: int, console: Console
+) -> None:
+    """Says where training images are there twice, and where training sees what it is validated on."""
+    known = Known(store)
+    if repeated := known.repeated():
+        again, first = repeated[0]
+        say(
+            console,
+            f"warning: {len(repeated)} of {len(store)} images in --data are there more than once and drawn more often, "
+            f"such as {store.names[again]}, which is {store.names[first]}",
+        )
+    warn_of_shared(known, validation, "--val", scale, console)
+
+
+def warn_of_shared(
+    known: Known, pairs: Iterable[Pair], what: str, scale: int, console: Console
+) -> None:
+    """Says how many images of a set are trained on: a score on them tells nothing of other images."""
+    found = [known.find(pair.hr, slack=scale - 1) is not None for pair in pairs]
+    if any(found):
+        say(
+            console,
+            f"warning: {sum(found)} of {len(found)} images of {what} are among the training images; "
+            "scores on them say little about other images",
+        )
 
 
 def existing_run(config: TrainConfig) -> Run | None:
