@@ -1,5 +1,6 @@
-"""Files: where they are kept, reading JSON, waiting until the disk has them, and locks between processes."""
+"""Files: where they are kept, reading JSON, waiting until the disk has them, locks, and marks of what fastsr made."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -32,6 +33,12 @@ def write_text(file: Path, text: str) -> None:
     temporary.replace(file)
 
 
+def sha256_of(file: Path) -> str:
+    """Hexadecimal SHA-256 of a file's contents. Raises OSError."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def lock(file: Path, when_held: str) -> BaseFileLock:
     """A lock that nobody else can take until it is released, or this process ends, however it ends.
 
@@ -49,6 +56,26 @@ def lock(file: Path, when_held: str) -> BaseFileLock:
             f"{file} cannot be written ({error.strerror}); give another folder"
         ) from None
     return taken
+
+
+MARKER = ".fastsr"
+"""Name of the file that tells a folder of pictures made by fastsr from people's own images, as CACHEDIR.TAG tells
+caches."""
+MARKED = "fastsr made the images of this folder, and looks for none in it. Delete this file to have them found.\n"
+
+
+def mark(folder: Path) -> None:
+    """Notes that fastsr made what is in a folder. Raises OSError."""
+    (folder / MARKER).write_text(MARKED, encoding="utf-8")
+
+
+def is_made(folder: Path) -> bool:
+    """True for a folder that is marked, an evaluation, and the pictures of a run, marked or not."""
+    return (
+        (folder / MARKER).is_file()
+        or all((folder / name).is_file() for name in ("evaluation.json", "images.csv"))
+        or (folder.name == "pictures" and (folder.parent / "metrics.jsonl").is_file())
+    )
 
 
 class OtherFormatError(UserError):

@@ -83,6 +83,7 @@ REPRODUCE_DECIDES = {
     "--starts": "its three pairs begin alike",
     "--mixing": "it trains an Independent, an ML and an ML* pair",
     "--resume": "it goes on by itself where the folder in --out was left",
+    "--from": "continue that run alone: fastsr train --resume RUN --from",
 }
 """Options of train that reproduce refuses, and what to do instead."""
 
@@ -134,11 +135,14 @@ class UpscaleArguments:
     """
 
     model: Annotated[Path, tyro.conf.Positional]
-    """A run or checkpoint (its peer 0 is used), or a generator (.safetensors)."""
+    """A run or checkpoint, or a generator (.safetensors)."""
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Image files, or folders of them."""
     out: Path = Path("upscaled")
     """Folder to write to."""
+    peer: int | Literal["best"] = 0
+    """Which peer of the latest checkpoint enlarges. best: that with the highest validation PSNR of the whole run, as it
+    was then. No effect on a single file."""
     device: str = "auto"
     """auto, cpu, cuda, or cuda:N."""
 
@@ -176,6 +180,21 @@ class ListArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PacksArguments:
+    """List the packs of decoded images that are kept, with their size and when they were used.
+
+    Examples:
+        fastsr data packs
+        fastsr data packs --prune
+    """
+
+    cache: Path | None = None
+    """Folder of packs. Default: ~/.cache/fastsr."""
+    prune: bool = False
+    """Delete those that were not used for 30 days. They are made again when they are needed."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportArguments:
     """One page, without network or server: settings, curves, tables and comparisons of runs.
 
@@ -188,3 +207,5 @@ class ReportArguments:
     """Runs, or the folder of a reproduction."""
     out: Path | None = None
     """The page. Default: report.html in the run if there is just one, else here."""
+    overwrite: bool = False
+    """Replace a file of that name that is no page of fastsr. Its own pages are replaced in any case."""

@@ -132,14 +132,15 @@ def groups(
     options: list[Option] = []
     for field in fields(command):
         hint, marks = unwrapped(hints[field.name])
+        name = next((mark.name for mark in marks if getattr(mark, "name", None)), field.name)
         value = default_of(field) if default is None else getattr(default, field.name)
         another = value if other is None else getattr(other, field.name)
         if is_dataclass(hint) and isinstance(hint, type):
             nested.append(groups(hint, value, another, hidden, field.name))
-        elif tyro.conf.Suppress not in marks and flag(field.name) not in hidden:
+        elif tyro.conf.Suppress not in marks and flag(name) not in hidden:
             is_positional = tyro.conf.Positional in marks
             text = texts[field.name]
-            options.append(Option(field.name, hint, text, value, another, is_positional))
+            options.append(Option(name, hint, text, value, another, is_positional))
     if options or title == "options":
         yield Group(title, inspect.getdoc(command) or "", tuple(options))
     for each in nested:

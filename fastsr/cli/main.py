@@ -16,6 +16,7 @@ from fastsr.cli.arguments import (
     EvalArguments,
     FetchArguments,
     ListArguments,
+    PacksArguments,
     ReportArguments,
     ReproduceArguments,
     UpscaleArguments,
@@ -46,6 +47,7 @@ DATA_HELP = """usage: fastsr data COMMAND [options]
 
   fetch     download data sets: div2k set5 set14 bsd100 urban100
   list      which there are, and which of them are here
+  packs     decoded images that are kept for training, their size and age
 
 fastsr data COMMAND --help lists the options.
 
@@ -72,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"fastsr: no command '{words[0]}'\n\n{HELP}")
         return 2
     try:
+        refuse_empty(words[1:])
         commands[words[0]](words[1:])
     except UserError as error:
         Console(stderr=True).print(
@@ -81,6 +84,15 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def refuse_empty(words: list[str]) -> None:
+    """Raises UserError where a value is empty, as that of an unset variable is. As a path it would be this folder."""
+    for before, word in zip(["", *words], words, strict=False):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            option = word.removesuffix("=") or before
+            where = f"{option} is given an empty value" if option else "an empty word is given"
+            raise UserError(f"{where}; write . where this folder is meant")
 
 
 def run_train(words: list[str]) -> None:
@@ -166,8 +178,15 @@ def run_upscale(words: list[str]) -> None:
 
     device = choose_device(arguments.device)
     with out_of_memory(lambda: "cut the image into smaller ones, or add --device cpu"):
-        for path in upscale_files(arguments.model, arguments.images, arguments.out, device):
-            Console().print(str(path), soft_wrap=True, highlight=False, markup=False)
+        for path in upscale_files(
+            arguments.model,
+            arguments.images,
+            arguments.out,
+            device,
+            arguments.peer,
+            tell=lambda text: say(Console(), text),
+        ):
+            say(Console(), str(path))
 
 
 def run_report(words: list[str]) -> None:
@@ -176,7 +195,9 @@ def run_report(words: list[str]) -> None:
 
     runs = arguments.runs
     page = write_report(
-        runs, arguments.out or (runs[0] if len(runs) == 1 else Path()) / "report.html"
+        runs,
+        arguments.out or (runs[0] if len(runs) == 1 else Path()) / "report.html",
+        arguments.overwrite,
     )
     Console().print(str(page), soft_wrap=True, highlight=False, markup=False)
 
@@ -184,8 +205,11 @@ def run_report(words: list[str]) -> None:
 def run_data(words: list[str]) -> None:
     if asks_for_help(words[:1]):
         show(DATA_HELP)
-    if not words or words[0] not in ("fetch", "list"):
-        raise UserError("fastsr data takes a word more: fetch NAMES, or list")
+    if not words or words[0] not in ("fetch", "list", "packs"):
+        raise UserError("fastsr data takes a word more: fetch NAMES, list, or packs")
+    if words[0] == "packs":
+        list_packs(parse("data packs", PacksArguments, words[1:]))
+        return
     if words[0] == "list":
         from fastsr.download.catalogue import listing
 
@@ -197,6 +221,19 @@ def run_data(words: list[str]) -> None:
     known = [word.lower() if word.lower() in DATASETS else word for word in words[1:]]
     arguments = parse("data fetch", FetchArguments, known)
     fetch_and_pack(arguments)
+
+
+def list_packs(arguments: PacksArguments) -> None:
+    from fastsr.data.packs import find_packs, packs_table, prune_packs  # imports torch
+
+    cache, console = arguments.cache or default_cache(), Console()
+    for pack in prune_packs(cache) if arguments.prune else []:
+        say(console, f"deleted {pack.folder}, {pack.bytes / 1e9:.2f} GB of {pack.source}")
+    packs = find_packs(cache)
+    if packs:
+        console.print(packs_table(packs, cache))
+    else:
+        say(console, f"no packs in {cache / 'packs'}")
 
 
 def fetch_and_pack(arguments: FetchArguments) -> None:

@@ -56,3 +56,18 @@ def check(config: TrainConfig) -> TrainConfig:
     temperatures(cohort)
     start_indices(cohort)
     return config
+
+
+def warnings(config: TrainConfig) -> list[str]:
+    """What a configuration may hold but hardly means: each names the setting, its value and usual ones."""
+    usual = (
+        ("lr", config.optim.lr, 1e-2, "1e-5 to 1e-3"),
+        ("content_weight", config.loss.initial_content_weight, 1e4, "0.006 to 1"),
+        ("adversarial_weight", config.loss.adversarial_weight, 10, "0.0001 to 0.01"),
+        ("kl_weight", config.cohort.kl_weight, 1e3, "0.1 to 10"),
+    )
+    return [
+        f"warning: --{name.replace('_', '-')} {value:g} is unusual; usual are {values}"
+        for name, value, most, values in usual
+        if value > most
+    ]

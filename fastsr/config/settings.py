@@ -160,6 +160,9 @@ class OutputConfig:
     resume: bool = False
     """Continue the run in --out (without: the latest in runs/) exactly where its last checkpoint was saved.
     --resume RUN is short for --resume --out RUN."""
+    resume_from: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """With --resume: a checkpoint by name, such as step-00001000, where the latest is damaged; later ones are put
+    aside."""
     log_every: int = 50
     """Steps averaged into one row of metrics."""
     save_every: int = 1000
@@ -168,6 +171,9 @@ class OutputConfig:
     """Steps between validations, each with a picture."""
     keep: int = 3
     """Checkpoints to keep; older ones are deleted."""
+    keep_best: bool = True
+    """Keep the checkpoint with the highest validation PSNR of any peer too, saved when it is validated, for
+    `fastsr upscale --peer best`. No effect without validation."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ behind it, such as a gain map) the first counts.
 import os
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from fastsr.errors import UserError
+from fastsr.files import is_made
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 DIRECT_MODES = frozenset(
@@ -37,29 +38,43 @@ TURNS = {
 }
 
 
-def find_images(sources: tuple[Path, ...]) -> list[Path]:
+def find_images(
+    sources: tuple[Path, ...], tell: Callable[[str], None] = lambda text: None
+) -> list[Path]:
     """All image files in folders (searched recursively, hidden ones left out) and single files, sorted per source.
+
+    Folders of pictures that fastsr made are left out unless named as a source, and `tell` gets a line that says so.
 
     Raises UserError for a source that does not exist or holds no image.
     """
     found: list[Path] = []
+    made: dict[Path, int] = {}
     for source in sources:
         if source.is_file():
             found.append(source)
             continue
         if not source.is_dir():
             raise UserError(f"{source} does not exist; give a folder of images, or an image file")
-        images = sorted(walk(source))
+        images = sorted(walk(source, made))
         if not images:
+            besides = " besides what fastsr made" if made else ""
             raise UserError(
-                f"{source} holds no image ({' '.join(sorted(EXTENSIONS))}); give another folder"
+                f"{source} holds no image{besides} ({' '.join(sorted(EXTENSIONS))}); give another folder"
             )
         found += images
+    if made:
+        folders = ", ".join(f"{folder} ({count})" for folder, count in sorted(made.items())[:4])
+        more = f" and {len(made) - 4} folders more" if len(made) > 4 else ""
+        tell(f"images that fastsr made are left out: {folders}{more}")
     return found
 
 
-def walk(source: Path) -> Iterator[Path]:
-    """Image files below a folder, through links, but into no folder twice: links may form a circle."""
+def walk(source: Path, made: dict[Path, int] | None = None) -> Iterator[Path]:
+    """Image files below a folder, through links, but into no folder twice: links may form a circle.
+
+    Args:
+        made: gets folders below the source that fastsr made, which are not searched, and how many images each holds.
+    """
     seen: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(source, followlinks=True):
         stat = Path(folder).stat()
@@ -68,11 +83,19 @@ def walk(source: Path) -> Iterator[Path]:
             continue
         seen.add((stat.st_dev, stat.st_ino))
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (
-            Path(folder) / name
-            for name in names
-            if Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".")
-        )
+        for own in [name for name in folders if is_made(Path(folder) / name)]:
+            folders.remove(own)
+            if made is not None and (count := count_images(Path(folder) / own)):
+                made[Path(folder) / own] = count
+        yield from (Path(folder) / name for name in names if is_image_name(name))
+
+
+def is_image_name(name: str) -> bool:
+    return Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".")
+
+
+def count_images(folder: Path) -> int:
+    return sum(is_image_name(name) for _, _, names in os.walk(folder) for name in names)
 
 
 def read_rgb8(path: Path) -> NDArray[np.uint8]:

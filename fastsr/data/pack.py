@@ -7,9 +7,11 @@ import shutil
 import tempfile
 import time
 import warnings
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,11 @@ from fastsr.data.pixels import PixelStore, store_of
 from fastsr.errors import UserError
 from fastsr.files import default_cache, sync
 
-FORMAT = 2  # counted up whenever the decoding rule or the layout of a pack changes
+FORMAT = 3  # counted up whenever the decoding rule or the layout of a pack changes
 STALE_SECONDS = 24 * 3600
+INDEX, PIXELS = "index.json", "pixels.bin"
+TRUST_SECONDS = 24 * 3600
+"""How long pixels that were compared with their checksums are trusted."""
 
 
 def pack_images(
@@ -47,13 +52,15 @@ def pack_images(
         UserError: one error that lists every unreadable and small file; or the disk is full.
     """
     folder = (cache or default_cache()) / "packs" / pack_key(paths)
-    if folder.exists() and any(
-        not isinstance(read_or_reason(Path(path)), str) for path, _ in open_pack(folder)[1]
+    store, unreadable = open_sound_pack(folder, tell) if folder.exists() else (None, [])
+    if store is None or any(
+        not isinstance(read_or_reason(Path(path)), str) for path, _ in unreadable
     ):
-        shutil.rmtree(folder)  # what could not be read then can be read now
-    if not folder.exists():
+        remove_pack(folder)  # it is damaged, or what could not be read then can be read now
         write_pack(folder, paths, track)
-    store, unreadable = open_pack(folder)
+        store, unreadable = open_pack(folder)
+    with suppress(OSError):
+        os.utime(folder / INDEX)  # when it was used last, for `fastsr data packs`
     small_I = torch.minimum(store.height_I, store.width_I) < minimum_side
     bad = [f"{path}: {reason}" for path, reason in unreadable]
     bad += [
@@ -100,9 +107,9 @@ def write_pack(
         folder.parent.mkdir(parents=True, exist_ok=True)
         remove_stale(folder.parent)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".packing-"))
-        index: dict[str, list[Any]] = {"sizes": [], "names": [], "unreadable": []}
+        index: dict[str, list[Any]] = {"sizes": [], "names": [], "unreadable": [], "crc32": []}
         digest = hashlib.sha256()
-        with (temporary / "pixels.bin").open("wb") as out:
+        with (temporary / PIXELS).open("wb") as out:
             for path, image in track(decode_all(paths), len(paths)):
                 if isinstance(image, str):
                     index["unreadable"].append([str(path), image])
@@ -111,7 +118,8 @@ def write_pack(
                     digest.update(image.data)
                     index["sizes"].append(image.shape[:2])
                     index["names"].append(str(path))
-        (temporary / "index.json").write_text(
+                    index["crc32"].append(zlib.crc32(image.data))
+        (temporary / INDEX).write_text(
             json.dumps({"format": FORMAT, "digest": digest.hexdigest(), **index})
         )
         for file in temporary.iterdir():
@@ -132,8 +140,16 @@ def publish(temporary: Path, folder: Path) -> None:
     try:
         temporary.rename(folder)
     except OSError:
-        if not (folder / "index.json").exists():
+        if not (folder / INDEX).exists():
             raise
+
+
+def remove_pack(folder: Path) -> None:
+    """Deletes a pack, if there is one. It loses its name first; a process that has mapped it keeps what it mapped."""
+    doomed = folder.with_name(f".packing-{folder.name}.{os.getpid()}")
+    with suppress(OSError):
+        folder.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def remove_stale(folder: Path) -> None:
@@ -171,31 +187,73 @@ def read_or_reason(path: Path) -> NDArray[np.uint8] | str:
         return str(error)
 
 
+class DamagedPackError(UserError):
+    """A pack that does not hold what was put there."""
+
+
+def open_sound_pack(
+    folder: Path, tell: Callable[[str], None]
+) -> tuple[PixelStore | None, list[tuple[str, str]]]:
+    """An existing pack as `open_pack` gives it; no store, and a line through `tell`, where it is damaged.
+
+    Its pixels are compared with their checksums once a day, which takes a second a gigabyte and core. Every time would
+    hold up those who train on sets larger than memory; and the bytes of a pack change by failing disks, not by use.
+    """
+    try:
+        store, unreadable = open_pack(folder)
+        checked = folder / "checked"
+        if not is_younger(checked, TRUST_SECONDS, than=folder / PIXELS):
+            check_pixels(store, folder)
+            with suppress(OSError):
+                checked.touch()
+    except DamagedPackError as error:
+        tell(f"{error}; its images are packed again")
+        return None, []
+    return store, unreadable
+
+
+def is_younger(file: Path, seconds: float, than: Path) -> bool:
+    """True for a file that is younger than that, and than another file."""
+    if not file.exists():
+        return False
+    return file.stat().st_mtime > max(time.time() - seconds, than.stat().st_mtime)
+
+
+def check_pixels(store: PixelStore, folder: Path) -> None:
+    """Raises DamagedPackError naming the first image whose pixels are not those that were packed."""
+    sums = json.loads((folder / INDEX).read_text())["crc32"]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # crc32 lets other threads run
+        now = pool.map(lambda index: zlib.crc32(store.image(index).numpy().data), range(len(store)))
+        for name, before, after in zip(store.names, sums, now, strict=True):
+            if before != after:
+                raise DamagedPackError(
+                    f"the pack {folder} is damaged (the pixels of {name} have changed)"
+                )
+
+
 def open_pack(folder: Path) -> tuple[PixelStore, list[tuple[str, str]]]:
     """Maps a pack. Returns the store and the files (with reasons) that could not be read when it was made.
 
-    Raises UserError for a damaged pack.
+    Raises DamagedPackError.
     """
     try:
-        index = json.loads((folder / "index.json").read_text())
+        index = json.loads((folder / INDEX).read_text())
         sizes = [(int(height), int(width)) for height, width in index["sizes"]]
         names, digest = tuple(map(str, index["names"])), str(index["digest"])
         unreadable = [(str(path), str(reason)) for path, reason in index["unreadable"]]
         if len(names) != len(sizes):
             raise ValueError(f"{len(names)} names of {len(sizes)} images")
+        if len(index["crc32"]) != len(sizes):
+            raise ValueError(f"{len(index['crc32'])} checksums of {len(sizes)} images")
         expected = sum(3 * height * width for height, width in sizes)
-        actual = (folder / "pixels.bin").stat().st_size
+        actual = (folder / PIXELS).stat().st_size
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"the pack {folder} is damaged ({error}); delete that folder and run again"
-        ) from None
+        raise DamagedPackError(f"the pack {folder} is damaged ({error})") from None
     if actual != expected:
-        raise UserError(
-            f"the pack {folder} is damaged ({actual} bytes, not {expected}); delete that folder and run again"
-        )
+        raise DamagedPackError(f"the pack {folder} is damaged ({actual} bytes, not {expected})")
     if expected:
         pixels = torch.from_file(
-            str(folder / "pixels.bin"), shared=False, size=expected, dtype=torch.uint8
+            str(folder / PIXELS), shared=False, size=expected, dtype=torch.uint8
         )
     else:
         pixels = torch.empty(0, dtype=torch.uint8)

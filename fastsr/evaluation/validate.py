@@ -1,6 +1,6 @@
 """Mean scores of generators on a few images: validation during training."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -23,23 +23,39 @@ def score(sr: Tensor, pair: Pair, scale: int) -> Score:
     return Score(psnr_y(sr, pair.hr, scale, pair.grey), ssim_y(sr, pair.hr, scale, pair.grey))
 
 
+@dataclass(frozen=True)
+class Bicubic:
+    """What bicubic makes of images, which no training changes."""
+
+    score: Score
+    first: tuple[Tensor, ...]
+    """The first few, uint8 `[height, width, 3]`."""
+
+    @staticmethod
+    def of(pairs: Sequence[Pair], scale: int, border: Border, keep: int) -> "Bicubic":
+        first = tuple(upscale(pair.lr, scale, border) for pair in pairs[:keep])
+        return Bicubic(evaluate({}, pairs, scale, border)["bicubic"], first)
+
+
 def evaluate(
     generators: Mapping[str, SRResNet],
-    pairs: Iterator[Pair] | list[Pair],
+    pairs: Iterator[Pair] | Sequence[Pair],
     scale: int,
     border: Border = "replicate",
+    bicubic: Score | None = None,
 ) -> dict[str, Score]:
-    """Mean scores over images of each generator, and of `bicubic` before them."""
-    methods: dict[str, Callable[[Tensor], Tensor]] = {
-        "bicubic": lambda lr: upscale(lr, scale, border)
-    }
+    """Mean scores over images of each generator, and of `bicubic` before them, unless they are known."""
+    methods: dict[str, Callable[[Tensor], Tensor]] = {}
+    if bicubic is None:
+        methods["bicubic"] = lambda lr: upscale(lr, scale, border)
     for name, generator in generators.items():
         methods[name] = lambda lr, g=generator: super_resolve(g, lr)
     scores = [
         {name: score(method(pair.lr), pair, scale) for name, method in methods.items()}
         for pair in pairs
     ]
-    return {name: mean_score([row[name] for row in scores]) for name in methods}
+    known = {"bicubic": bicubic} if bicubic else {}
+    return known | {name: mean_score([row[name] for row in scores]) for name in methods}
 
 
 def mean_score(scores: list[Score]) -> Score:

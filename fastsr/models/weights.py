@@ -1,15 +1,18 @@
 """Weight files: safetensors only, never pickles. A generator's file says what it is, and needs no run beside it."""
 
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from fastsr.console import listed
 from fastsr.errors import UserError
-from fastsr.files import sync
+from fastsr.files import read_json, sha256_of, sync, write_text
 from fastsr.models import SRResNet
 from fastsr.models.enlarge import Skip
 
@@ -64,7 +67,7 @@ def save_generator(generator: SRResNet, file: Path) -> None:
 def load_generator(file: Path, device: torch.device | None = None) -> SRResNet:
     """The generator in a file, in evaluation mode and channels-last.
 
-    Raises UserError where the file is no generator of fastsr, or damaged.
+    Raises UserError where the file is no generator of fastsr, is damaged, or holds weights that are not finite.
     """
     if not file.is_file():
         raise UserError(f"{file} does not exist")
@@ -86,9 +89,31 @@ def load_generator(file: Path, device: torch.device | None = None) -> SRResNet:
         raise UserError(
             f"{file} does not say what generator it holds ({error}); give a file that fastsr saved"
         ) from None
+    check_unchanged(file)
     load_module(generator, file)
+    check_finite(generator, file)
     generator.requires_grad_(False).eval()
     return generator.to(device=device or torch.device("cpu"), memory_format=torch.channels_last)  # pyright: ignore
+
+
+def check_finite(module: nn.Module, file: Path) -> None:
+    """Raises UserError naming the first weight that holds NaN or infinity."""
+    for name, value in module.state_dict().items():
+        if not bool(value.isfinite().all()):
+            raise UserError(
+                f"{file} cannot be used: {name} is not finite; take an earlier checkpoint"
+            )
+
+
+def check_unchanged(file: Path) -> None:
+    """Raises UserError where a file of a checkpoint is not what was saved, which the state.json beside it tells."""
+    try:
+        state = json.loads((file.parent / "state.json").read_text(encoding="utf-8"))
+        saved = state["sha256"][file.name]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # a file on its own, or a checkpoint from before there were sums
+    if sha256_of(file) != saved:
+        raise UserError(f"{file} is damaged: its contents are not those that were saved")
 
 
 def known_skip(name: str) -> Skip:
@@ -99,11 +124,14 @@ def known_skip(name: str) -> Skip:
     raise ValueError(f"skip {name} is not known here")
 
 
-def find_generators(model: Path, weights: str = "ema") -> dict[str, Path]:
-    """The generators meant by a path: one file, or all peers of a checkpoint or of a run's latest one.
+def find_generators(
+    model: Path, weights: str = "ema", which: Literal["latest", "best"] = "latest"
+) -> dict[str, Path]:
+    """The generators meant by a path: one file, or all peers of a checkpoint or of one of a run.
 
     Args:
         weights: of a run or checkpoint, "ema" (averaged) or "raw" (as trained).
+        which: checkpoint of a run: the latest, or the best by validation.
     Returns:
         names for people, such as "peer 0", and files.
     Raises:
@@ -116,15 +144,67 @@ def find_generators(model: Path, weights: str = "ema") -> dict[str, Path]:
             f"{model} does not exist; give a run, a checkpoint, or a generator's .safetensors file"
         )
     checkpoints = list_checkpoints(model)
-    files = sorted(
-        (checkpoints[-1] if checkpoints else model).glob(f"peer-*-{NAMES[weights]}.safetensors"),
-        key=peer_index,
-    )
+    folder = checkpoints[-1] if checkpoints else model
+    if which == "best":
+        folder = model / "checkpoints" / checkpoint_name(read_best(model).step)
+    files = sorted(folder.glob(f"peer-*-{NAMES[weights]}.safetensors"), key=peer_index)
     if not files:
         raise UserError(
-            f"{model} holds no checkpoint; give a run, a checkpoint, or a generator's .safetensors file"
+            f"{folder if which == 'best' else model} holds no checkpoint; "
+            "give a run, a checkpoint, or a generator's .safetensors file"
         )
     return {f"peer {peer_index(file)}": file for file in files}
+
+
+def find_generator(model: Path, peer: int | Literal["best"] = 0) -> Path:
+    """The averaged generator of one peer of a run or checkpoint, or the file itself.
+
+    Args:
+        peer: best: the peer, at the step, that had the highest validation PSNR of a run.
+    Raises:
+        UserError: there is no such peer.
+    """
+    if model.is_file():
+        return model
+    number = read_best(model).peer if peer == "best" else peer
+    files = find_generators(model, which="best" if peer == "best" else "latest")
+    if f"peer {number}" not in files:
+        raise UserError(f"{model} has no peer {number}; use --peer with one of {listed([*files])}")
+    return files[f"peer {number}"]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best of a run by validation: of which peer, after which step, and what it scored."""
+
+    step: int
+    peer: int
+    psnr: float | None
+    """dB; None where images were equal."""
+
+
+BEST_NAME, BEST_FORMAT = "best.json", 1
+
+
+def read_best(run: Path) -> Best:
+    """Raises UserError where no best is kept, or the file is damaged."""
+    file = run / BEST_NAME
+    if not file.is_file():
+        raise UserError(
+            f"{run} keeps no best checkpoint: it was trained without --val or --keep-best, or is no run; "
+            "use --peer 0"
+        )
+    return read_json(
+        file,
+        lambda content: Best(int(content["step"]), int(content["peer"]), content["psnr"]),
+        BEST_FORMAT,
+        "delete it, and take --peer 0",
+    )
+
+
+def write_best(run: Path, best: Best) -> None:
+    """Raises OSError."""
+    write_text(run / BEST_NAME, json.dumps({"format": BEST_FORMAT, **asdict(best)}) + "\n")
 
 
 def peer_index(file: Path) -> int:
@@ -134,3 +214,7 @@ def peer_index(file: Path) -> int:
 def list_checkpoints(run: Path) -> list[Path]:
     """Complete checkpoints of a run, oldest first."""
     return sorted((run / "checkpoints").glob("step-*"))
+
+
+def checkpoint_name(step: int) -> str:
+    return f"step-{step:08d}"

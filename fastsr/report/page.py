@@ -27,13 +27,18 @@ POINTS, MOST_POINTS = 1200, 400
 """Points per line over all runs of a page, and of one line; fewer where many lines share a chart."""
 
 
-def write_report(runs: tuple[Path, ...], out: Path) -> Path:
-    """Writes one self-contained HTML page about runs and reproductions; an existing file is replaced at once.
+def write_report(runs: tuple[Path, ...], out: Path, overwrite: bool = False) -> Path:
+    """Writes one self-contained HTML page about runs and reproductions; an earlier page is replaced at once.
 
-    Raises UserError for a folder that is neither, for damaged files, and where the page cannot be written.
+    Args:
+        overwrite: replace any other file too.
+    Raises:
+        UserError: a folder that is neither, damaged files, a page that cannot be written, another file in its place.
     """
     if not runs:
         raise UserError("no run is given; name at least one folder that fastsr train wrote")
+    if out.is_file() and not overwrite and not is_page(out):
+        raise UserError(f"{out} is no page of fastsr; choose another --out, or add --overwrite")
     page = document([collect(folder) for folder in runs])
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
@@ -48,6 +53,19 @@ def write_report(runs: tuple[Path, ...], out: Path) -> Path:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
     return out
+
+
+GENERATOR = '<meta name="generator" content="fastsr report">'
+"""What a page says of itself, near its beginning."""
+
+
+def is_page(file: Path) -> bool:
+    """True for a page that fastsr wrote: it says so, or ends as those did that did not say so yet."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return GENERATOR in text[:2000] or "<footer><p>Written by fastsr " in text
 
 
 def document(parts: Sequence[Run | Reproduction]) -> str:

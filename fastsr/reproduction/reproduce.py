@@ -16,9 +16,11 @@ from fastsr.config.check import check
 from fastsr.config.mixing import require
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
+from fastsr.data.duplicates import Known
 from fastsr.errors import UserError
 from fastsr.evaluation.evaluate import evaluate_models, is_perceptual, open_sets
 from fastsr.evaluation.metrics import USUAL
+from fastsr.evaluation.pairs import load_pair
 from fastsr.evaluation.results import JSON_NAME as EVALUATION
 from fastsr.evaluation.results import Evaluation
 from fastsr.files import OtherFormatError, write_text
@@ -39,6 +41,7 @@ from fastsr.reproduction.results import JSON_NAME, Table, Tables
 from fastsr.reproduction.seeds import decided, with_contrasts
 from fastsr.system.device import choose_device
 from fastsr.system.memory import out_of_memory
+from fastsr.training.setup import open_images, warn_of_shared
 from fastsr.training.train import train
 
 
@@ -56,6 +59,8 @@ def reproduce(plan: Plan, console: Console) -> None:
     device = choose_device(plan.config.machine.device)
     metrics = check_sets(plan, device, console)
     print_plan(plan, device, console)
+    if any(steps_done(folder_of(config)) < config.total_steps for config in plan.runs()):
+        warn_of_trained_sets(plan, console)
     tables: tuple[Table, ...] = ()
     try:
         for config in plan.runs():
@@ -68,6 +73,14 @@ def reproduce(plan: Plan, console: Console) -> None:
     for one in tables:
         for variant in TAUGHT:
             say(console, str(verdict(one, variant)))
+
+
+def warn_of_trained_sets(plan: Plan, console: Console) -> None:
+    """Says which test sets are trained on, by their pixels."""
+    known, config = Known(open_images(plan.config, console)), next(plan.runs())
+    for images in open_sets(plan.request(config), config.model.scale):
+        pairs = (load_pair(files.hr, config.model.scale) for files in images.images)
+        warn_of_shared(known, pairs, f"the test set {images.name}", config.model.scale, console)
 
 
 def train_run(config: TrainConfig, console: Console) -> None:

@@ -4,9 +4,12 @@ Of each peer: networks with their buffers, the EMA, the states of optimisers and
 ring.
 """
 
+import hashlib
 import json
+import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,11 +18,13 @@ from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.ring import MetricsRing
 from fastsr.errors import UserError
-from fastsr.files import sync
+from fastsr.files import sha256_of, sync
 from fastsr.models.weights import (
+    checkpoint_name,
     list_checkpoints,
     load_module,
     load_tensors,
+    read_best,
     save_generator,
     save_tensors,
 )
@@ -51,13 +56,15 @@ def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep
             for peer in cohort.peers
         ]
         weight = float(cohort.content_weight)
-        state = {
+        state: dict[str, Any] = {
             "format": FORMAT,
             "step": step,
             "data": data,
             "scalers": scalers,
             "content_weight": weight,
         }
+        state["sha256"] = {file.name: sha256_of(file) for file in sorted(temporary.iterdir())}
+        state["checksum"] = checksum(state)
         (temporary / "state.json").write_text(json.dumps(state))
         for path in (run.metrics_file, temporary / "state.json", temporary):
             sync(path)
@@ -74,20 +81,26 @@ def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep
 
 
 def prune(run: Run, keep: int) -> None:
-    """Deletes all but the newest checkpoints. Each loses its name first, so that none is ever incomplete."""
+    """Deletes all but the newest checkpoints and the best. Each loses its name first: none is ever incomplete."""
+    best = checkpoint_name(read_best(run.folder).step) if run.best_file.is_file() else ""
     for old in list_checkpoints(run.folder)[:-keep]:
-        doomed = old.with_name(f".deleting-{old.name}")
-        old.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        if old.name != best:
+            doomed = old.with_name(f".deleting-{old.name}")
+            old.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
 
 
-def load_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str) -> int:
-    """Loads the latest checkpoint of a run, in place. Returns the step.
+def load_checkpoint(
+    run: Run, cohort: Cohort, ring: MetricsRing, data: str, name: str | None = None
+) -> int:
+    """Loads a checkpoint of a run, in place. Returns the step.
 
-    Raises UserError where the checkpoint is damaged, does not fit, or the images are others than before.
+    Args:
+        name: of the checkpoint, such as step-00001000; the latest by default.
+    Raises:
+        UserError: the checkpoint is damaged, does not fit, or the images are others than before.
     """
-    checkpoint = run.latest()
-    assert checkpoint is not None
+    checkpoint = run.checkpoint(name)
     for leftover in (*run.checkpoints.glob(".saving-*"), *run.checkpoints.glob(".deleting-*")):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
@@ -101,6 +114,10 @@ def load_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str) -> i
     if not known:
         raise UserError(
             f"{checkpoint} was written by another version of fastsr; continue it with that version"
+        )
+    if damaged := changed_file(checkpoint, state):
+        raise UserError(
+            f"{damaged} is damaged: its contents are not those that were saved; {way_back(run, checkpoint)}"
         )
     if state["data"] != data:
         raise UserError(
@@ -120,14 +137,47 @@ def load_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str) -> i
     return step
 
 
+def changed_file(checkpoint: Path, state: dict[str, Any]) -> Path | None:
+    """The first file of a checkpoint that is not what was saved. Those from before there were sums tell nothing."""
+    if "sha256" not in state:
+        return None
+    if state.get("checksum") != checksum(state):
+        return checkpoint / "state.json"
+    files = {checkpoint / name: saved for name, saved in state["sha256"].items()}
+    return next(
+        (file for file, saved in files.items() if not file.is_file() or sha256_of(file) != saved),
+        None,
+    )
+
+
+def checksum(state: dict[str, Any]) -> str:
+    """SHA-256 of a state, but for the checksum in it."""
+    content = {name: value for name, value in state.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def way_back(run: Run, checkpoint: Path) -> str:
     """Advice on going on without a damaged checkpoint."""
-    others = [path for path in list_checkpoints(run.folder) if path != checkpoint]
+    older = [path for path in list_checkpoints(run.folder) if path.name < checkpoint.name]
     return (
-        f"delete {checkpoint} to continue from {others[-1].name}"
-        if others
+        f"the one before it: --resume {shlex.quote(str(run.folder))} --from {older[-1].name}"
+        if older
         else "no older checkpoint is left: start a new run"
     )
+
+
+def set_aside(run: Run, step: int) -> list[Path]:
+    """Takes the names from checkpoints beyond a step, which training goes on from once more. Returns where they are.
+
+    Raises OSError.
+    """
+    aside: list[Path] = []
+    for later in list_checkpoints(run.folder):
+        if later.name > checkpoint_name(step):
+            aside.append(later.with_name(f"aside-{later.name}"))
+            shutil.rmtree(aside[-1], ignore_errors=True)
+            later.rename(aside[-1])
+    return aside
 
 
 def save_peer(peer: Peer, folder: Path, k: int) -> None:

@@ -10,9 +10,10 @@ from filelock import BaseFileLock
 
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml, to_toml
+from fastsr.console import listed
 from fastsr.errors import UserError
 from fastsr.files import lock, write_text
-from fastsr.models.weights import list_checkpoints
+from fastsr.models.weights import BEST_NAME, list_checkpoints
 from fastsr.system.environment import environment
 
 CHANGEABLE = {
@@ -28,7 +29,7 @@ CHANGEABLE = {
         "peer_streams",
         "checkpoint_activations",
     },
-    "output": {"out", "resume", "save_every", "val_every", "keep"},
+    "output": {"out", "resume", "resume_from", "save_every", "val_every", "keep", "keep_best"},
 }
 """Settings that may differ when a run is continued: the patches, losses and updates stay what they were.
 
@@ -48,6 +49,7 @@ class Run:
         self.metrics_file = folder / "metrics.jsonl"
         self.pictures = folder / "pictures"
         self.checkpoints = folder / "checkpoints"
+        self.best_file = folder / BEST_NAME
 
     @staticmethod
     def start(folder: Path, config: TrainConfig) -> "Run":
@@ -95,6 +97,17 @@ class Run:
     def latest(self) -> Path | None:
         checkpoints = list_checkpoints(self.folder)
         return checkpoints[-1] if checkpoints else None
+
+    def checkpoint(self, name: str | None = None) -> Path:
+        """A checkpoint by its name; the latest by default. Raises UserError where there is no such one."""
+        there = list_checkpoints(self.folder)
+        found = [path for path in there if name is None or path.name == name]
+        if not found:
+            raise UserError(
+                f"--from {name} is no checkpoint of {self.folder}; "
+                f"it has {listed([path.name for path in there]) if there else 'none'}"
+            )
+        return found[-1]
 
     def check_same(self, config: TrainConfig) -> None:
         """Raises UserError naming the first setting that would make a continued run another experiment."""

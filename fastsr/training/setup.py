@@ -1,7 +1,7 @@
 """Everything that must be in place before the first training step."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,8 +16,10 @@ from fastsr.cohort.ema import EmaStatistics
 from fastsr.cohort.liveness import check_liveness
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Stage, make_stages
+from fastsr.config.check import warnings
 from fastsr.config.settings import TrainConfig
-from fastsr.console import say
+from fastsr.console import listed, say
+from fastsr.data.duplicates import Known
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
 from fastsr.data.photos import TRAIN, VAL, sample_photos
@@ -25,12 +27,14 @@ from fastsr.data.pixels import PixelStore, place
 from fastsr.data.sampler import HostPatches, PatchSampler, PatchSource
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair, load_pairs
+from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.system.backend import check_triton, kernels
 from fastsr.system.device import choose_device, set_up
 from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import choose_precision
-from fastsr.training.checkpoint import load_checkpoint
+from fastsr.training.best import note_best
+from fastsr.training.checkpoint import load_checkpoint, set_aside
 from fastsr.training.run import Run, fresh_folder
 
 
@@ -48,6 +52,8 @@ class Training:
     data: str
     """Fingerprint of the training images."""
     step: int = 0
+    bicubic: Bicubic | None = None
+    """Bicubic on the validation images, once it was needed."""
     capturable: bool = True
     """True if a step may be captured as a CUDA graph; no longer once that has failed."""
     stages: tuple[Stage, ...] = field(init=False)
@@ -76,8 +82,11 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         check_triton(device)
         say(console, "losses on logits and patches: Triton kernels")
     content = content_loss(config.loss.content, config.loss.vgg)
+    for text in warnings(config):
+        say(console, text)
     store = open_images(config, console)
-    validation = open_validation(config)
+    validation = open_validation(config, console)
+    warn_of_repeated(store, validation, config.model.scale, console)
     with out_of_memory(lambda: out_of_memory_advice(config, device)):
         cohort = Cohort(config, content, device, precision)
         patches = patch_source(config, store, device)
@@ -96,7 +105,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         fingerprint(store),
     )
     if continued:
-        training.step = continue_run(training)
+        training.step = continue_run(training, console)
         say(console, f"continuing {run.folder} at step {training.step}")
     if isinstance(patches, HostPatches):
         patches.seek(training.step)
@@ -109,19 +118,29 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     return training
 
 
-def continue_run(training: Training) -> int:
-    """Loads the latest checkpoint and notes the settings now in force. Returns the step.
+def continue_run(training: Training, console: Console) -> int:
+    """Loads a checkpoint and notes the settings now in force. Returns the step.
 
     Raises UserError where that is not possible, with the run as it was.
     """
     run, config = training.run, training.config
-    step = load_checkpoint(run, training.cohort, training.ring, training.data)
+    name = config.output.resume_from
+    step = load_checkpoint(run, training.cohort, training.ring, training.data, name)
     if step > config.total_steps:
         raise UserError(
             f"{run.folder} is at step {step} already; give more than --steps {config.optim.steps}"
         )
+    aside = set_aside(run, step)
+    if aside:
+        names = listed([str(path) for path in aside])
+        say(console, f"later checkpoints are set aside, to be deleted by you: {names}")
     run.cut_metrics(step)
-    run.describe(replace(config, output=replace(config.output, out=run.folder)))
+    if config.output.keep_best:
+        note_best(run, step)
+    else:
+        run.best_file.unlink(missing_ok=True)
+    output = replace(config.output, out=run.folder, resume_from=None)  # that was for this once
+    run.describe(replace(config, output=output))
     return step
 
 
@@ -134,7 +153,7 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
             "demonstration: training on sample photos. To train for real: "
             "fastsr train --data FOLDER --val FOLDER --amp --compile",
         )
-    paths = find_images(sources or sample_photos(TRAIN))
+    paths = find_images(sources or sample_photos(TRAIN), lambda text: say(console, text))
 
     def progress(items: Iterator[Any], total: int) -> Iterator[Any]:
         yield from track(
@@ -151,23 +170,57 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
     )
 
 
-def open_validation(config: TrainConfig) -> list[Pair]:
+def open_validation(config: TrainConfig, console: Console) -> list[Pair]:
     sources = config.images.val
     if not sources and not config.images.data:
         sources = sample_photos(VAL)
-    return list(load_pairs(sources, config.model.scale, config.images.border)) if sources else []
+    if not sources:
+        return []
+    files = tuple(find_images(sources, lambda text: say(console, text)))
+    return list(load_pairs(files, config.model.scale, config.images.border))
+
+
+def warn_of_repeated(
+    store: PixelStore, validation: list[Pair], scale: int, console: Console
+) -> None:
+    """Says where training images are there twice, and where training sees what it is validated on."""
+    known = Known(store)
+    if repeated := known.repeated():
+        again, first = repeated[0]
+        say(
+            console,
+            f"warning: {len(repeated)} of {len(store)} images in --data are there more than once and drawn more often, "
+            f"such as {store.names[again]}, which is {store.names[first]}",
+        )
+    warn_of_shared(known, validation, "--val", scale, console)
+
+
+def warn_of_shared(
+    known: Known, pairs: Iterable[Pair], what: str, scale: int, console: Console
+) -> None:
+    """Says how many images of a set are trained on: a score on them tells nothing of other images."""
+    found = [known.find(pair.hr, slack=scale - 1) is not None for pair in pairs]
+    if any(found):
+        say(
+            console,
+            f"warning: {sum(found)} of {len(found)} images of {what} are among the training images; "
+            "scores on them say little about other images",
+        )
 
 
 def existing_run(config: TrainConfig) -> Run | None:
     """The run to continue, if any. Raises UserError where --out holds a run that is not to be continued as it was."""
     run = Run(config.output.out) if config.output.out else None
     if run is None or run.latest() is None:
+        if config.output.resume_from:
+            raise UserError(f"--from {config.output.resume_from} needs --resume RUN")
         return None
     if not config.output.resume:
         raise UserError(
             f"{run.folder} holds a run already; add --resume to continue it, or give another --out"
         )
     run.check_same(config)
+    run.checkpoint(config.output.resume_from)
     run.lock()
     return run
 

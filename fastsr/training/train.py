@@ -18,13 +18,13 @@ from fastsr.cohort.step import PretrainStep, Step
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
-from fastsr.data.bicubic import upscale
 from fastsr.errors import UserError
-from fastsr.evaluation.validate import evaluate
+from fastsr.evaluation.validate import Bicubic, evaluate
 from fastsr.models.inference import super_resolve
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.system.memory import out_of_memory
-from fastsr.training.checkpoint import assert_finite, save_checkpoint
+from fastsr.training.best import note_best
+from fastsr.training.checkpoint import assert_finite, prune, save_checkpoint
 from fastsr.training.pictures import comparison
 from fastsr.training.run import Run
 from fastsr.training.setup import Training, prepare
@@ -177,16 +177,21 @@ def validate(training: Training, telemetry: Telemetry) -> None:
     complete(training)
     scale, border = training.config.model.scale, training.config.images.border
     generators = {f"peer {k}": peer.ema for k, peer in enumerate(training.cohort.peers)}
-    scores = evaluate(generators, training.validation, scale, border)
+    bicubic = training.bicubic or Bicubic.of(training.validation, scale, border, PICTURE_ROWS)
+    training.bicubic = bicubic
+    scores = evaluate(generators, training.validation, scale, border, bicubic.score)
     rows = [
         {
-            "LR, bicubic": upscale(pair.lr, scale, border),
+            "LR, bicubic": low,
             **{name: super_resolve(generator, pair.lr) for name, generator in generators.items()},
             "HR": pair.hr,
         }
-        for pair in training.validation[:PICTURE_ROWS]
+        for pair, low in zip(training.validation, bicubic.first, strict=False)
     ]
     telemetry.validation(training.step, scores, comparison(rows))
+    if training.config.output.keep_best:
+        note_best(training.run, training.step, lambda: save(training))
+        prune(training.run, training.config.output.keep)  # the best until now need not stay
 
 
 def complete(training: Training) -> None:

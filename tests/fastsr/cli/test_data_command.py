@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fastsr.data.pack import pack_images
 from fastsr.download.catalogue import BENCHMARK, DATASETS, Dataset
 from tests.fastsr.cli.command_line import (
     Fastsr,
@@ -115,6 +116,25 @@ def test_fetch_packs_what_is_trained_on(fastsr: Fastsr, tmp_path: Path) -> None:
         packed,
     ]
     assert len(list((tmp_path / "packed/packs").iterdir())) == 1
+
+
+def test_packs_are_listed_and_old_ones_deleted(fastsr: Fastsr, tmp_path: Path) -> None:
+    assert fastsr("data", "packs").out == f"no packs in {tmp_path}/cache/fastsr/packs\n"
+    images = save_images(tmp_path / "images[v2]", 3)
+    pack_images(sorted(images.iterdir()), minimum_side=16, cache=tmp_path / "packed")
+    (pack,) = (tmp_path / "packed/packs").iterdir()
+    outcome = fastsr("data", "packs", "--cache", "packed", "--prune")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.splitlines()[0].strip() == "packs in packed/packs"
+    row = outcome.out.splitlines()[-1].split()
+    assert row == [pack.name, "0.00", "GB", "3", "today", "today", str(images)]
+    os.utime(pack / "index.json", (0, 0))
+    outcome = fastsr("data", "packs", "--cache", "packed", "--prune")
+    assert outcome.out.splitlines() == [
+        f"deleted packed/packs/{pack.name}, 0.00 GB of {images}",
+        "no packs in packed/packs",
+    ]
+    assert not pack.exists()
 
 
 def test_fetch_into_a_file(fastsr: Fastsr, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from fastsr.cli.arguments import (
     EvalArguments,
     FetchArguments,
     ListArguments,
+    PacksArguments,
     ReportArguments,
     ReproduceArguments,
     TrainArguments,
@@ -34,7 +35,8 @@ def test_help_without_words(fastsr: Fastsr) -> None:
 def options_of(config: TrainConfig) -> list[str]:
     groups = [getattr(config, group.name) for group in fields(config)]
     names = [field.name for group in groups if is_dataclass(group) for field in fields(group)]
-    return [f"--{name.replace('_', '-')}" for name in names if name != "mixing_matrix"]
+    named = ["from" if name == "resume_from" else name for name in names]
+    return [f"--{name.replace('_', '-')}" for name in named if name != "mixing_matrix"]
 
 
 TRAIN = ["--config", "--recipe", *options_of(TrainConfig())]
@@ -44,11 +46,12 @@ HELP: list[tuple[str, list[str]]] = [
     ("doctor", TRAIN),
     ("eval", ["Runs, checkpoints", "--sets", "--data-root", "--out", "--weights", "--metrics", "--metric-weights",
               "--lr", "--border", "--pictures", "--amp", "--device"]),
-    ("upscale", ["A run or checkpoint", "Image files", "--out", "--device"]),
+    ("upscale", ["A run or checkpoint", "Image files", "--out", "--peer", "--device"]),
     ("reproduce", [*KEPT, "--scales", "--seeds", "--sets", "--data-root", "--metric-weights"]),
-    ("report", ["Runs, or the folder of a reproduction", "--out"]),
+    ("report", ["Runs, or the folder of a reproduction", "--out", "--overwrite"]),
     ("data fetch", ["Data sets", "div2k", "set5", "set14", "bsd100", "urban100", "--root", "--cache"]),
     ("data list", ["--root"]),
+    ("data packs", ["--cache", "--prune"]),
 ]  # fmt: skip
 
 
@@ -56,6 +59,7 @@ PAGES = ["", "data", *(command for command, _ in HELP)]
 ARGUMENTS = {
     "train": TrainArguments, "doctor": DoctorArguments, "reproduce": ReproduceArguments, "eval": EvalArguments,
     "upscale": UpscaleArguments, "report": ReportArguments, "data fetch": FetchArguments, "data list": ListArguments,
+    "data packs": PacksArguments,
 }  # fmt: skip
 
 

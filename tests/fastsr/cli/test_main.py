@@ -61,8 +61,8 @@ UNPARSED: list[tuple[str, str]] = [
     ("reproduce stray", "stray"),
     ("report --out", "--out"),
     ("report run --nonsense", "--nonsense"),
-    ("data", "fetch NAMES, or list"),
-    ("data remove", "fetch NAMES, or list"),
+    ("data", "fetch NAMES, list, or packs"),
+    ("data remove", "fetch NAMES, list, or packs"),
     ("data fetch", "give some of div2k set5 set14 bsd100 urban100"),
     ("data fetch set6", "'set6'"),
     ("data fetch set5 --nonsense", "--nonsense"),
@@ -115,3 +115,22 @@ def test_values_that_cannot_be_used(
 
 def test_every_seed_that_is_allowed_can_be_used(fastsr: Fastsr, data: Path) -> None:
     assert fastsr("train", "--data", data, *TINY, "--out", "run", "--seed", 2**63 - 1).code == 0
+
+
+EMPTY = [
+    (("train", "--data", ""), "--data is given an empty value"),
+    (("train", "--data", "images", ""), "images is given an empty value"),
+    (("train", "--val=", "--data", "images"), "--val is given an empty value"),
+    (("train", "--out", ""), "--out is given an empty value"),
+    (("eval", "run", "--sets", ""), "--sets is given an empty value"),
+    (("upscale", "", "photo.png"), "an empty word is given"),
+    (("report", "run", "--out", ""), "--out is given an empty value"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), EMPTY, ids=[" ".join(words) for words, _ in EMPTY])
+def test_an_empty_value_does_not_mean_this_folder(
+    fastsr: Fastsr, words: tuple[str, ...], said: str
+) -> None:
+    """Such as that of a variable of a script that is not set."""
+    assert_one_line(fastsr(*words), f"fastsr: {said}; write . where this folder is meant")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fastsr.report.page import GENERATOR
 from tests.fastsr.cli.command_line import (
     Fastsr,
     Outcome,
@@ -88,8 +89,32 @@ def test_the_page_lies_where_it_is_asked_for(fastsr: Fastsr, odd: Path) -> None:
 
 
 def test_an_earlier_page_is_replaced(fastsr: Fastsr, odd: Path) -> None:
-    (odd / "report.html").write_text("old")
     assert fastsr("report", odd).code == 0
+    (odd / "config.toml").write_text(
+        (odd / "config.toml").read_text().replace("seed = 0", "seed = 7")
+    )
+    before = (odd / "report.html").read_text(encoding="utf-8")
+    assert fastsr("report", odd).code == 0
+    assert (odd / "report.html").read_text(encoding="utf-8") != before
+
+
+def test_a_page_of_a_version_that_did_not_mark_it_is_replaced(fastsr: Fastsr, odd: Path) -> None:
+    assert fastsr("report", odd).code == 0
+    page = odd / "report.html"
+    page.write_text(page.read_text(encoding="utf-8").replace(GENERATOR, ""), encoding="utf-8")
+    assert fastsr("report", odd).code == 0
+    assert GENERATOR in page.read_text(encoding="utf-8")
+
+
+def test_a_file_of_somebody_else_is_replaced_only_where_that_is_asked_for(
+    fastsr: Fastsr, odd: Path
+) -> None:
+    page = odd / "report.html"
+    page.write_bytes(b"precious \xff")
+    said = f"{page} is no page of fastsr; choose another --out, or add --overwrite"
+    assert_one_line(fastsr("report", odd), said)
+    assert page.read_bytes() == b"precious \xff"
+    assert fastsr("report", odd, "--overwrite").code == 0
     assert (odd / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 

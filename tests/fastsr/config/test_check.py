@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fastsr.config.check import check
+from fastsr.config.check import check, warnings
 from fastsr.config.recipes import demo, paper
 from fastsr.config.settings import (
     TrainConfig,
@@ -136,3 +136,26 @@ def test_the_remedy_for_a_patch_is_a_remedy(scale: int, patch: int) -> None:
 
 def test_total_steps_counts_pre_training() -> None:
     assert changed("optim.pretrain_steps", 7, changed("optim.steps", 5)).total_steps == 12
+
+
+UNUSUAL = {
+    "optim.lr": (0.9, 1e-2),
+    "loss.content_weight": (1e30, 100.0),
+    "loss.adversarial_weight": (1e30, 1.0),
+    "cohort.kl_weight": (1e30, 100.0),
+}
+
+
+@pytest.mark.parametrize(("path", "values"), UNUSUAL.items(), ids=UNUSUAL.keys())
+def test_unusual_values_are_warned_of_with_usual_ones(
+    path: str, values: tuple[float, float]
+) -> None:
+    (warning,) = warnings(check(changed(path, values[0])))
+    option = path.split(".")[1].replace("_", "-")
+    assert warning.startswith(f"warning: --{option} {values[0]:g} is unusual; usual are ")
+    assert warnings(changed(path, values[1])) == []
+
+
+@pytest.mark.parametrize("recipe", [paper, demo])
+def test_recipes_are_usual(recipe: Callable[[], TrainConfig]) -> None:
+    assert warnings(recipe()) == []

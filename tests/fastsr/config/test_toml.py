@@ -73,7 +73,14 @@ CHANGED = TrainConfig(
         seed=2**53 + 1,
     ),
     output=OutputConfig(
-        out=Path("runs/x"), resume=True, log_every=1, save_every=2, val_every=4, keep=5
+        out=Path("runs/x"),
+        resume=True,
+        resume_from="step-00000001",
+        log_every=1,
+        save_every=2,
+        val_every=4,
+        keep=5,
+        keep_best=False,
     ),
 )
 

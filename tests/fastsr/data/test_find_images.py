@@ -75,3 +75,44 @@ def test_find_images_names_a_folder_without_images(tmp_path: Path) -> None:
     touch(tmp_path, "good/a.png", "empty/notes.txt")
     with pytest.raises(UserError, match=rf"{tmp_path}/empty holds no image \(.*\.png.*\)"):
         find_images((tmp_path / "good", tmp_path / "empty"))
+
+
+def run_folder(folder: Path) -> None:
+    """What a run leaves behind, as far as images are concerned."""
+    touch(folder, "metrics.jsonl", "config.toml", "pictures/step-1.png", "pictures/step-2.png")
+    touch(folder, "evaluation/evaluation.json", "evaluation/images.csv")
+    touch(folder, "evaluation/pictures/Set5/0.png")
+
+
+def test_images_that_fastsr_made_are_left_out_and_counted(tmp_path: Path) -> None:
+    (photo,) = touch(tmp_path, "photo.png")
+    run_folder(tmp_path / "runs/demo-x4")
+    touch(tmp_path, "upscaled/.fastsr", "upscaled/deep/photo-x4.png")
+    said: list[str] = []
+    assert find_images((tmp_path,), said.append) == [photo]
+    assert said == [
+        f"images that fastsr made are left out: {tmp_path}/runs/demo-x4/evaluation (1), "
+        f"{tmp_path}/runs/demo-x4/pictures (2), {tmp_path}/upscaled (1)"
+    ]
+
+
+def test_a_run_that_is_trained_right_in_the_folder_of_its_images(tmp_path: Path) -> None:
+    (photo,) = touch(tmp_path, "photo.png")
+    run_folder(tmp_path)
+    assert find_images((tmp_path,)) == [photo]
+
+
+def test_nothing_is_said_where_nothing_is_left_out(tmp_path: Path) -> None:
+    expected = touch(tmp_path, "a.png", "evaluation/c.png", "pictures/b.png")
+    touch(tmp_path, "empty/.fastsr")
+    said: list[str] = []
+    assert find_images((tmp_path,), said.append) == expected
+    assert said == []
+
+
+def test_what_fastsr_made_is_found_where_it_is_named(tmp_path: Path) -> None:
+    (image,) = touch(tmp_path, "upscaled/a.png")
+    touch(tmp_path, "upscaled/.fastsr")
+    assert find_images((tmp_path / "upscaled",)) == [image]
+    with pytest.raises(UserError, match="holds no image besides what fastsr made"):
+        find_images((tmp_path,))

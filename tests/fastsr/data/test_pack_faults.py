@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from fastsr.data.pack import STALE_SECONDS, pack_images
+from fastsr.data.pack import STALE_SECONDS, TRUST_SECONDS, pack_images
 from fastsr.errors import UserError
 from tests.fastsr.data.packing import Packer, assert_holds, save_images
 
@@ -144,6 +143,8 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "index without sizes": without("sizes"),
     "index without names": without("names"),
     "index without unreadable": without("unreadable"),
+    "index without checksums": without("crc32"),
+    "index with a checksum too few": damage_index(lambda index: {**index, "crc32": [1]}),
     "index with a name too few": damage_index(lambda index: {**index, "names": index["names"][1:]}),
     "index with sizes of one number": damage_index(lambda index: {**index, "sizes": [[1]]}),
     "index with sizes as text": damage_index(lambda index: {**index, "sizes": [["a", "b"]]}),
@@ -151,31 +152,53 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_pack_is_named_and_mended_by_deleting_it(
+def test_a_damaged_pack_is_told_and_made_again(
     pack: Packer, paths: list[Path], damage: Callable[[Path], object]
 ) -> None:
     pack(paths)
     (folder,) = pack.packs
     damage(folder)
-    with pytest.raises(UserError) as error:
-        pack(paths)
-    assert "\n" not in str(error.value)
-    assert str(error.value).startswith(f"the pack {folder} is damaged (")
-    assert str(error.value).endswith("; delete that folder and run again")
-    shutil.rmtree(folder)
     assert_holds(pack(paths), paths)
+    (said,) = pack.said
+    assert "\n" not in said
+    assert said.startswith(f"the pack {folder} is damaged (")
+    assert said.endswith("); its images are packed again")
+    assert (pack.packings, pack.packs, pack.leftovers) == (2, [folder], [])
 
 
-def test_a_pack_without_its_index_is_made_again_or_named(pack: Packer, paths: list[Path]) -> None:
-    """Half of a pack, such as a cleaner of caches leaves, must not be in the way for good."""
+def flip(folder: Path) -> None:
+    """One bit of the second image."""
+    with (folder / "pixels.bin").open("r+b") as file:
+        file.seek(3 * 480 + 100)
+        bits = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([bits ^ 4]))
+
+
+def test_flipped_bits_are_seen_and_packed_again(pack: Packer, paths: list[Path]) -> None:
     pack(paths)
     (folder,) = pack.packs
-    (folder / "index.json").unlink()
-    try:
-        assert_holds(pack(paths), paths)
-    except UserError as error:
-        assert str(folder) in str(error)
-        assert "delete that folder and run again" in str(error)
+    flip(folder)
+    assert_holds(pack(paths), paths)
+    reason = f"the pixels of {paths[1]} have changed"
+    assert pack.said == [f"the pack {folder} is damaged ({reason}); its images are packed again"]
+
+
+def test_pixels_are_compared_again_after_a_day(pack: Packer, paths: list[Path]) -> None:
+    """A failing disk changes bytes and no time of modification."""
+    pack(paths)
+    pack(paths)
+    (folder,) = pack.packs
+    old = time.time() - 1000
+    flip(folder)
+    os.utime(folder / "pixels.bin", (old, old))
+    pack(paths)
+    assert pack.said == []
+    yesterday = time.time() - TRUST_SECONDS - 60
+    for name in ("pixels.bin", "checked"):
+        os.utime(folder / name, (yesterday, yesterday))
+    assert_holds(pack(paths), paths)
+    assert len(pack.said) == 1
 
 
 def test_few_images_are_decoded_ahead(pack: Packer, tmp_path: Path) -> None:

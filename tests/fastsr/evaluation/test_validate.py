@@ -11,7 +11,7 @@ from fastsr.data.bicubic import downscale, upscale
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import load_pairs
 from fastsr.evaluation.psnr_ssim import psnr_y, ssim_y
-from fastsr.evaluation.validate import evaluate
+from fastsr.evaluation.validate import Bicubic, Score, evaluate
 from fastsr.models import SRResNet
 from fastsr.models.inference import super_resolve
 from tests.images import random_image, write_images
@@ -33,6 +33,19 @@ def test_evaluation_averages_whole_images_beside_bicubic(tmp_path: Path) -> None
     psnr, ssim, bicubic = np.mean(want, axis=0)
     assert (scores["mine"].psnr, scores["mine"].ssim) == pytest.approx((psnr, ssim), rel=1e-9)
     assert scores["bicubic"].psnr == pytest.approx(bicubic, rel=1e-9)
+
+
+def test_bicubic_that_is_known_is_not_computed_again(tmp_path: Path) -> None:
+    pairs = list(load_pairs((write_images(tmp_path / "set"),), 2))
+    generator = SRResNet(2, blocks=1, filters=4).eval()
+    bicubic = Bicubic.of(pairs, 2, "replicate", keep=1)
+    assert [torch.equal(image, upscale(pairs[0].lr, 2)) for image in bicubic.first] == [True]
+    scores = evaluate({"mine": generator}, pairs, 2)
+    assert bicubic.score == scores["bicubic"]
+    assert evaluate({"mine": generator}, pairs, 2, bicubic=bicubic.score) == scores
+    assert list(scores) == ["bicubic", "mine"]
+    told = Score(1.0, 0.0)
+    assert evaluate({}, pairs, 2, bicubic=told) == {"bicubic": told}
 
 
 def test_test_images_that_cannot_be_used_are_all_listed(tmp_path: Path) -> None:

@@ -111,6 +111,21 @@ def test_killed_and_started_again_it_ends_with_the_same_numbers(home: Path) -> N
     assert numbers(home / "killed") == numbers(home / "whole")
 
 
+def test_test_images_that_are_trained_on_are_told(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By their pixels: B holds two of three training photos under other names; A is replaced by others."""
+    for k in range(3):
+        Image.fromarray(random_image(48, 48, 10 + k)).save(home / f"sets/A/{k}.png")
+    (home / "sets/B/1.png").rename(home / "sets/B/other.png")
+    assert main(words("all", "--scales", "4", steps=1)) == 0
+    warned = [one for one in capsys.readouterr().out.splitlines() if one.startswith("warning")]
+    assert warned == [
+        "warning: 2 of 2 images of the test set B are among the training images; "
+        "scores on them say little about other images"
+    ]
+
+
 def test_what_is_done_is_not_done_again(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words("all", "--scales", "4")) == 0
     before = (home / "all/x4-seed0/evaluation/evaluation.json").stat().st_mtime_ns

@@ -166,7 +166,7 @@ def test_damaged_checkpoints_are_named_with_a_way_back(
     step()
     damage(save_checkpoint(run, cohort, ring, "", keep=3))
     with pytest.raises(
-        UserError, match=rf"{named}.*delete .*step-00000002 to continue from step-00000001"
+        UserError, match=rf"{named}.*the one before it: --resume {run.folder} --from step-00000001"
     ) as caught:
         load_checkpoint(run, cohort, ring, "")
     assert "\n" not in str(caught.value)

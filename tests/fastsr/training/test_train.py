@@ -52,6 +52,7 @@ def test_a_run_leaves_everything_behind(config: TrainConfig) -> None:
     assert names - {".lock"} == {
         "config.toml",
         "environment.json",
+        "best.json",
         "metrics.jsonl",
         "checkpoints",
         "pictures",
