@@ -25,9 +25,12 @@ def sync(path: Path) -> None:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Writes a file whole, under a temporary name until the disk has it. Raises OSError."""
+    """Writes a file whole, under a temporary name until the disk has it. Raises OSError.
+
+    Names of files in it that are no text are written as the bytes that they are.
+    """
     temporary = file.with_name(f".{file.name}")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
     sync(temporary)
     temporary.replace(file)
 

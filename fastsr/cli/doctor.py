@@ -20,6 +20,7 @@ from fastsr.errors import UserError
 from fastsr.files import default_cache
 from fastsr.models.vgg import cached_weights
 from fastsr.prediction.memory import BESIDE_TENSORS, GIB, out_of_memory_advice, predict_memory
+from fastsr.prediction.size import check_size
 from fastsr.system.backend import kernels
 from fastsr.system.device import choose_device
 from fastsr.system.environment import package_version, processor_name
@@ -31,6 +32,7 @@ def examine(config: TrainConfig, console: Console) -> None:
     """Prints three reports. Takes the options of `train`. Raises UserError for settings that cannot be used."""
     check(config)
     device = choose_device(config.machine.device)
+    check_size(config, device)
     console.print(report("this machine", machine_facts(config, device)))
     if config.images.data:
         console.print(report("images", image_facts(config)))

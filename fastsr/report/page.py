@@ -38,7 +38,7 @@ def write_report(runs: tuple[Path, ...], out: Path) -> Path:
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
         temporary.replace(out)
     except OSError as error:
         raise UserError(

@@ -21,6 +21,7 @@ from fastsr.evaluation.metrics import USUAL
 from fastsr.evaluation.results import JSON_NAME as EVALUATION
 from fastsr.evaluation.results import Evaluation
 from fastsr.files import OtherFormatError, write_text
+from fastsr.prediction.size import check_size
 from fastsr.reproduction.comparison import table, verdict
 from fastsr.reproduction.markdown import markdown
 from fastsr.reproduction.paper import TAUGHT
@@ -47,10 +48,14 @@ def reproduce(plan: Plan, console: Console) -> None:
     """
     if not plan.scales or not plan.seeds:
         raise UserError("--scales and --seeds need at least one number each")
+    for option, numbers in (("--scales", plan.scales), ("--seeds", plan.seeds)):
+        if len(set(numbers)) < len(numbers):
+            given = " ".join(map(str, numbers))
+            raise UserError(f"{option} {given} names a run twice; give each number once")
     plan = with_validation(plan)
-    for config in plan.runs():
-        check(config)
     device = choose_device(plan.config.machine.device)
+    for config in plan.runs():
+        check_size(check(config), device)
     metrics = check_sets(plan, device, console)
     print_plan(plan, device, console)
     tables: tuple[Table, ...] = ()
@@ -89,9 +94,8 @@ def evaluate_run(
     if done and covers(done, sets, metrics):
         say(console, f"{folder_of(config).name} is evaluated")
         return
-    with out_of_memory(
-        lambda: "what is trained is kept; run again with --device cpu to evaluate it"
-    ):
+    remedy = "with --device cpu" if device.type != "cpu" else "where more memory is free,"
+    with out_of_memory(lambda: f"what is trained is kept; run again {remedy} to evaluate it"):
         evaluate_models(request, device, console)
 
 

@@ -26,6 +26,7 @@ from fastsr.data.sampler import HostPatches, PatchSampler, PatchSource
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair, load_pairs
 from fastsr.prediction.memory import out_of_memory_advice
+from fastsr.prediction.size import check_size
 from fastsr.system.backend import check_triton, kernels
 from fastsr.system.device import choose_device, set_up
 from fastsr.system.memory import out_of_memory
@@ -68,6 +69,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     """
     continued = existing_run(config)
     device = choose_device(config.machine.device)
+    check_size(config, device)
     set_up(device)
     precision = choose_precision(config.machine.amp, device)
     if precision.note:

@@ -1,0 +1,132 @@
+"""How a command ends: its exit status, one line for what went wrong, and nothing left behind when it is stopped."""
+
+import codecs
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from types import FrameType
+
+from fastsr.errors import UserError
+
+BROKEN_PIPE = 128 + 13
+"""The exit status of a process that SIGPIPE ended, as other tools have it whose reader went away."""
+PLAIN = {"↑": "^", "↓": "v", "…": "~", "–": "-", "—": "-", "×": "x", "·": "-", "•": "*", "±": "~"}  # noqa: RUF001
+"""What stands in for characters of ours where a terminal has none of them, each as wide as before."""
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, as an exception: whoever cleans up after Ctrl-C then does so after them too."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def exit_status(command: Callable[[], None]) -> int:
+    """Runs a command. Returns 0, 2 for what the user can mend, 128 + N where signal N stopped it (130 for Ctrl-C).
+
+    What a person reads is one line on stderr. Nothing is said where stdout was closed early, as by `| head`.
+    """
+    printable(sys.stdout)
+    printable(sys.stderr)
+    try:
+        with stopped_by_exceptions():
+            status, message = outcome(command)
+    except Stopped as stop:  # between the command's end and the return of the handlers
+        status, message = 128 + stop.number, ""
+    fault = flushing_fault()
+    if isinstance(fault, BrokenPipeError):
+        return BROKEN_PIPE
+    if fault:  # whatever else went wrong began with it
+        status, message = 2, f"standard output cannot be written ({fault.strerror})"
+    if message:
+        with suppress(OSError):
+            sys.stderr.write(f"fastsr: {message}\n")
+            sys.stderr.flush()
+    return status
+
+
+def outcome(command: Callable[[], None]) -> tuple[int, str]:
+    """The exit status of a command, and what is to be said about it."""
+    try:
+        command()
+    except UserError as error:
+        return 2, str(error)
+    except Stopped as stop:
+        return 128 + stop.number, ""
+    except KeyboardInterrupt:
+        return 130, ""
+    except BrokenPipeError:
+        return BROKEN_PIPE, ""
+    except MemoryError:
+        return 2, "out of memory: use smaller images or settings"
+    except OSError as error:
+        return 2, explained(error)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # rich's answer to one
+            return BROKEN_PIPE, ""
+        flushing_fault()
+        raise
+    return 0, ""
+
+
+def explained(error: OSError) -> str:
+    """What the system refused, in one line: the file, where it names one, and the reason."""
+    reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename else f"the system refuses: {reason}"
+
+
+@contextmanager
+def stopped_by_exceptions() -> Generator[None, None, None]:
+    """Within, SIGTERM and SIGHUP raise Stopped, once. A signal that is ignored, as by nohup, stays so."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)
+        raise Stopped(number)
+
+    before: dict[int, object] = {}
+    with suppress(ValueError):  # only the main thread hears signals
+        for number in numbers:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def flushing_fault() -> OSError | None:
+    """Flushes stdout. Where that fails, Python would fail again on its way out: what is left goes nowhere instead."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error
+    return None
+
+
+def printable(stream: object) -> None:
+    """Makes a stream take any text: names of files that are not UTF-8 as they are on disk, our arrows in ASCII too."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="fastsr")
+
+
+def replaced(error: UnicodeError) -> tuple[str | bytes, int]:
+    """An error handler for encoding: bytes of a name come back, our characters have stand-ins, others escapes."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    if 0xDC80 <= ord(character) <= 0xDCFF:
+        return bytes([ord(character) - 0xDC00]), error.start + 1
+    escaped = character.encode("ascii", "backslashreplace").decode()
+    return PLAIN.get(character, escaped), error.start + 1
+
+
+codecs.register_error("fastsr", replaced)
