@@ -62,13 +62,17 @@ def main(arguments: list[str] | None = None) -> int:
         "report": run_report, "data": run_data,
     }  # fmt: skip
     if not words or words[0] in ("-h", "--help"):
-        return exit_status(lambda: print(HELP, end=""))
+        return exit_status(lambda: write(HELP))
     if words[0] == "--version":
-        return exit_status(lambda: print(f"fastsr {__version__}"))
+        return exit_status(lambda: write(f"fastsr {__version__}\n"))
     if words[0] not in commands:
         sys.stderr.write(f"fastsr: no command '{words[0]}'\n\n{HELP}")
         return 2
     return exit_status(lambda: commands[words[0]](words[1:]))
+
+
+def write(text: str) -> None:
+    sys.stdout.write(text)
 
 
 def run_train(words: list[str]) -> None:

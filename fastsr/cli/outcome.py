@@ -13,7 +13,7 @@ from fastsr.errors import UserError
 
 BROKEN_PIPE = 128 + 13
 """The exit status of a process that SIGPIPE ended, as other tools have it whose reader went away."""
-PLAIN = {"↑": "^", "↓": "v", "…": "~", "–": "-", "—": "-", "×": "x", "·": "-", "•": "*", "±": "~"}  # noqa: RUF001
+PLAIN = {"↑": "^", "↓": "v", "…": "~", "–": "-", "—": "-", "×": "x", "·": "-", "•": "*", "±": "~"}
 """What stands in for characters of ours where a terminal has none of them, each as wide as before."""
 
 

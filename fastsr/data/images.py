@@ -7,6 +7,7 @@ behind it, such as a gain map) the first counts.
 """
 
 import os
+import stat
 import struct
 import warnings
 from collections.abc import Iterator
@@ -40,28 +41,34 @@ TURNS = {
 def find_images(sources: tuple[Path, ...]) -> list[Path]:
     """All image files in folders (searched recursively, hidden ones left out) and single files, sorted per source.
 
-    Raises UserError for a source that does not exist or holds no image.
+    A file that several sources hold counts once, where it is first.
+    Raises UserError for a source that does not exist, holds no image, or has a folder in it that cannot be read.
     """
-    found: list[Path] = []
+    found: dict[str, Path] = {}
     for source in sources:
-        if source.is_file():
-            found.append(source)
-            continue
-        if not source.is_dir():
-            raise UserError(f"{source} does not exist; give a folder of images, or an image file")
-        images = sorted(walk(source))
-        if not images:
-            raise UserError(
-                f"{source} holds no image ({' '.join(sorted(EXTENSIONS))}); give another folder"
-            )
-        found += images
-    return found
+        for path in images_of(source):
+            found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
+
+
+def images_of(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        problem = "is neither a folder nor a regular file" if source.exists() else "does not exist"
+        raise UserError(f"{source} {problem}; give a folder of images, or an image file")
+    images = sorted(walk(source))
+    if not images:
+        raise UserError(
+            f"{source} holds no image ({' '.join(sorted(EXTENSIONS))}); give another folder"
+        )
+    return images
 
 
 def walk(source: Path) -> Iterator[Path]:
     """Image files below a folder, through links, but into no folder twice: links may form a circle."""
     seen: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(source, followlinks=True):
+    for folder, folders, names in os.walk(source, onerror=refuse, followlinks=True):
         stat = Path(folder).stat()
         if (stat.st_dev, stat.st_ino) in seen:
             folders.clear()
@@ -75,12 +82,21 @@ def walk(source: Path) -> Iterator[Path]:
         )
 
 
+def refuse(error: OSError) -> None:
+    """What a search does about a folder that it cannot look into: its images would be missing unseen."""
+    raise UserError(
+        f"{error.filename} cannot be read ({error.strerror}); allow reading it, or give other folders"
+    ) from None
+
+
 def read_rgb8(path: Path) -> NDArray[np.uint8]:
     """Decodes one file into `[H, W, 3]` uint8 by the rule above.
 
     Raises UserError with the reason, without the path, so that callers can list many.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or a device might never end
+            raise UserError("is a folder" if path.is_dir() else "is no regular file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:

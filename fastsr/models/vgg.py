@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Literal
 from urllib.error import URLError
 
@@ -120,7 +121,8 @@ class VGG19Features(nn.Module):
 
 def read_weights(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
-        raise UserError(f"--vgg {file} does not exist; {REMEDIES}")
+        problem = "is no regular file" if file.exists() else "does not exist"
+        raise UserError(f"--vgg {file} {problem}; {REMEDIES}")
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
@@ -130,9 +132,11 @@ def read_weights(file: Path) -> dict[str, Tensor]:
             error, (OSError, RuntimeError, SafetensorError, ValueError, EOFError, KeyError)
         ) and ("pickle" not in type(error).__module__.lower()):
             raise
-        raise UserError(
-            f"--vgg {file} cannot be read as weights ({first_line(error)}); {REMEDIES}"
-        ) from None
+        unsafe = isinstance(
+            error, UnpicklingError
+        )  # of which torch says how to load it all the same
+        reason = "it is no file of tensors alone" if unsafe else first_line(error)
+        raise UserError(f"--vgg {file} cannot be read as weights ({reason}); {REMEDIES}") from None
     if not isinstance(state, dict):
         raise UserError(f"--vgg {file} holds no state dict; {REMEDIES}")
     return state

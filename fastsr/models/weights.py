@@ -1,5 +1,6 @@
 """Weight files: safetensors only, never pickles. A generator's file says what it is, and needs no run beside it."""
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +17,8 @@ from fastsr.models.enlarge import Skip
 ARCHITECTURE = "fastsr.SRResNet"
 NAMES = {"ema": "ema", "raw": "generator"}
 """Names in a checkpoint of a generator's averaged and trained weights."""
+STEP, PEER = re.compile(r"step-\d+"), re.compile(r"peer-\d+-")
+"""How names of checkpoints, and of a peer's files in them, begin; whatever else lies there is not ours."""
 
 
 def save_tensors(
@@ -116,14 +119,23 @@ def find_generators(model: Path, weights: str = "ema") -> dict[str, Path]:
             f"{model} does not exist; give a run, a checkpoint, or a generator's .safetensors file"
         )
     checkpoints = list_checkpoints(model)
+    checkpoint = checkpoints[-1] if checkpoints else model
     files = sorted(
-        (checkpoints[-1] if checkpoints else model).glob(f"peer-*-{NAMES[weights]}.safetensors"),
+        (
+            path
+            for path in checkpoint.glob(f"peer-*-{NAMES[weights]}.safetensors")
+            if PEER.match(path.name)
+        ),
         key=peer_index,
     )
     if not files:
         raise UserError(
             f"{model} holds no checkpoint; give a run, a checkpoint, or a generator's .safetensors file"
         )
+    for k, file in enumerate(files):
+        if peer_index(file) != k:
+            lost = f"peer-{k}-{NAMES[weights]}.safetensors"
+            raise UserError(f"{checkpoint} has lost {lost}; restore it, or give the file of a peer")
     return {f"peer {peer_index(file)}": file for file in files}
 
 
@@ -132,5 +144,12 @@ def peer_index(file: Path) -> int:
 
 
 def list_checkpoints(run: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first."""
-    return sorted((run / "checkpoints").glob("step-*"))
+    """Complete checkpoints of a run, oldest first. Raises UserError where their folder cannot be read."""
+    folder = run / "checkpoints"
+    try:
+        found = [path for path in folder.iterdir() if STEP.fullmatch(path.name) and path.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read ({error.strerror}); allow reading it") from None
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from fastsr.cli.outcome import exit_status
 from fastsr.errors import UserError
@@ -126,7 +127,7 @@ def test_streams_take_any_text(
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict", newline="\n")
     monkeypatch.setattr(sys, "stdout", stream)
     name = os.fsdecode(b"\xff")
-    assert exit_status(lambda: print(f"PSNR ↑ NIQE ↓ café {name}")) == 0
+    assert exit_status(lambda: Console().print(f"PSNR ↑ NIQE ↓ café {name}")) == 0
     assert stream.buffer.getvalue() == written  # type: ignore[attr-defined]
 
 
