@@ -132,11 +132,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
             error, (OSError, RuntimeError, SafetensorError, ValueError, EOFError, KeyError)
         ) and ("pickle" not in type(error).__module__.lower()):
             raise
-        unsafe = isinstance(
-            error, UnpicklingError
-        )  # of which torch says how to load it all the same
-        reason = "it is no file of tensors alone" if unsafe else first_line(error)
-        raise UserError(f"--vgg {file} cannot be read as weights ({reason}); {REMEDIES}") from None
+        raise UserError(
+            f"--vgg {file} cannot be read as weights ({first_line(error)}); {REMEDIES}"
+        ) from None
     if not isinstance(state, dict):
         raise UserError(f"--vgg {file} holds no state dict; {REMEDIES}")
     return state
@@ -161,6 +159,9 @@ def download_weights() -> dict[str, Tensor]:
 
 
 def first_line(error: BaseException) -> str:
+    """What an exception says, without torch's advice on loading a pickle all the same, which would run its code."""
+    if isinstance(error, UnpicklingError):
+        return "it holds more than tensors, or is damaged"
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

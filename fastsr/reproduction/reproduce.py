@@ -52,10 +52,10 @@ def reproduce(plan: Plan, console: Console) -> None:
         if len(set(numbers)) < len(numbers):
             given = " ".join(map(str, numbers))
             raise UserError(f"{option} {given} names a run twice; give each number once")
-    plan = with_validation(plan)
     device = choose_device(plan.config.machine.device)
     for config in plan.runs():
         check_size(check(config), device)
+    plan = with_validation(plan)
     metrics = check_sets(plan, device, console)
     print_plan(plan, device, console)
     tables: tuple[Table, ...] = ()

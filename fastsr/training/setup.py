@@ -130,10 +130,12 @@ def check_losses(cohort: Cohort, patches: PatchSource) -> None:
         lr_NChw, hr_NCHW = patches.draw_aside(ASIDE + k)
         liveliest = hr_NCHW.flatten(1).std(1).topk(2).indices
         try:
-            return check_liveness(cohort, lr_NChw[liveliest], hr_NCHW[liveliest])
+            check_liveness(cohort, lr_NChw[liveliest], hr_NCHW[liveliest])
         except UserError:
             if k == TRIES - 1:
                 raise
+        else:
+            return
 
 
 def continue_run(training: Training) -> int:
