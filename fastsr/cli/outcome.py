@@ -33,15 +33,15 @@ def exit_status(command: Callable[[], None]) -> int:
     printable(sys.stdout)
     printable(sys.stderr)
     try:
-        with stopped_by_exceptions():
+        with stopped_by_exceptions(), told_apart():
             status, message = outcome(command)
+            fault = flushing_fault()
+            if isinstance(fault, BrokenPipeError):
+                return BROKEN_PIPE
+            if fault:  # whatever else went wrong began with it
+                status, message = 2, str(fault)
     except Stopped as stop:  # between the command's end and the return of the handlers
         status, message = 128 + stop.number, ""
-    fault = flushing_fault()
-    if isinstance(fault, BrokenPipeError):
-        return BROKEN_PIPE
-    if fault:  # whatever else went wrong began with it
-        status, message = 2, f"standard output cannot be written ({fault.strerror})"
     if message:
         with suppress(OSError):
             sys.stderr.write(f"fastsr: {message}\n")
@@ -68,8 +68,9 @@ def outcome(command: Callable[[], None]) -> tuple[int, str]:
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):  # rich's answer to one
             return BROKEN_PIPE, ""
-        flushing_fault()
-        raise
+        if not isinstance(stop.code, int):
+            raise
+        return stop.code, ""
     return 0, ""
 
 
@@ -101,11 +102,52 @@ def stopped_by_exceptions() -> Generator[None, None, None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def flushing_fault() -> OSError | None:
+class Output(TextIOWrapper):
+    """Standard output whose faults, as of a full disk, are not taken for those of files that are written meanwhile."""
+
+    def write(self, text: str, /) -> int:
+        with as_user_error():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with as_user_error():
+            super().flush()
+
+
+@contextmanager
+def as_user_error() -> Generator[None, None, None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"standard output cannot be written ({error.strerror})") from error
+
+
+@contextmanager
+def told_apart() -> Generator[None, None, None]:
+    """Within, sys.stdout is an Output, unless somebody has put a stream of theirs in its place, as tests do."""
+    usual = sys.stdout
+    if type(usual) is not TextIOWrapper:
+        yield
+        return
+    usual.flush()
+    sys.stdout = output = Output(
+        usual.buffer, usual.encoding, usual.errors, line_buffering=usual.line_buffering,
+        write_through=usual.write_through,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        sys.stdout = usual
+        output.detach()
+
+
+def flushing_fault() -> UserError | BrokenPipeError | None:
     """Flushes stdout. Where that fails, Python would fail again on its way out: what is left goes nowhere instead."""
     try:
         sys.stdout.flush()
-    except OSError as error:
+    except (UserError, BrokenPipeError) as error:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return error

@@ -84,6 +84,8 @@ def walk(source: Path) -> Iterator[Path]:
 
 def refuse(error: OSError) -> None:
     """What a search does about a folder that it cannot look into: its images would be missing unseen."""
+    if isinstance(error, FileNotFoundError):
+        return  # nothing is there, or no longer
     raise UserError(
         f"{error.filename} cannot be read ({error.strerror}); allow reading it, or give other folders"
     ) from None

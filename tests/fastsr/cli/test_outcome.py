@@ -16,7 +16,19 @@ from fastsr.errors import UserError
 from fastsr.evaluation.output import complete_folder, write_csv
 
 PROGRAM = [sys.executable, "-m", "fastsr"]
-BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+FILLING = """
+import sys
+from pathlib import Path
+from rich.console import Console
+from fastsr.cli.outcome import exit_status
+from fastsr.evaluation.output import complete_folder
+
+def command():
+    with complete_folder(Path(sys.argv[1])):
+        Console().print("scores " * 10)
+
+sys.exit(exit_status(command))
+"""
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
 
@@ -104,12 +116,25 @@ def test_a_reader_who_leaves_early_is_no_error(words: list[str]) -> None:
 @pytest.mark.parametrize("words", [["--version"], ["train", "--help"], ["data", "list"]])
 def test_a_full_disk_behind_stdout_is_one_line(words: list[str]) -> None:
     with FULL.open("w") as out:
+        done = subprocess.run([*PROGRAM, *words], stdout=out, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 2
+    assert done.stderr == b"fastsr: standard output cannot be written (No space left on device)\n"
+
+
+@needs_full
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_stdout_is_not_taken_for_that_of_a_folder(
+    tmp_path: Path, unbuffered: str
+) -> None:
+    command = [sys.executable, "-c", FILLING, str(tmp_path / "out")]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with FULL.open("w") as out:
         done = subprocess.run(
-            [*PROGRAM, *words], stdout=out, stderr=subprocess.PIPE, env=BUFFERED, check=False
+            command, stdout=out, stderr=subprocess.PIPE, env=environment, check=False
         )
     assert done.returncode == 2
-    assert done.stderr.startswith(b"fastsr: ") and done.stderr.count(b"\n") == 1
-    assert b"No space left on device" in done.stderr
+    assert done.stderr == b"fastsr: standard output cannot be written (No space left on device)\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
