@@ -1,8 +1,10 @@
 """Files: where they are kept, reading JSON, waiting until the disk has them, locks, and marks of what fastsr made."""
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,10 +27,26 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def read_text(file: Path, errors: str = "strict") -> str:
+    """The text of a regular file, in UTF-8. Raises OSError, also for what a read might never end of: devices, pipes.
+
+    Raises UnicodeDecodeError where it is no text, unless `errors` says what to do then.
+    """
+    mode = file.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(file))
+    return file.read_text(encoding="utf-8", errors=errors)
+
+
 def write_text(file: Path, text: str) -> None:
-    """Writes a file whole, under a temporary name until the disk has it. Raises OSError."""
+    """Writes a file whole, under a temporary name until the disk has it. Raises OSError.
+
+    Names of files in it that are no text are written as the bytes that they are.
+    """
     temporary = file.with_name(f".{file.name}")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
     sync(temporary)
     temporary.replace(file)
 
@@ -91,7 +109,7 @@ def read_json(
     `build` raise KeyError, TypeError, ValueError, AttributeError or IndexError.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_text(file))
         if content["format"] != form:
             raise OtherFormatError(
                 f"{file} has format {content['format']!r}, not {form}; {remedy} with this fastsr"

@@ -95,8 +95,13 @@ def train_help(name: str, command: type[TrainArguments]) -> str:
 
 
 def recipe_config(recipe: str | None, file: Path | None, has_data: bool) -> TrainConfig:
-    config = from_toml(file, paper()) if file else paper()
-    name = recipe or ("paper" if has_data or config.images.data else "demo")
+    """The recipe that is named on the command line or in the file, else the one for images or their absence."""
+    given = from_toml(file, replace(paper(), recipe="")) if file else replace(paper(), recipe="")
+    name = recipe or given.recipe or ("paper" if has_data or given.images.data else "demo")
+    if name not in ("paper", "demo"):
+        raise UserError(
+            f'{file}: recipe = "{name}" cannot be used; use paper or demo, or leave it out'
+        )
     base = demo() if name == "demo" else paper()
     return replace(from_toml(file, base), recipe=base.recipe) if file else base
 

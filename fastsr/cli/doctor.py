@@ -20,7 +20,9 @@ from fastsr.errors import UserError
 from fastsr.files import default_cache
 from fastsr.models.vgg import cached_weights
 from fastsr.prediction.memory import BESIDE_TENSORS, GIB, out_of_memory_advice, predict_memory
+from fastsr.prediction.size import check_size
 from fastsr.system.backend import kernels
+from fastsr.system.compiler import check_compiler
 from fastsr.system.device import choose_device
 from fastsr.system.environment import package_version, processor_name
 from fastsr.system.memory import available_memory
@@ -31,6 +33,7 @@ def examine(config: TrainConfig, console: Console) -> None:
     """Prints three reports. Takes the options of `train`. Raises UserError for settings that cannot be used."""
     check(config)
     device = choose_device(config.machine.device)
+    check_size(config, device)
     console.print(report("this machine", machine_facts(config, device)))
     if config.images.data:
         console.print(report("images", image_facts(config)))
@@ -67,10 +70,7 @@ def machine_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[s
         "triton",
         package_version("triton") or "not installed; --compile on a GPU needs it (Linux)",
     )
-    yield (
-        "compiler",
-        compiler() or "none found; --compile on the CPU needs g++ or clang++, Triton on a GPU gcc",
-    )
+    yield "compiler", compiler()
     vgg = config.loss.vgg or cached_weights()
     yield "VGG19 weights", str(vgg) if vgg.is_file() else f"not at {vgg}; fetched when first needed"
     yield (
@@ -83,15 +83,11 @@ def machine_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[s
     yield "packs", f"{cache}, {free_disk(cache) / GIB:.1f} GB free"
 
 
-def compiler() -> str | None:
-    return next(
-        (
-            path
-            for name in (os.environ.get("CXX", ""), "g++", "clang++", "cl")
-            if name and (path := shutil.which(name))
-        ),
-        None,
-    )
+def compiler() -> str:
+    try:
+        return check_compiler()
+    except UserError as error:
+        return str(error)
 
 
 def free_disk(path: Path) -> int:

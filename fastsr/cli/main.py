@@ -22,6 +22,7 @@ from fastsr.cli.arguments import (
     UpscaleArguments,
 )
 from fastsr.cli.configuration import asks_for_help, parse, show, train_arguments, train_config
+from fastsr.cli.outcome import exit_status
 from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
@@ -58,32 +59,29 @@ examples:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command and returns the exit status: 0, 2 for what the user can mend, 130 when stopped."""
+    """Runs a command and returns the exit status: 0, 2 for what the user can mend, 128 + N when signal N stopped it."""
     words = sys.argv[1:] if arguments is None else arguments
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor, "reproduce": run_reproduce,
         "report": run_report, "data": run_data,
     }  # fmt: skip
     if not words or words[0] in ("-h", "--help"):
-        sys.stdout.write(HELP)
-        return 0
+        return exit_status(lambda: write(HELP))
     if words[0] == "--version":
-        sys.stdout.write(f"fastsr {__version__}\n")
-        return 0
+        return exit_status(lambda: write(f"fastsr {__version__}\n"))
     if words[0] not in commands:
         sys.stderr.write(f"fastsr: no command '{words[0]}'\n\n{HELP}")
         return 2
-    try:
-        refuse_empty(words[1:])
-        commands[words[0]](words[1:])
-    except UserError as error:
-        Console(stderr=True).print(
-            f"fastsr: {error}", soft_wrap=True, highlight=False, markup=False
-        )
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_status(lambda: run_command(commands[words[0]], words[1:]))
+
+
+def run_command(command: Callable[[list[str]], None], words: list[str]) -> None:
+    refuse_empty(words)
+    command(words)
+
+
+def write(text: str) -> None:
+    sys.stdout.write(text)
 
 
 def refuse_empty(words: list[str]) -> None:
@@ -131,7 +129,8 @@ def run_eval(words: list[str]) -> None:
         amp=given.amp,
     )
     device = choose_device(given.device)
-    with out_of_memory(lambda: "add --device cpu, or leave out the largest images"):
+    elsewhere = "add --device cpu, or " if device.type != "cpu" else ""
+    with out_of_memory(lambda: f"{elsewhere}leave out the largest images"):
         evaluate_models(request, device, Console())
 
 
@@ -177,7 +176,8 @@ def run_upscale(words: list[str]) -> None:
     from fastsr.system.memory import out_of_memory
 
     device = choose_device(arguments.device)
-    with out_of_memory(lambda: "cut the image into smaller ones, or add --device cpu"):
+    elsewhere = ", or add --device cpu" if device.type != "cpu" else ""
+    with out_of_memory(lambda: f"cut the image into smaller ones{elsewhere}"):
         for path in upscale_files(
             arguments.model,
             arguments.images,

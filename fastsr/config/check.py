@@ -52,9 +52,9 @@ def check(config: TrainConfig) -> TrainConfig:
     require(
         0 <= config.machine.seed < 2**63, "seed", config.machine.seed, "use 0 or more, below 2^63"
     )
+    start_indices(cohort)
     mixing_matrix(cohort)
     temperatures(cohort)
-    start_indices(cohort)
     return config
 
 

@@ -5,6 +5,8 @@ from fastsr.errors import UserError
 
 ML_STAR_TEMPERATURE = 4.0
 """The paper gives no value."""
+MOST_STARTS = 1000
+"""Initial weights that one seed has, and so the most peers that can differ."""
 
 
 def mixing_matrix(cohort: CohortConfig) -> list[list[float]]:
@@ -24,15 +26,15 @@ def mixing_matrix(cohort: CohortConfig) -> list[list[float]]:
             f"--mixing pairs needs an even number of peers, not --peers {peers}; use {peers + 1}"
         )
     teachers = {
-        "independent": lambda k: (),
-        "mutual": lambda k: tuple(j for j in range(peers) if j != k),
-        "ring": lambda k: ((k - 1) % peers,) if peers > 1 else (),
-        "star": lambda k: (0,) if k else (),
-        "pairs": lambda k: (k ^ 1,),
+        "independent": lambda k: set[int](),
+        "mutual": lambda k: set(range(peers)) - {k},
+        "ring": lambda k: {(k - 1) % peers} if peers > 1 else set[int](),
+        "star": lambda k: {0} if k else set[int](),
+        "pairs": lambda k: {k ^ 1},
     }[name]
     return [
-        [1 / len(teachers(k)) if j in teachers(k) else 0.0 for j in range(peers)]
-        for k in range(peers)
+        [1 / len(taught_by) if j in taught_by else 0.0 for j in range(peers)]
+        for taught_by in map(teachers, range(peers))
     ]
 
 
@@ -55,13 +57,14 @@ def checked_matrix(matrix: tuple[tuple[float, ...], ...], peers: int) -> list[li
 
 def start_indices(cohort: CohortConfig) -> list[int]:
     """For each peer the index, 0 to 999, of the initial weights it starts from (`--starts`). Raises UserError."""
+    require(cohort.peers <= MOST_STARTS, "peers", cohort.peers, f"use {MOST_STARTS} or fewer")
     starts = cohort.starts or tuple(range(cohort.peers))
     if len(starts) != cohort.peers:
         raise UserError(
             f"--starts has {len(starts)} numbers; give one for each of {cohort.peers} peers, or none"
         )
     for start in starts:
-        require(0 <= start < 1000, "starts", start, "use numbers from 0 to 999")
+        require(0 <= start < MOST_STARTS, "starts", start, "use numbers from 0 to 999")
     return list(starts)
 
 

@@ -13,6 +13,7 @@ import tomli_w
 
 from fastsr.config.settings import TrainConfig
 from fastsr.errors import UserError
+from fastsr.files import read_text
 
 NUMBERS = re.compile(r"\[\n([^\[\]\"]+),\n *\]")
 """A list of numbers as tomli_w writes it, each on a line of its own. No text looks so: it has no line breaks."""
@@ -53,10 +54,12 @@ def from_toml(file: Path, base: TrainConfig) -> TrainConfig:
     Raises UserError for a missing or malformed file, an unknown section or key, and a value of another type.
     """
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(file))
     except FileNotFoundError:
         raise UserError(f"--config {file} does not exist") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"--config {file} cannot be read: {error.strerror or error}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"--config {file} cannot be read: {error}") from None
     groups = {
         f.name: getattr(base, f.name) for f in fields(base) if is_dataclass(getattr(base, f.name))

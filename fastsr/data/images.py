@@ -7,6 +7,7 @@ behind it, such as a gain map) the first counts.
 """
 
 import os
+import stat
 import struct
 import warnings
 from collections.abc import Callable, Iterator
@@ -43,30 +44,37 @@ def find_images(
 ) -> list[Path]:
     """All image files in folders (searched recursively, hidden ones left out) and single files, sorted per source.
 
-    Folders of pictures that fastsr made are left out unless named as a source, and `tell` gets a line that says so.
+    A file that several sources hold counts once, where it is first. Folders of pictures that fastsr made are left out
+    unless named as a source, and `tell` gets a line that says so.
 
-    Raises UserError for a source that does not exist or holds no image.
+    Raises UserError for a source that does not exist, holds no image, or has a folder in it that cannot be read.
     """
-    found: list[Path] = []
+    found: dict[str, Path] = {}
     made: dict[Path, int] = {}
     for source in sources:
-        if source.is_file():
-            found.append(source)
-            continue
-        if not source.is_dir():
-            raise UserError(f"{source} does not exist; give a folder of images, or an image file")
-        images = sorted(walk(source, made))
-        if not images:
-            besides = " besides what fastsr made" if made else ""
-            raise UserError(
-                f"{source} holds no image{besides} ({' '.join(sorted(EXTENSIONS))}); give another folder"
-            )
-        found += images
+        for path in images_of(source, made):
+            found.setdefault(os.path.realpath(path), path)
     if made:
         folders = ", ".join(f"{folder} ({count})" for folder, count in sorted(made.items())[:4])
         more = f" and {len(made) - 4} folders more" if len(made) > 4 else ""
         tell(f"images that fastsr made are left out: {folders}{more}")
-    return found
+    return list(found.values())
+
+
+def images_of(source: Path, made: dict[Path, int]) -> list[Path]:
+    """The image files of one source, sorted; `made` as in `walk`."""
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        problem = "is neither a folder nor a regular file" if source.exists() else "does not exist"
+        raise UserError(f"{source} {problem}; give a folder of images, or an image file")
+    images = sorted(walk(source, made))
+    if not images:
+        besides = " besides what fastsr made" if made else ""
+        raise UserError(
+            f"{source} holds no image{besides} ({' '.join(sorted(EXTENSIONS))}); give another folder"
+        )
+    return images
 
 
 def walk(source: Path, made: dict[Path, int] | None = None) -> Iterator[Path]:
@@ -76,7 +84,7 @@ def walk(source: Path, made: dict[Path, int] | None = None) -> Iterator[Path]:
         made: gets folders below the source that fastsr made, which are not searched, and how many images each holds.
     """
     seen: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(source, followlinks=True):
+    for folder, folders, names in os.walk(source, onerror=refuse, followlinks=True):
         stat = Path(folder).stat()
         if (stat.st_dev, stat.st_ino) in seen:
             folders.clear()
@@ -98,12 +106,23 @@ def count_images(folder: Path) -> int:
     return sum(is_image_name(name) for _, _, names in os.walk(folder) for name in names)
 
 
+def refuse(error: OSError) -> None:
+    """What a search does about a folder that it cannot look into: its images would be missing unseen."""
+    if isinstance(error, FileNotFoundError):
+        return  # nothing is there, or no longer
+    raise UserError(
+        f"{error.filename} cannot be read ({error.strerror}); allow reading it, or give other folders"
+    ) from None
+
+
 def read_rgb8(path: Path) -> NDArray[np.uint8]:
     """Decodes one file into `[H, W, 3]` uint8 by the rule above.
 
     Raises UserError with the reason, without the path, so that callers can list many.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or a device might never end
+            raise UserError("is a folder" if path.is_dir() else "is no regular file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from fastsr.config.check import check
 from fastsr.config.mixing import variants
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
@@ -69,7 +70,12 @@ def variants_of(path: Path, count: int) -> list[str | None]:
     )
     if run is None:
         return [None] * count
-    names = variants(from_toml(run / "config.toml", TrainConfig()).cohort)
+    file = run / "config.toml"
+    try:
+        names = variants(check(from_toml(file, TrainConfig())).cohort)
+    except UserError as error:
+        reason = str(error).removeprefix("--config ").removeprefix(f"{file}")
+        raise UserError(f"{file}: {reason.strip(': ')}; restore the file") from None
     return [*names] if len(names) == count else [None] * count
 
 

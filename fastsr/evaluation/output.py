@@ -16,6 +16,9 @@ from fastsr.errors import UserError
 from fastsr.evaluation.results import JSON_NAME, Evaluation
 from fastsr.files import sync
 
+LONGEST_SLUG = 60
+"""Characters of a name in a path: at most four bytes each, and a file's name may have 255."""
+
 
 def save_pictures(methods: Mapping[str, Tensor], folder: Path, place: Path) -> dict[str, str]:
     """Writes images as PNG below a folder. Returns their paths in it."""
@@ -29,7 +32,7 @@ def save_pictures(methods: Mapping[str, Tensor], folder: Path, place: Path) -> d
 
 def slug(name: str) -> str:
     """A name as a part of a path."""
-    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "unnamed"
+    return re.sub(r"[^\w.-]+", "-", name).strip(".-")[:LONGEST_SLUG] or "unnamed"
 
 
 @contextmanager
@@ -101,7 +104,7 @@ def written(values: Mapping[str, float]) -> dict[str, str]:
 
 
 def write_csv(file: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
-    with file.open("w", newline="", encoding="utf-8") as out:
+    with file.open("w", newline="", encoding="utf-8", errors="surrogateescape") as out:
         writer = csv.DictWriter(out, columns)
         writer.writeheader()
         writer.writerows(rows)

@@ -42,12 +42,14 @@ class Perceptual:
         names: of niqe, pi, lpips, dists. scale: as many pixels are cut from each side. weights: a folder with files
             as in `FILES`; those that are not there, and all without it, are fetched by pyiqa.
     Raises:
-        UserError: pyiqa is not installed, or weights are damaged or cannot be fetched.
+        UserError: pyiqa is not installed, or weights are damaged, cannot be fetched, or their folder does not exist.
     """
 
     def __init__(
         self, names: Iterable[str], scale: int, device: torch.device, weights: Path | None = None
     ) -> None:
+        if weights and not weights.is_dir():
+            raise UserError(f"--metric-weights {weights} is no folder; give the one with the files")
         self.names: list[str] = []
         self.scale, self.device, self.weights = scale, device, weights
         self.metrics: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Literal
 from urllib.error import URLError
 
@@ -121,7 +122,8 @@ class VGG19Features(nn.Module):
 def read_weights(file: Path) -> dict[str, Tensor]:
     """A state dict from safetensors or a torch file without code. Raises UserError for what is neither."""
     if not file.is_file():
-        raise UserError(f"--vgg {file} does not exist; {REMEDIES}")
+        problem = "is no regular file" if file.exists() else "does not exist"
+        raise UserError(f"--vgg {file} {problem}; {REMEDIES}")
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
@@ -158,6 +160,9 @@ def download_weights() -> dict[str, Tensor]:
 
 
 def first_line(error: BaseException) -> str:
+    """What an exception says, without torch's advice on loading a pickle all the same, which would run its code."""
+    if isinstance(error, UnpicklingError):
+        return "it holds more than tensors, or is damaged"
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

@@ -1,6 +1,7 @@
 """Weight files: safetensors only, never pickles. A generator's file says what it is, and needs no run beside it."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -19,6 +20,8 @@ from fastsr.models.enlarge import Skip
 ARCHITECTURE = "fastsr.SRResNet"
 NAMES = {"ema": "ema", "raw": "generator"}
 """Names in a checkpoint of a generator's averaged and trained weights."""
+STEP, PEER = re.compile(r"step-\d+"), re.compile(r"peer-\d+-")
+"""How names of checkpoints, and of a peer's files in them, begin; whatever else lies there is not ours."""
 
 
 def save_tensors(
@@ -144,15 +147,20 @@ def find_generators(
             f"{model} does not exist; give a run, a checkpoint, or a generator's .safetensors file"
         )
     checkpoints = list_checkpoints(model)
-    folder = checkpoints[-1] if checkpoints else model
+    checkpoint = checkpoints[-1] if checkpoints else model
     if which == "best":
-        folder = model / "checkpoints" / checkpoint_name(read_best(model).step)
-    files = sorted(folder.glob(f"peer-*-{NAMES[weights]}.safetensors"), key=peer_index)
+        checkpoint = model / "checkpoints" / checkpoint_name(read_best(model).step)
+    found = checkpoint.glob(f"peer-*-{NAMES[weights]}.safetensors")
+    files = sorted((path for path in found if PEER.match(path.name)), key=peer_index)
     if not files:
         raise UserError(
-            f"{folder if which == 'best' else model} holds no checkpoint; "
+            f"{checkpoint if which == 'best' else model} holds no checkpoint; "
             "give a run, a checkpoint, or a generator's .safetensors file"
         )
+    for k, file in enumerate(files):
+        if peer_index(file) != k:
+            lost = f"peer-{k}-{NAMES[weights]}.safetensors"
+            raise UserError(f"{checkpoint} has lost {lost}; restore it, or give the file of a peer")
     return {f"peer {peer_index(file)}": file for file in files}
 
 
@@ -212,8 +220,15 @@ def peer_index(file: Path) -> int:
 
 
 def list_checkpoints(run: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first."""
-    return sorted((run / "checkpoints").glob("step-*"))
+    """Complete checkpoints of a run, oldest first. Raises UserError where their folder cannot be read."""
+    folder = run / "checkpoints"
+    try:
+        found = [path for path in folder.iterdir() if STEP.fullmatch(path.name) and path.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read ({error.strerror}); allow reading it") from None
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def checkpoint_name(step: int) -> str:

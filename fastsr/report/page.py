@@ -43,7 +43,7 @@ def write_report(runs: tuple[Path, ...], out: Path, overwrite: bool = False) -> 
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
         temporary.replace(out)
     except OSError as error:
         raise UserError(

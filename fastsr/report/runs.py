@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from fastsr.config.check import check
 from fastsr.config.mixing import mixing_matrix, variants
 from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.config.toml import from_toml
@@ -124,7 +125,7 @@ def read_run(folder: Path) -> Run:
             f"{folder} is no run: it has no config.toml; name a folder that fastsr train wrote"
         )
     try:
-        config = from_toml(config_file, TrainConfig())
+        config = check(from_toml(config_file, TrainConfig()))
         peers = peers_of(config.cohort)
     except UserError as error:
         reason = str(error).removeprefix("--config ").removeprefix(f"{config_file}")

@@ -1,6 +1,7 @@
 """The plan of a reproduction: which runs, from which images, what it will take, and what differs from the paper."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -174,9 +175,13 @@ def print_plan(plan: Plan, device: torch.device, console: Console) -> None:
 
 def seconds_a_step(config: TrainConfig, prediction: Prediction, device: torch.device) -> float:
     """As measured where the run has begun, else as estimated."""
-    rows = [row for row in Run(folder_of(config)).read_metrics() if row["kind"] == "train"]
-    rates = [row["wall"]["steps_per_second"] for row in rows if row["stage"] == "training"][-20:]
-    return len(rates) / sum(rates) if rates else seconds_per_step(config, prediction, device)
+    rates: list[float] = []
+    for row in Run(folder_of(config)).read_metrics():
+        with suppress(KeyError, TypeError, ValueError):
+            if row["kind"] == "train" and row["stage"] == "training":
+                rates.append(float(row["wall"]["steps_per_second"]))
+    last = sum(rates[-20:])
+    return len(rates[-20:]) / last if last > 0 else seconds_per_step(config, prediction, device)
 
 
 def steps_done(folder: Path) -> int:

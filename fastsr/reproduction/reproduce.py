@@ -24,6 +24,7 @@ from fastsr.evaluation.pairs import load_pair
 from fastsr.evaluation.results import JSON_NAME as EVALUATION
 from fastsr.evaluation.results import Evaluation
 from fastsr.files import OtherFormatError, write_text
+from fastsr.prediction.size import check_size
 from fastsr.reproduction.comparison import table, verdict
 from fastsr.reproduction.markdown import markdown
 from fastsr.reproduction.paper import TAUGHT
@@ -52,11 +53,15 @@ def reproduce(plan: Plan, console: Console) -> None:
     """
     if not plan.scales or not plan.seeds:
         raise UserError("--scales and --seeds need at least one number each")
-    plan = with_validation(plan)
-    for config in plan.runs():
-        check(config)
+    for option, numbers in (("--scales", plan.scales), ("--seeds", plan.seeds)):
+        if len(set(numbers)) < len(numbers):
+            given = " ".join(map(str, numbers))
+            raise UserError(f"{option} {given} names a run twice; give each number once")
     require(0 < plan.level < 1, "level", plan.level, "use a number between 0 and 1, such as 0.05")
     device = choose_device(plan.config.machine.device)
+    for config in plan.runs():
+        check_size(check(config), device)
+    plan = with_validation(plan)
     metrics = check_sets(plan, device, console)
     print_plan(plan, device, console)
     if any(steps_done(folder_of(config)) < config.total_steps for config in plan.runs()):
@@ -105,9 +110,8 @@ def evaluate_run(
     if done and covers(done, sets, metrics):
         say(console, f"{folder_of(config).name} is evaluated")
         return
-    with out_of_memory(
-        lambda: "what is trained is kept; run again with --device cpu to evaluate it"
-    ):
+    remedy = "with --device cpu" if device.type != "cpu" else "where more memory is free,"
+    with out_of_memory(lambda: f"what is trained is kept; run again {remedy} to evaluate it"):
         evaluate_models(request, device, console)
 
 

@@ -35,14 +35,28 @@ def proc_bytes(file: str, field: str) -> int:
     return 0
 
 
+REFUSALS = (
+    "can't allocate memory",
+    "not enough memory",
+    "Storage size calculation overflowed",
+    "multiplication overflow",
+)
+"""Words of torch's allocator for the host, and of sizes that no allocator could be asked for."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory, on a GPU or the host, was not to be had."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in REFUSALS)
+
+
 @contextmanager
 def out_of_memory(advice: Callable[[], str]) -> Generator[None, None, None]:
     """Turns running out of memory, on a GPU or the host, into a UserError with advice, which is asked for only then."""
     try:
         yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(
-            error
-        ):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
         raise UserError(f"out of memory: {advice()}") from error

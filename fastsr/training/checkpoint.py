@@ -18,7 +18,7 @@ from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.ring import MetricsRing
 from fastsr.errors import UserError
-from fastsr.files import sha256_of, sync
+from fastsr.files import read_text, sha256_of, sync
 from fastsr.models.weights import (
     checkpoint_name,
     list_checkpoints,
@@ -29,8 +29,7 @@ from fastsr.models.weights import (
     save_tensors,
 )
 from fastsr.training.run import Run
-
-FORMAT = 1
+from fastsr.training.state import FORMAT, OtherVersionError, lasting_settings, read_state
 
 
 def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep: int) -> Path:
@@ -62,6 +61,7 @@ def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep
             "data": data,
             "scalers": scalers,
             "content_weight": weight,
+            "settings": lasting_settings(cohort.config),
         }
         state["sha256"] = {file.name: sha256_of(file) for file in sorted(temporary.iterdir())}
         state["checksum"] = checksum(state)
@@ -104,41 +104,35 @@ def load_checkpoint(
     for leftover in (*run.checkpoints.glob(".saving-*"), *run.checkpoints.glob(".deleting-*")):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        state = json.loads((checkpoint / "state.json").read_text())
-        step, scalers, known = int(state["step"]), state["scalers"], state["format"] == FORMAT
-        content_weight = float(state.get("content_weight", cohort.content_weight))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{checkpoint}/state.json is damaged ({error}); {way_back(run, checkpoint)}"
-        ) from None
-    if not known:
-        raise UserError(
-            f"{checkpoint} was written by another version of fastsr; continue it with that version"
-        )
-    if damaged := changed_file(checkpoint, state):
-        raise UserError(
-            f"{damaged} is damaged: its contents are not those that were saved; {way_back(run, checkpoint)}"
-        )
-    if state["data"] != data:
-        raise UserError(
-            f"the images are not those that {run.folder} was trained on; restore them, or start a new run"
-        )
-    try:
+        state = read_state(checkpoint, len(cohort.peers))
+        if damaged := changed_file(checkpoint):
+            raise UserError(f"{damaged} is damaged: its contents are not those that were saved")
+        if state.data != data:
+            raise OtherImagesError(
+                f"the images are not those that {run.folder} was trained on; restore them, or start a new run"
+            )
         for k, peer in enumerate(cohort.peers):
             load_peer(peer, checkpoint, k)
             for name, scaler in peer.scalers.items():
-                if scalers[k][name]:  # empty where the run was not scaled before
-                    scaler.load_state_dict(scalers[k][name])
-        ring.rows_RPT.copy_(load_tensors(checkpoint / "metrics-ring.safetensors")["rows"])
+                if state.scalers[k][name]:  # empty where the run was not scaled before
+                    scaler.load_state_dict(state.scalers[k][name])
+        load_ring(ring, checkpoint / "metrics-ring.safetensors")
+    except (OtherVersionError, OtherImagesError):
+        raise
     except UserError as error:
         raise UserError(f"{error}; {way_back(run, checkpoint)}") from None
-    cohort.content_weight.fill_(content_weight)
-    cohort.schedule.seek(step)
-    return step
+    cohort.content_weight.fill_(state.content_weight)
+    cohort.schedule.seek(state.step)
+    return state.step
 
 
-def changed_file(checkpoint: Path, state: dict[str, Any]) -> Path | None:
+class OtherImagesError(UserError):
+    """A sound checkpoint, whose images are not those at hand."""
+
+
+def changed_file(checkpoint: Path) -> Path | None:
     """The first file of a checkpoint that is not what was saved. Those from before there were sums tell nothing."""
+    state = json.loads(read_text(checkpoint / "state.json"))
     if "sha256" not in state:
         return None
     if state.get("checksum") != checksum(state):
@@ -193,6 +187,14 @@ def load_peer(peer: Peer, folder: Path, k: int) -> None:
         load_module(network, folder / f"peer-{k}-{name}.safetensors")
     for name, optimizer in peer.optimizers.items():
         load_optimizer(optimizer, folder / f"peer-{k}-{name}-adam.safetensors")
+
+
+def load_ring(ring: MetricsRing, file: Path) -> None:
+    """Raises UserError where the file holds no rows of this ring's shape."""
+    rows = load_tensors(file).get("rows")
+    if rows is None or rows.shape != ring.rows_RPT.shape:
+        raise UserError(f"{file} does not fit the run")
+    ring.rows_RPT.copy_(rows)
 
 
 def optimizer_tensors(optimizer: torch.optim.Adam) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml, to_toml
 from fastsr.console import listed
 from fastsr.errors import UserError
-from fastsr.files import lock, write_text
+from fastsr.files import lock, read_text, write_text
 from fastsr.models.weights import BEST_NAME, list_checkpoints
 from fastsr.system.environment import environment
 
@@ -55,6 +55,10 @@ class Run:
     def start(folder: Path, config: TrainConfig) -> "Run":
         """A new run. Raises UserError where the folder cannot be written, or holds a run or a config.toml of others."""
         run = Run(folder)
+        to_toml(
+            config.with_absolute_paths()
+        )  # what cannot be kept is refused before anything is made
+        run.check_places()
         try:
             for path in (run.checkpoints, run.pictures):
                 path.mkdir(parents=True, exist_ok=True)
@@ -79,7 +83,21 @@ class Run:
     def lock(self) -> None:
         """Keeps other processes from training in this folder until this one ends. Raises UserError where one does."""
         busy = f"{self.folder} is being trained by another process; wait for it, or stop it"
+        self.check_places()
         self.locked = lock(self.folder / ".lock", busy)
+
+    def check_places(self) -> None:
+        """Raises UserError where a file stands in the place of a folder of the run's, or the reverse."""
+        for name in ("checkpoints", "pictures", "tensorboard"):
+            if (self.folder / name).exists() and not (self.folder / name).is_dir():
+                raise UserError(
+                    f"{self.folder / name} is no folder; remove it, or give another --out"
+                )
+        for name in (".lock", "config.toml", "environment.json", self.metrics_file.name):
+            if (self.folder / name).exists() and not (self.folder / name).is_file():
+                raise UserError(
+                    f"{self.folder / name} is no regular file; remove it, or give another --out"
+                )
 
     def close(self) -> None:
         """Lets other processes train in this folder again."""
@@ -140,13 +158,20 @@ class Run:
             ) from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """All complete rows; a line cut by a crash is left out."""
+        """All rows that have a step; what is no such row, as a line cut by a crash, is left out. Raises UserError."""
+        try:
+            text = read_text(self.metrics_file, errors="replace")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"{self.metrics_file} cannot be read ({reason}); restore it") from None
         rows: list[dict[str, Any]] = []
-        for line in (
-            self.metrics_file.read_text().splitlines() if self.metrics_file.exists() else []
-        ):
-            with suppress(ValueError):
-                rows.append(json.loads(line))
+        for line in text.splitlines():
+            with suppress(ValueError, TypeError, KeyError, RecursionError):
+                row = json.loads(line)
+                if type(row["step"]) is int:
+                    rows.append(row)
         return rows
 
     def cut_metrics(self, step: int) -> None:
@@ -184,8 +209,13 @@ def saved_config(folder: Path) -> TrainConfig:
 
 
 def resume_config(folder: Path, fallback: TrainConfig) -> TrainConfig:
-    """The configuration a run was started with, to be continued; `fallback` where there is no run yet."""
-    if Run(folder).latest() is None:
+    """The configuration a run was started with, to be continued, be it from step 0; `fallback` where there is no run.
+
+    A run that stopped before its first checkpoint, as on a full disk, has its settings and metrics.
+    """
+    run = Run(folder)
+    begun = (folder / "config.toml").is_file() and run.metrics_file.is_file()
+    if run.latest() is None and not begun:
         return fallback
     config = saved_config(folder)
     return replace(config, output=replace(config.output, out=folder, resume=True))

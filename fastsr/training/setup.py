@@ -24,18 +24,24 @@ from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
 from fastsr.data.photos import TRAIN, VAL, sample_photos
 from fastsr.data.pixels import PixelStore, place
-from fastsr.data.sampler import HostPatches, PatchSampler, PatchSource
+from fastsr.data.sampler import ASIDE, HostPatches, PatchSampler, PatchSource
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair, load_pairs
 from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.memory import out_of_memory_advice
+from fastsr.prediction.size import check_size
 from fastsr.system.backend import check_triton, kernels
+from fastsr.system.compiler import check_compiler
 from fastsr.system.device import choose_device, set_up
 from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import choose_precision
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import load_checkpoint, set_aside
 from fastsr.training.run import Run, fresh_folder
+from fastsr.training.state import edited_settings
+
+TRIES = 8
+"""Batches that a loss may show its gradients on."""
 
 
 @dataclass
@@ -73,7 +79,11 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     What is cheap to refuse is refused first: packing a large set of images takes minutes.
     """
     continued = existing_run(config)
+    latest = continued.latest() if continued else None
+    for line in edited_settings(latest, config) if latest else ():
+        say(console, line)
     device = choose_device(config.machine.device)
+    check_size(config, device)
     set_up(device)
     precision = choose_precision(config.machine.amp, device)
     if precision.note:
@@ -81,6 +91,8 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     if config.machine.fused and kernels(device) == "triton":
         check_triton(device)
         say(console, "losses on logits and patches: Triton kernels")
+    if config.machine.compile and device.type == "cpu":
+        check_compiler()
     content = content_loss(config.loss.content, config.loss.vgg)
     for text in warnings(config):
         say(console, text)
@@ -92,7 +104,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         patches = patch_source(config, store, device)
         ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
         patches.load()
-        check_liveness(cohort, *(x[:2] for x in patches.draw(cohort.schedule.step_count)))
+        check_losses(cohort, patches)
     run = continued or new_run(config)
     training = Training(
         config,
@@ -118,6 +130,23 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     return training
 
 
+def check_losses(cohort: Cohort, patches: PatchSource) -> None:
+    """Checks the liveness of every loss on the liveliest patches of a batch; on those of others before it gives up.
+
+    Black patches, as of a sky by night, leave some gradients at zero though nothing is wrong. Raises UserError.
+    """
+    for k in range(TRIES):
+        lr_NChw, hr_NCHW = patches.draw_aside(ASIDE + k)
+        liveliest = hr_NCHW.flatten(1).std(1).topk(2).indices
+        try:
+            check_liveness(cohort, lr_NChw[liveliest], hr_NCHW[liveliest])
+        except UserError:
+            if k == TRIES - 1:
+                raise
+        else:
+            return
+
+
 def continue_run(training: Training, console: Console) -> int:
     """Loads a checkpoint and notes the settings now in force. Returns the step.
 
@@ -130,17 +159,22 @@ def continue_run(training: Training, console: Console) -> int:
         raise UserError(
             f"{run.folder} is at step {step} already; give more than --steps {config.optim.steps}"
         )
-    aside = set_aside(run, step)
+    try:
+        aside = set_aside(run, step)
+        run.cut_metrics(step)
+        if config.output.keep_best:
+            note_best(run, step)
+        else:
+            run.best_file.unlink(missing_ok=True)
+        output = replace(config.output, out=run.folder, resume_from=None)  # that was for this once
+        run.describe(replace(config, output=output))
+    except OSError as error:
+        raise UserError(
+            f"{run.folder} cannot be written ({error.strerror or error}); allow writing there, then --resume"
+        ) from None
     if aside:
         names = listed([str(path) for path in aside])
         say(console, f"later checkpoints are set aside, to be deleted by you: {names}")
-    run.cut_metrics(step)
-    if config.output.keep_best:
-        note_best(run, step)
-    else:
-        run.best_file.unlink(missing_ok=True)
-    output = replace(config.output, out=run.folder, resume_from=None)  # that was for this once
-    run.describe(replace(config, output=output))
     return step
 
 

@@ -96,6 +96,17 @@ def without_means(folder: Path) -> None:
     (folder / "evaluation/evaluation.json").write_text(json.dumps(content))
 
 
+IMPOSSIBLE = [
+    ("[cohort]\npeers = 0", "config.toml --peers 0 cannot be used; use 1 or more"),
+    ("[cohort]\npeers = 100000", "config.toml --peers 100000 cannot be used; use 1000 or fewer"),
+    ("[cohort]\npeers = -1", "config.toml --peers -1 cannot be used"),
+    ("[model]\nblocks = 0", "config.toml --blocks 0 cannot be used"),
+    ("[optim]\nsteps = -5", "config.toml --steps -5 cannot be used"),
+    ("[output]\nlog_every = 0", "config.toml --log-every 0 cannot be used"),
+    ("[optim]\nlr = nan", "config.toml --lr nan cannot be used"),
+]
+
+
 def picture_outside(folder: Path) -> None:
     files = {"HR": "../../../x.png"}
     change(
@@ -119,6 +130,10 @@ def picture_outside(folder: Path) -> None:
         (
             lambda folder: (folder / "config.toml").write_text("[cohort]\nmixing_matrix = [[1]]"),
             "must have 2 rows",
+        ),
+        *(
+            (lambda folder, text=text: (folder / "config.toml").write_text(text), words)
+            for text, words in IMPOSSIBLE
         ),
         (broken_json("environment.json"), "environment.json is damaged"),
         (broken_json("evaluation/evaluation.json"), "evaluation.json is damaged"),

@@ -1,5 +1,8 @@
 """Running out of memory."""
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 import torch
 
@@ -7,14 +10,30 @@ from fastsr.errors import UserError
 from fastsr.system.memory import out_of_memory
 
 
+def raising(error: Exception) -> None:
+    raise error
+
+
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("can't allocate memory")]
+    "allocate",
+    [
+        lambda: raising(torch.OutOfMemoryError("CUDA out of memory.")),
+        lambda: raising(MemoryError()),
+        lambda: raising(RuntimeError("DefaultCPUAllocator: not enough memory: you tried to")),
+        lambda: torch.empty(2**60, dtype=torch.uint8),
+        lambda: torch.empty(2**40, 2**40),
+        lambda: np.empty(2**60, dtype=np.uint8),
+    ],
+    ids=["GPU", "host", "Windows", "torch", "overflow", "numpy"],
 )
-def test_out_of_memory_is_one_clear_line(error: RuntimeError) -> None:
+def test_out_of_memory_is_one_clear_line(allocate: Callable[[], object]) -> None:
     with (
         pytest.raises(UserError, match=r"^out of memory: use less$"),
         out_of_memory(lambda: "use less"),
     ):
-        raise error
+        allocate()
+
+
+def test_other_errors_stay_what_they_are() -> None:
     with pytest.raises(RuntimeError, match=r"another"), out_of_memory(lambda: "use less"):
         raise RuntimeError("another")

@@ -6,9 +6,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fastsr_kernels.cohort_loss import CohortLoss
+from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -149,3 +151,18 @@ def test_training_on_a_gpu(config: TrainConfig) -> None:
         for peer in row["peers"]
         for v in peer.values()
     )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nearly_black_images_are_no_dead_loss(
+    config: TrainConfig, tmp_path: Path, seed: int
+) -> None:
+    """Stars: most patches of such images are black, and leave gradients of zero where nothing is wrong."""
+    rng = np.random.default_rng(0)
+    for k in range(2):
+        sky = np.zeros((256, 256, 3), np.uint8)
+        sky[tuple(rng.integers(0, 256, (2, 24)))] = 255
+        Image.fromarray(sky).save(tmp_path / f"train/sky-{k}.png")
+    for k in range(3):
+        (tmp_path / f"train/{k}.png").unlink()
+    prepare(replace(config, machine=replace(config.machine, seed=seed)), quiet()).run.close()
