@@ -79,9 +79,9 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     What is cheap to refuse is refused first: packing a large set of images takes minutes.
     """
     continued = existing_run(config)
-    latest = continued.latest() if continued else None
-    for line in edited_settings(latest, config) if latest else ():
-        say(console, line)
+    if continued:
+        for line in edited_settings(continued.checkpoint(config.output.resume_from), config):
+            say(console, line)
     device = choose_device(config.machine.device)
     check_size(config, device)
     set_up(device)
