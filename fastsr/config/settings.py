@@ -161,6 +161,8 @@ class OutputConfig:
     """Steps between validations, each with a picture."""
     keep: int = 3
     """Checkpoints to keep; older ones are deleted."""
+    verbose: bool = False
+    """Print every metric of every peer. No effect on a terminal's live table, which shows them anyway."""
 
 
 @dataclass(frozen=True, kw_only=True)

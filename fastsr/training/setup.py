@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from fastsr.cohort.liveness import check_liveness
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.settings import TrainConfig
-from fastsr.console import say
+from fastsr.console import counted, doing, say
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
 from fastsr.data.photos import TRAIN, VAL, sample_photos
@@ -25,11 +26,13 @@ from fastsr.data.pixels import PixelStore, place
 from fastsr.data.sampler import HostPatches, PatchSampler, PatchSource
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair, load_pairs
+from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.system.backend import check_triton, kernels
 from fastsr.system.device import choose_device, set_up
+from fastsr.system.environment import processor_name
 from fastsr.system.memory import out_of_memory
-from fastsr.system.precision import choose_precision
+from fastsr.system.precision import Precision, choose_precision
 from fastsr.training.checkpoint import load_checkpoint
 from fastsr.training.run import Run, fresh_folder
 
@@ -56,6 +59,11 @@ class Training:
         self.stages = make_stages(self.cohort, self.patches, self.ring)
 
     @property
+    def wants_graph(self) -> bool:
+        """Whether steps are to be captured, where there is a GPU."""
+        return self.config.machine.graph != "off" and self.capturable
+
+    @property
     def stage(self) -> Stage:
         """The stage that the last step belonged to; the first before any step."""
         return next(stage for stage in self.stages if self.step <= stage.end)
@@ -70,21 +78,26 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     device = choose_device(config.machine.device)
     set_up(device)
     precision = choose_precision(config.machine.amp, device)
-    if precision.note:
-        say(console, precision.note)
     if config.machine.fused and kernels(device) == "triton":
         check_triton(device)
-        say(console, "losses on logits and patches: Triton kernels")
+    folder = continued.folder if continued else config.output.out or fresh_folder(config)
+    describe(config, device, precision, folder, console)
     content = content_loss(config.loss.content, config.loss.vgg)
     store = open_images(config, console)
     validation = open_validation(config)
-    with out_of_memory(lambda: out_of_memory_advice(config, device)):
+    activity = f"building {counted(config.cohort.peers, 'peer')}; checking that every loss is alive"
+    with (
+        doing(console, activity),
+        out_of_memory(lambda: out_of_memory_advice(config, device)),
+    ):
         cohort = Cohort(config, content, device, precision)
         patches = patch_source(config, store, device)
         ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
         patches.load()
         check_liveness(cohort, *(x[:2] for x in patches.draw(cohort.schedule.step_count)))
     run = continued or new_run(config)
+    if run.folder != folder:
+        say(console, f"{folder} was taken meanwhile; the run is in {run.folder}")
     training = Training(
         config,
         run,
@@ -102,11 +115,32 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         patches.seek(training.step)
     if config.machine.compile:
         compile_cohort(cohort)
-        say(
-            console,
-            "--compile: compiling takes up to a minute, and again at the start of the adversarial stage",
-        )
     return training
+
+
+def describe(
+    config: TrainConfig,
+    device: torch.device,
+    precision: Precision,
+    folder: Path,
+    console: Console,
+) -> None:
+    """Says, before anything takes long, what is computed on what, where it is kept, and about how long that takes."""
+    images, val = image_paths(config), validation_paths(config)
+    sources = counted(len(images), "image" if config.images.data else "sample photo")
+    checked = f"{len(val)} for validation" if val else "no validation (--val)"
+    threads = counted(torch.get_num_threads(), "thread")
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{processor_name()}, {threads}"
+    )
+    bits = str(precision.dtype or torch.float32).removeprefix("torch.")
+    say(console, f"{sources}, {checked}; {bits} on {name}")
+    if config.machine.amp and (precision.dtype is None or precision.scaled):
+        say(console, precision.note)
+    seconds = expected_seconds(config, work_of_steps(config), device)
+    say(console, f"{folder}; about {duration(seconds)} for all steps, roughly estimated")
 
 
 def continue_run(training: Training) -> int:
@@ -126,23 +160,16 @@ def continue_run(training: Training) -> int:
 
 
 def open_images(config: TrainConfig, console: Console) -> PixelStore:
-    """The training images, packed. Without --data: the demonstration photos, and a line that says so."""
-    sources = config.images.data
-    if not sources:
-        say(
-            console,
-            "demonstration: training on sample photos. To train for real: "
-            "fastsr train --data FOLDER --val FOLDER --amp --compile",
-        )
-    paths = find_images(sources or sample_photos(TRAIN))
+    """The training images, packed. Without --data: the demonstration photos."""
 
     def progress(items: Iterator[Any], total: int) -> Iterator[Any]:
-        yield from track(
-            items, "packing images", total, console=console, disable=not console.is_terminal
-        )
+        text = f"packing {counted(total, 'image')}"
+        if not console.is_terminal:
+            say(console, text)
+        yield from track(items, text, total, console=console, disable=not console.is_terminal)
 
     return pack_images(
-        paths,
+        image_paths(config),
         minimum_side=config.images.patch,
         skip_bad=config.images.skip_bad,
         cache=config.images.cache,
@@ -151,10 +178,21 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
     )
 
 
+def image_paths(config: TrainConfig) -> list[Path]:
+    return find_images(config.images.data or sample_photos(TRAIN))
+
+
+def validation_paths(config: TrainConfig) -> list[Path]:
+    return find_images(sources) if (sources := validation_sources(config)) else []
+
+
+def validation_sources(config: TrainConfig) -> tuple[Path, ...]:
+    """What is validated on: the demonstration's own photos where it trains on its own."""
+    return config.images.val or (() if config.images.data else sample_photos(VAL))
+
+
 def open_validation(config: TrainConfig) -> list[Pair]:
-    sources = config.images.val
-    if not sources and not config.images.data:
-        sources = sample_photos(VAL)
+    sources = validation_sources(config)
     return list(load_pairs(sources, config.model.scale, config.images.border)) if sources else []
 
 
