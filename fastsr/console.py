@@ -79,10 +79,11 @@ def say(console: Console, text: str) -> None:
 
 
 @contextmanager
-def doing(console: Console, text: str) -> Generator[None, None, None]:
-    """Names what takes long while it happens: on a terminal until it is done, elsewhere as a line."""
+def doing(console: Console, text: str, lines: bool = True) -> Generator[None, None, None]:
+    """Names what takes long while it happens: on a terminal until it is done, elsewhere as a line, if `lines`."""
     if not console.is_terminal:
-        say(console, text)
+        if lines:
+            say(console, text)
         yield
         return
     # rich's other spinners are no ASCII

@@ -24,7 +24,7 @@ from fastsr.cli.configuration import TYRO, train_arguments, train_config
 from fastsr.config.check import check
 from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
-from fastsr.console import hush_cuda_home, lasting_console, say
+from fastsr.console import doing, hush_cuda_home, lasting_console, say
 from fastsr.errors import UserError
 from fastsr.files import default_cache, default_data_root
 from fastsr.training.words import announce, next_commands, outcome
@@ -89,7 +89,8 @@ def run_train(words: list[str]) -> None:
     console = lasting_console()
     announce(config, console)
     cache_compiled_networks(config)
-    from fastsr.training.train import train  # imports torch, which takes seconds
+    with doing(console, "loading torch", lines=False):
+        from fastsr.training.train import train
 
     run = train(config, console)
     outcome(run.read_metrics(), console)

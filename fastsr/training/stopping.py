@@ -39,8 +39,8 @@ class Stop:
             self.leave()
         self.wanted = True
         if number == signal.SIGINT:
-            what = f"saving step {self.step}" if self.step else "nothing to save yet"
-            say(self.console, f"stopping: {what}; Ctrl-C once more leaves without")
+            what = f"saving step {self.step}" if self.step else "with nothing to save yet"
+            say(self.console, f"stopping, {what}; Ctrl-C once more leaves without")
 
     def leave(self) -> None:
         """Ends the process now, and says what was kept."""

@@ -103,7 +103,7 @@ def test_ctrl_c_is_acknowledged_inside_a_step_and_twice_leaves(
         assert "checking that every loss is alive" in text
         time.sleep(1)
         shown.process.send_signal(signal.SIGINT)
-        shown.wait_for(r"stopping: saving step \d; Ctrl-C once more leaves without")
+        shown.wait_for(r"stopping, saving step \d; Ctrl-C once more leaves without")
         shown.process.send_signal(signal.SIGINT)
         shown.wait_for(r"left at once; (nothing was saved|kept is \S+step-)")
         assert shown.process.wait(timeout=60) == 130
