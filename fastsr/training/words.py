@@ -14,11 +14,12 @@ from fastsr.console import counted, say
 def announce(config: TrainConfig, console: Console) -> None:
     """Says in one line which experiment this is."""
     model, optim, cohort = config.model, config.optim, config.cohort
-    steps = f"{optim.pretrain_steps} + {optim.steps}" if optim.pretrain_steps else optim.steps
+    pretraining = f"{optim.pretrain_steps} + " if optim.pretrain_steps else ""
+    networks = f"{counted(model.blocks, 'block')} of {counted(model.filters, 'filter')}"
     say(
         console,
         f"{config.recipe}: x{model.scale}, {counted(cohort.peers, 'peer')} ({cohort.variant}), "
-        f"{model.blocks} blocks of {model.filters} filters, batch {config.images.batch}, {steps} steps",
+        f"{networks}, batch {config.images.batch}, {pretraining}{counted(optim.steps, 'step')}",
     )
 
 

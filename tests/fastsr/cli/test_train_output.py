@@ -59,7 +59,7 @@ def test_what_training_says(trained: Trained) -> None:
 
 def test_the_first_lines_say_what_will_be_done(trained: Trained) -> None:
     first, second, third, *_ = trained.said.splitlines()
-    assert first == "paper: x2, 2 peers (ml), 1 blocks of 4 filters, batch 2, 1 + 2 steps"
+    assert first == "paper: x2, 2 peers (ml), 1 block of 4 filters, batch 2, 1 + 2 steps"
     assert second.startswith("3 images, no validation (--val); float32 on ")
     assert second.endswith(", 1 thread")
     assert re.fullmatch(
