@@ -71,7 +71,7 @@ def run_stage(
     """Trains to the end of a stage, or until somebody wants to stop."""
     telemetry.begin_stage(stage.name, training.step)
     if isinstance(stage.body, Step) and training.step == stage.begin:
-        begin_adversarial_stage(training, console)
+        begin_adversarial_stage(training, telemetry, console)
     with launched(stage.body, training, telemetry, console) as step:
         telemetry.begin_stage(stage.name, training.step)
         while training.step < stage.end and not stop.wanted:
@@ -90,12 +90,13 @@ def advise(training: Training, console: Console) -> str:
     )
 
 
-def begin_adversarial_stage(training: Training, console: Console) -> None:
+def begin_adversarial_stage(training: Training, telemetry: Telemetry, console: Console) -> None:
     """Shares what pre-training has made, and measures how much the content loss has to weigh, where that is wanted."""
     loss = training.config.loss
     training.cohort.share_pretraining()
     if is_measured(loss):
-        weight = balance(training.cohort, training.patches)
+        with telemetry.doing("measuring the content loss"):
+            weight = balance(training.cohort, training.patches)
         say(
             console,
             f"content weight {weight:.4g}, with which content is {loss.content_ratio:g} times adversarial",
