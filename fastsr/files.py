@@ -124,6 +124,21 @@ def read_json(
         raise UserError(f"{file} is damaged ({reason}); {remedy}") from None
 
 
+def read_sessions(file: Path) -> list[dict[str, Any]]:
+    """The environments that a run was trained in, oldest first; none where there is no file.
+
+    Files of earlier versions hold the last one alone. Raises UserError where the file is damaged.
+    """
+    if not file.is_file():
+        return []
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return [dict(one.items()) for one in (content if isinstance(content, list) else [content])]
+    except (OSError, ValueError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{file} is damaged ({reason}); restore or delete it") from None
+
+
 def default_cache() -> Path:
     """The folder for packs of pixels and compiled networks."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastsr"

@@ -23,11 +23,13 @@ from fastsr.cli.arguments import (
 )
 from fastsr.cli.configuration import asks_for_help, parse, show, train_arguments, train_config
 from fastsr.cli.outcome import exit_status
+from fastsr.config.check import check
 from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
-from fastsr.console import say
+from fastsr.console import doing, hush_cuda_home, lasting_console, say
 from fastsr.errors import UserError
 from fastsr.files import default_cache, default_data_root
+from fastsr.training.words import announce, next_commands, outcome
 
 HELP = """usage: fastsr COMMAND [options]
 
@@ -72,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     if words[0] not in commands:
         sys.stderr.write(f"fastsr: no command '{words[0]}'\n\n{HELP}")
         return 2
+    hush_cuda_home()
     return exit_status(lambda: run_command(commands[words[0]], words[1:]))
 
 
@@ -94,11 +97,23 @@ def refuse_empty(words: list[str]) -> None:
 
 
 def run_train(words: list[str]) -> None:
-    config = train_config(words)
+    config = check(train_config(words))
+    console = lasting_console()
+    announce(config, console)
     cache_compiled_networks(config)
-    from fastsr.training.train import train  # imports torch: not for --help
+    with doing(console, "loading torch", lines=False):
+        from fastsr.training.train import train
 
-    train(config)
+    run = train(config, console)
+    outcome(run.read_metrics(), console)
+    if not config.images.data:
+        from fastsr.report.page import write_report
+
+        say(
+            console,
+            f"curves and pictures: {write_report((run.folder,), run.folder / 'report.html')}",
+        )
+    next_commands(config, run.folder, console)
 
 
 def cache_compiled_networks(config: TrainConfig) -> None:

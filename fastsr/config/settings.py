@@ -174,6 +174,8 @@ class OutputConfig:
     keep_best: bool = True
     """Keep the checkpoint with the highest validation PSNR of any peer too, saved when it is validated, for
     `fastsr upscale --peer best`. No effect without validation."""
+    verbose: bool = False
+    """Print every metric of every peer. No effect on a terminal's live table, which shows them anyway."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,14 @@
 """Predicted duration of a run: the work of a step over the speed of this machine."""
 
 import time
+from dataclasses import dataclass
 
 import torch
 
+from fastsr.cohort.content import FeatureContent, unloaded_content
 from fastsr.config.settings import TrainConfig
+from fastsr.models import Discriminator, SRResNet
+from fastsr.prediction.flops import FlopCount
 from fastsr.prediction.memory import Prediction
 from fastsr.system.device import synchronise
 from fastsr.system.precision import choose_precision
@@ -21,9 +25,51 @@ less than was measured of the paper's recipe, on GPUs a guess."""
 
 def seconds_per_step(config: TrainConfig, prediction: Prediction, device: torch.device) -> float:
     """A rough estimate, within a factor of two or so; networks much smaller than the paper's take longer."""
+    return prediction.flop / training_speed(config, device)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Floating-point operations of one step of all peers in each stage."""
+
+    pretraining: float
+    training: float
+
+
+def work_of_steps(config: TrainConfig) -> Work:
+    """By arithmetic from single forward passes without contents: in a moment, where a whole step takes seconds.
+
+    Going backward takes twice the work of going forward, once where only the image's gradient is wanted. So G counts
+    3; D counts 7: forward and backward on both images, and to the generated image once more; the content network 2.
+    """
+    images, model, peers = config.images, config.model, config.cohort.peers
+    low = images.patch // model.scale
+    with torch.device("meta"), torch.no_grad():
+        hr_NCHW = torch.empty(images.batch, 3, images.patch, images.patch)
+        lr_NChw = torch.empty(images.batch, 3, low, low)
+        with FlopCount() as generator:
+            SRResNet(model.scale, model.blocks, model.filters)(lr_NChw)
+        with FlopCount() as discriminator:
+            Discriminator(images.patch, model.discriminator_filters)(hr_NCHW)
+        content_loss = unloaded_content(config.loss.content)
+        with FlopCount() as content:
+            if isinstance(content_loss, FeatureContent):
+                content_loss.vgg(hr_NCHW)
+    per_peer = 3 * generator.total + 7 * discriminator.total + 2 * content.total
+    return Work(3 * peers * generator.total, peers * per_peer + content.total)
+
+
+def expected_seconds(config: TrainConfig, work: Work, device: torch.device, step: int = 0) -> float:
+    """What the steps after `step` will take, as roughly as `seconds_per_step`."""
+    between, end = config.optim.pretrain_steps, config.total_steps
+    flop = max(0, between - step) * work.pretraining + (end - max(step, between)) * work.training
+    return flop / training_speed(config, device)
+
+
+def training_speed(config: TrainConfig, device: torch.device) -> float:
+    """Floating-point operations a second that training reaches, roughly."""
     dtype = choose_precision(config.machine.amp, device).dtype
-    share = SHARE_OF_PEAK[device.type, dtype is not None]
-    return prediction.flop / (share * matrix_speed(device, dtype))
+    return SHARE_OF_PEAK[device.type, dtype is not None] * matrix_speed(device, dtype)
 
 
 def matrix_speed(device: torch.device, dtype: torch.dtype | None, tf32: bool = True) -> float:

@@ -19,6 +19,7 @@ from fastsr.config.toml import from_toml
 from fastsr.errors import UserError
 from fastsr.evaluation.results import JSON_NAME as EVALUATION
 from fastsr.evaluation.results import Evaluation
+from fastsr.files import read_sessions
 from fastsr.reproduction.results import JSON_NAME as TABLES
 from fastsr.reproduction.results import Tables
 
@@ -149,15 +150,15 @@ def peers_of(cohort: CohortConfig) -> tuple[Peer, ...]:
 
 
 def read_environment(file: Path) -> dict[str, Any]:
-    """Empty where there is no file. Raises UserError where it is damaged."""
-    if not file.is_file():
-        return {}
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")).items())
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"{file} is damaged ({' '.join(str(error).split())}); restore or delete it"
-        ) from None
+    """The newest environment that a run was trained in, and how many there are. Empty where there is no file.
+
+    Raises UserError where it is damaged.
+    """
+    sessions = read_sessions(file)
+    newest = sessions[-1] if sessions else {}
+    return (
+        {**newest, "sessions": f"{len(sessions)}, this is the newest"} if sessions[1:] else newest
+    )
 
 
 def read_metrics(file: Path, peers: int) -> tuple[tuple[TrainRow, ...], tuple[ValidationRow, ...]]:

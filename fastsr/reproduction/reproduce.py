@@ -42,7 +42,7 @@ from fastsr.reproduction.results import JSON_NAME, Table, Tables
 from fastsr.reproduction.seeds import decided, with_contrasts
 from fastsr.system.device import choose_device
 from fastsr.system.memory import out_of_memory
-from fastsr.training.setup import open_images, warn_of_shared
+from fastsr.training.sources import open_images, warn_of_shared
 from fastsr.training.train import train
 
 

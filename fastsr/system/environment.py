@@ -3,11 +3,17 @@
 import platform
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+
+def session() -> dict[str, Any]:
+    """The environment and the time of one start of a program."""
+    return {"time": datetime.now(UTC).isoformat(timespec="seconds"), **environment()}
 
 
 def environment() -> dict[str, Any]:

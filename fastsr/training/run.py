@@ -12,9 +12,9 @@ from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml, to_toml
 from fastsr.console import listed
 from fastsr.errors import UserError
-from fastsr.files import lock, read_text, write_text
+from fastsr.files import lock, read_sessions, read_text, write_text
 from fastsr.models.weights import BEST_NAME, list_checkpoints
-from fastsr.system.environment import environment
+from fastsr.system.environment import session
 
 CHANGEABLE = {
     "images": {"cache", "data", "val", "skip_bad"},
@@ -29,7 +29,16 @@ CHANGEABLE = {
         "peer_streams",
         "checkpoint_activations",
     },
-    "output": {"out", "resume", "resume_from", "save_every", "val_every", "keep", "keep_best"},
+    "output": {
+        "out",
+        "resume",
+        "resume_from",
+        "save_every",
+        "val_every",
+        "keep",
+        "keep_best",
+        "verbose",
+    },
 }
 """Settings that may differ when a run is continued: the patches, losses and updates stay what they were.
 
@@ -105,9 +114,10 @@ class Run:
             self.locked.release()
 
     def describe(self, config: TrainConfig) -> None:
-        """Writes the settings and the environment that are in force from now on. Raises OSError."""
+        """Writes the settings in force from now on, and adds the environment to those of before. Raises OSError."""
         self.write_text("config.toml", to_toml(config.with_absolute_paths()))
-        self.write_text("environment.json", json.dumps(environment(), indent=2) + "\n")
+        sessions = [*read_sessions(self.folder / "environment.json"), session()]
+        self.write_text("environment.json", json.dumps(sessions, indent=2) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
         write_text(self.folder / name, text)

@@ -1,13 +1,10 @@
 """Everything that must be in place before the first training step."""
 
-import hashlib
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import track
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.compile import compile_cohort
@@ -18,26 +15,32 @@ from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
 from fastsr.config.settings import TrainConfig
-from fastsr.console import listed, say
-from fastsr.data.duplicates import Known
-from fastsr.data.images import find_images
-from fastsr.data.pack import pack_images
-from fastsr.data.photos import TRAIN, VAL, sample_photos
-from fastsr.data.pixels import PixelStore, place
-from fastsr.data.sampler import ASIDE, HostPatches, PatchSampler, PatchSource
+from fastsr.console import counted, doing, listed, say
+from fastsr.data.sampler import ASIDE, HostPatches, PatchSource
 from fastsr.errors import UserError
-from fastsr.evaluation.pairs import Pair, load_pairs
+from fastsr.evaluation.pairs import Pair
 from fastsr.evaluation.validate import Bicubic
+from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.prediction.size import check_size
 from fastsr.system.backend import check_triton, kernels
 from fastsr.system.compiler import check_compiler
 from fastsr.system.device import choose_device, set_up
+from fastsr.system.environment import processor_name
 from fastsr.system.memory import out_of_memory
-from fastsr.system.precision import choose_precision
+from fastsr.system.precision import Precision, choose_precision
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import load_checkpoint, set_aside
 from fastsr.training.run import Run, fresh_folder
+from fastsr.training.sources import (
+    fingerprint,
+    image_paths,
+    open_images,
+    open_validation,
+    patch_source,
+    validation_paths,
+    warn_of_repeated,
+)
 from fastsr.training.state import edited_settings
 
 TRIES = 8
@@ -68,6 +71,11 @@ class Training:
         self.stages = make_stages(self.cohort, self.patches, self.ring)
 
     @property
+    def wants_graph(self) -> bool:
+        """Whether steps are to be captured, where there is a GPU."""
+        return self.config.machine.graph != "off" and self.capturable
+
+    @property
     def stage(self) -> Stage:
         """The stage that the last step belonged to; the first before any step."""
         return next(stage for stage in self.stages if self.step <= stage.end)
@@ -86,26 +94,31 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     check_size(config, device)
     set_up(device)
     precision = choose_precision(config.machine.amp, device)
-    if precision.note:
-        say(console, precision.note)
     if config.machine.fused and kernels(device) == "triton":
         check_triton(device)
-        say(console, "losses on logits and patches: Triton kernels")
     if config.machine.compile and device.type == "cpu":
         check_compiler()
+    folder = continued.folder if continued else config.output.out or fresh_folder(config)
+    describe(config, device, precision, folder, console)
     content = content_loss(config.loss.content, config.loss.vgg)
     for text in warnings(config):
         say(console, text)
     store = open_images(config, console)
-    validation = open_validation(config, console)
+    validation = open_validation(config)
     warn_of_repeated(store, validation, config.model.scale, console)
-    with out_of_memory(lambda: out_of_memory_advice(config, device)):
+    activity = f"building {counted(config.cohort.peers, 'peer')}; checking that every loss is alive"
+    with (
+        doing(console, activity),
+        out_of_memory(lambda: out_of_memory_advice(config, device)),
+    ):
         cohort = Cohort(config, content, device, precision)
         patches = patch_source(config, store, device)
         ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
         patches.load()
         check_losses(cohort, patches)
     run = continued or new_run(config)
+    if run.folder != folder:
+        say(console, f"{folder} was taken meanwhile; the run is in {run.folder}")
     training = Training(
         config,
         run,
@@ -123,11 +136,32 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         patches.seek(training.step)
     if config.machine.compile:
         compile_cohort(cohort)
-        say(
-            console,
-            "--compile: compiling takes up to a minute, and again at the start of the adversarial stage",
-        )
     return training
+
+
+def describe(
+    config: TrainConfig,
+    device: torch.device,
+    precision: Precision,
+    folder: Path,
+    console: Console,
+) -> None:
+    """Says, before anything takes long, what is computed on what, where it is kept, and about how long that takes."""
+    images, val = image_paths(config, console), validation_paths(config)
+    sources = counted(len(images), "image" if config.images.data else "sample photo")
+    checked = f"{len(val)} for validation" if val else "no validation (--val)"
+    threads = counted(torch.get_num_threads(), "thread")
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{processor_name()}, {threads}"
+    )
+    bits = str(precision.dtype or torch.float32).removeprefix("torch.")
+    say(console, f"{sources}, {checked}; {bits} on {name}")
+    if config.machine.amp and (precision.dtype is None or precision.scaled):
+        say(console, precision.note)
+    seconds = expected_seconds(config, work_of_steps(config), device)
+    say(console, f"{folder}; about {duration(seconds)} for all steps, roughly estimated")
 
 
 def check_losses(cohort: Cohort, patches: PatchSource) -> None:
@@ -178,70 +212,6 @@ def continue_run(training: Training, console: Console) -> int:
     return step
 
 
-def open_images(config: TrainConfig, console: Console) -> PixelStore:
-    """The training images, packed. Without --data: the demonstration photos, and a line that says so."""
-    sources = config.images.data
-    if not sources:
-        say(
-            console,
-            "demonstration: training on sample photos. To train for real: "
-            "fastsr train --data FOLDER --val FOLDER --amp --compile",
-        )
-    paths = find_images(sources or sample_photos(TRAIN), lambda text: say(console, text))
-
-    def progress(items: Iterator[Any], total: int) -> Iterator[Any]:
-        yield from track(
-            items, "packing images", total, console=console, disable=not console.is_terminal
-        )
-
-    return pack_images(
-        paths,
-        minimum_side=config.images.patch,
-        skip_bad=config.images.skip_bad,
-        cache=config.images.cache,
-        tell=lambda text: say(console, text),
-        track=progress,
-    )
-
-
-def open_validation(config: TrainConfig, console: Console) -> list[Pair]:
-    sources = config.images.val
-    if not sources and not config.images.data:
-        sources = sample_photos(VAL)
-    if not sources:
-        return []
-    files = tuple(find_images(sources, lambda text: say(console, text)))
-    return list(load_pairs(files, config.model.scale, config.images.border))
-
-
-def warn_of_repeated(
-    store: PixelStore, validation: list[Pair], scale: int, console: Console
-) -> None:
-    """Says where training images are there twice, and where training sees what it is validated on."""
-    known = Known(store)
-    if repeated := known.repeated():
-        again, first = repeated[0]
-        say(
-            console,
-            f"warning: {len(repeated)} of {len(store)} images in --data are there more than once and drawn more often, "
-            f"such as {store.names[again]}, which is {store.names[first]}",
-        )
-    warn_of_shared(known, validation, "--val", scale, console)
-
-
-def warn_of_shared(
-    known: Known, pairs: Iterable[Pair], what: str, scale: int, console: Console
-) -> None:
-    """Says how many images of a set are trained on: a score on them tells nothing of other images."""
-    found = [known.find(pair.hr, slack=scale - 1) is not None for pair in pairs]
-    if any(found):
-        say(
-            console,
-            f"warning: {sum(found)} of {len(found)} images of {what} are among the training images; "
-            "scores on them say little about other images",
-        )
-
-
 def existing_run(config: TrainConfig) -> Run | None:
     """The run to continue, if any. Raises UserError where --out holds a run that is not to be continued as it was."""
     run = Run(config.output.out) if config.output.out else None
@@ -262,20 +232,3 @@ def existing_run(config: TrainConfig) -> Run | None:
 def new_run(config: TrainConfig) -> Run:
     folder = config.output.out or fresh_folder(config)
     return Run.start(folder, replace(config, output=replace(config.output, out=folder)))
-
-
-def patch_source(config: TrainConfig, store: PixelStore, device: torch.device) -> PatchSource:
-    """The source of patches: the device itself, where it can reach the pixels, else a thread of the host."""
-    placed = place(store, device)
-    by_triton = config.machine.fused and kernels(device) == "triton"
-    reachable = placed.device == device or (by_triton and placed.pixels.is_pinned())
-    sampler = PatchSampler.from_config(placed, config, device if reachable else None)
-    return sampler if reachable else HostPatches(sampler, device)
-
-
-def fingerprint(store: PixelStore) -> str:
-    """Tells one set of training images from another by their pixels, order and sizes."""
-    digest = hashlib.sha256(store.digest.encode())
-    for table in (store.start_I, store.height_I, store.width_I):
-        digest.update(table.cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]

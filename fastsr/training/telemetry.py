@@ -1,4 +1,4 @@
-"""The outputs of a run that people look at: a progress bar or plain lines, TensorBoard, metrics.jsonl, pictures."""
+"""What is known of a run while it trains: metrics.jsonl, TensorBoard, pictures, and what a person sees."""
 
 import time
 from collections.abc import Generator
@@ -7,35 +7,27 @@ from math import isfinite
 from pathlib import Path
 
 from PIL import Image
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
+from rich.console import Console
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from fastsr.cohort.ring import opinions
 from fastsr.cohort.step import Stage
 from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
-from fastsr.console import say
+from fastsr.config.settings import TrainConfig
 from fastsr.errors import UserError
 from fastsr.evaluation.validate import Score
+from fastsr.prediction.duration import work_of_steps
 from fastsr.training.pictures import as_tensor
+from fastsr.training.progress import Display, Pace, Screen
 from fastsr.training.run import Run
 
 
 class Telemetry:
-    """Reports a run while it trains. A context manager: leaving it closes the progress bar and the log files."""
+    """Reports a run while it trains. A context manager: leaving it ends the display and closes the log files."""
 
-    def __init__(self, run: Run, console: Console, *, start: int, total: int) -> None:
-        self.run, self.console, self.total = run, console, total
+    def __init__(self, run: Run, console: Console, config: TrainConfig, *, start: int = 0) -> None:
+        self.run, self.config = run, config
         with written(run.folder):
             # Events of a previous attempt from this step on are hidden: those after the checkpoint continued from.
             self.writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=start + 1)
@@ -44,37 +36,42 @@ class Telemetry:
                 for t in (*PRETRAINING_TERMS, *TRAINING_TERMS)
             )
             self.writer.add_text("metrics", "\n".join(meanings), start)
-        self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
-            TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("elapsed,"), TimeRemainingColumn(),
-            TextColumn("left"),
-            console=console,
-        )  # fmt: skip
-        self.task: TaskID = self.progress.add_task(
-            "training", total=total, completed=start, rate=""
-        )
-        self.live = (
-            Live(self.progress, console=console, refresh_per_second=2)
-            if console.is_terminal
-            else None
-        )
+        work, total = work_of_steps(config), config.total_steps
+        stages = ((config.optim.pretrain_steps, work.pretraining), (total, work.training))
+        self.pace = Pace(start, stages)
+        self.screen = Screen(start, total, self.pace)
+        self.display = Display(console, self.screen, config.output.verbose)
         self.last_step, self.last_time = start, time.perf_counter()
-        self.psnr: list[float] = []
 
     def __enter__(self) -> "Telemetry":
-        if self.live:
-            self.live.start()
+        self.display.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.live:
-            self.live.stop()
+        self.display.__exit__()
         with suppress(OSError):  # of a full disk, which has been told already
             self.writer.close()
 
-    def restart_clock(self) -> None:
-        """Time since the last report, spent on compiling, does not count as training."""
+    def begin_stage(self, name: str, step: int) -> None:
+        """From now on steps take another time."""
+        self.pace.restart(step)
+        self.screen.step, self.screen.stage, self.screen.peers = step, name, []
         self.last_time = time.perf_counter()
+
+    def tick(self, step: int) -> None:
+        """A step was started: the bar moves. Nothing waits for the device."""
+        if self.pace.tick(step):
+            self.screen.step = step
+
+    @contextmanager
+    def doing(self, activity: str) -> Generator[None, None, None]:
+        """Names what takes long while it happens. Its time does not count as training."""
+        began = time.perf_counter()
+        with self.display.doing(activity):
+            yield
+        seconds = time.perf_counter() - began
+        self.pace.leave_out(seconds)
+        self.last_time += seconds
 
     def train_row(
         self,
@@ -104,42 +101,14 @@ class Telemetry:
             if "content_weight" in scalars:
                 self.writer.add_scalar("machine/content weight", scalars["content_weight"], step)
             self.writer.flush()
-        self.show(step, stage.name, rate, peers)
+        sums = losses(named(peers), self.config, scalars.get("content_weight", 1.0))
+        self.display.row(step, stage.name, rate, peers, sums)
 
     def rate(self, step: int) -> float:
         now = time.perf_counter()
         rate = (step - self.last_step) / max(now - self.last_time, 1e-9)
         self.last_step, self.last_time = step, now
         return rate
-
-    def show(self, step: int, stage: str, rate: float, peers: list[dict[Term, float]]) -> None:
-        """Shows losses and speed: in the live table, or as a plain line where there is no terminal."""
-        if self.live:
-            self.progress.update(
-                self.task, completed=step, description=stage, rate=f"{rate:.2f} steps/s"
-            )
-            self.live.update(Group(self.progress, self.peer_table(peers)))
-            return
-        left = (self.total - step) / max(rate, 1e-9)
-        texts = [
-            f"peer {k}: " + " ".join(f"{term.short} {value:.4g}" for term, value in peer.items())
-            for k, peer in enumerate(peers)
-        ]
-        minutes, seconds = divmod(round(left), 60)
-        say(
-            self.console,
-            f"{stage} {step}/{self.total}  {rate:.2f} steps/s  {minutes}:{seconds:02d} left  |  "
-            + "  |  ".join(texts),
-        )
-
-    def peer_table(self, peers: list[dict[Term, float]]) -> Table:
-        table = Table(
-            "peer", *(term.short for term in peers[0]), "val PSNR", box=None, padding=(0, 2)
-        )
-        for k, peer in enumerate(peers):
-            psnr = f"{self.psnr[k]:.2f} dB" if self.psnr else ""
-            table.add_row(str(k), *(f"{value:.4g}" for value in peer.values()), psnr)
-        return table
 
     def validation(self, step: int, scores: dict[str, Score], picture: Image.Image) -> None:
         """Reports mean scores of bicubic and each peer (EMA weights) and keeps the comparison picture."""
@@ -155,10 +124,20 @@ class Telemetry:
                 self.writer.add_scalar(f"validation SSIM/{name}", s.ssim, step)
             self.writer.add_image("comparison", as_tensor(picture).numpy(), step, dataformats="HWC")
             picture.save(self.run.pictures / f"step-{step:08d}.png")
-        self.psnr = [s.psnr for name, s in scores.items() if name != "bicubic"]
-        texts = [f"{name} {s.psnr:.2f} dB / {s.ssim:.4f}" for name, s in scores.items()]
-        say(self.console, f"validation {step}/{self.total}  " + "  ".join(texts))
-        self.last_time = time.perf_counter()  # steps per second speak of training alone
+        self.display.validation(step, {name: s.psnr for name, s in scores.items()})
+
+
+def losses(
+    peers: list[dict[str, float]], config: TrainConfig, content_weight: float
+) -> dict[str, list[float]]:
+    """The loss of G, and in training that of D, of each peer, as they are minimised."""
+    if "pixel" in peers[0]:
+        return {"G": [peer["pixel"] for peer in peers]}
+    adversarial, kl = config.loss.adversarial_weight, config.cohort.kl_weight
+    return {
+        "G": [content_weight * p["content"] + adversarial * p["adversarial"] for p in peers],
+        "D": [p["bce_real"] + p["bce_fake"] + kl * (p["kl_real"] + p["kl_fake"]) for p in peers],
+    }
 
 
 def named(peers: list[dict[Term, float]]) -> list[dict[str, float]]:

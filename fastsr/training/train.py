@@ -1,23 +1,18 @@
 """Training, from images to a run."""
 
-import shlex
-import signal
-import threading
-import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import FrameType
 
 import torch
 from rich.console import Console
 
 from fastsr.cohort.balance import balance, is_measured
 from fastsr.cohort.capture import CaptureError, Replay, capture, warm_up
-from fastsr.cohort.step import PretrainStep, Step
+from fastsr.cohort.step import PretrainStep, Stage, Step
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
-from fastsr.console import say
+from fastsr.console import counted, lasting_console, say
 from fastsr.errors import UserError
 from fastsr.evaluation.validate import Bicubic, evaluate
 from fastsr.models.inference import super_resolve
@@ -28,6 +23,7 @@ from fastsr.training.checkpoint import assert_finite, prune, save_checkpoint
 from fastsr.training.pictures import comparison
 from fastsr.training.run import Run
 from fastsr.training.setup import Training, prepare
+from fastsr.training.stopping import Stop, continue_command, stop_signals
 from fastsr.training.telemetry import Telemetry
 
 PICTURE_ROWS = 4
@@ -36,38 +32,55 @@ PICTURE_ROWS = 4
 def train(config: TrainConfig, console: Console | None = None) -> Run:
     """Trains a cohort and returns its run; continues one where the configuration says so.
 
-    SIGINT and SIGTERM save a checkpoint and then raise KeyboardInterrupt. Raises UserError for everything that the user
-    can mend; what was saved stays intact.
+    SIGINT, SIGTERM and SIGHUP save a checkpoint and then raise KeyboardInterrupt; a second SIGINT ends the process. By
+    default it prints to standard output, and goes on silently where that ends. Raises UserError for everything that the
+    user can mend; what was saved stays intact.
     """
-    console = console or Console()
-    training = prepare(check(config), console)
-    total = config.total_steps
-    with (
-        closing(training.run),
-        stop_signals() as stopped,
-        Telemetry(training.run, console, start=training.step, total=total) as telemetry,
-        out_of_memory(lambda: advise(training, console)),
-    ):
-        for stage in training.stages:
-            if training.step < stage.end and not stopped():
-                if isinstance(stage.body, Step) and training.step == stage.begin:
-                    begin_adversarial_stage(training, console)
-                with launched(stage.body, training, console) as step:
-                    telemetry.restart_clock()
-                    while training.step < stage.end and not stopped():
-                        training.patches.load()
-                        step()
-                        training.step += 1
-                        after_step(training, telemetry)
-        if training.step:
-            save(training)
-    last = f"step {training.step} of {total}"
-    if training.step < total:
-        folder = shlex.quote(str(training.run.folder))
-        say(console, f"stopped at {last} and saved. Continue: fastsr train --resume --out {folder}")
+    console = console or lasting_console()
+    stop = Stop(console)
+    with stop_signals(stop):
+        training = prepare(check(config), console)
+        stop.run, stop.step = training.run, training.step
+        run_stages(training, stop, console)
+    last = f"step {training.step} of {config.total_steps}"
+    if training.step < config.total_steps:
+        go_on = f"and saved. Continue: {continue_command(training.run)}"
+        say(console, f"stopped at {last} {go_on if training.step else 'with nothing to save'}")
         raise KeyboardInterrupt
     say(console, f"done: {last}. Everything is in {training.run.folder}")
     return training.run
+
+
+def run_stages(training: Training, stop: Stop, console: Console) -> None:
+    """Trains to the end, or until somebody wants to stop, and saves."""
+    with (
+        closing(training.run),
+        Telemetry(training.run, console, training.config, start=training.step) as telemetry,
+        out_of_memory(lambda: advise(training, console)),
+    ):
+        for stage in training.stages:
+            if training.step < stage.end and not stop.wanted:
+                run_stage(stage, training, telemetry, stop, console)
+        if training.step:
+            save(training)
+
+
+def run_stage(
+    stage: Stage, training: Training, telemetry: Telemetry, stop: Stop, console: Console
+) -> None:
+    """Trains to the end of a stage, or until somebody wants to stop."""
+    telemetry.begin_stage(stage.name, training.step)
+    if isinstance(stage.body, Step) and training.step == stage.begin:
+        begin_adversarial_stage(training, telemetry, console)
+    with launched(stage.body, training, telemetry, console) as step:
+        telemetry.begin_stage(stage.name, training.step)
+        while training.step < stage.end and not stop.wanted:
+            stop.step = training.step + 1
+            training.patches.load()
+            step()
+            training.step += 1
+            telemetry.tick(training.step)
+            after_step(training, telemetry)
 
 
 def advise(training: Training, console: Console) -> str:
@@ -77,12 +90,13 @@ def advise(training: Training, console: Console) -> str:
     )
 
 
-def begin_adversarial_stage(training: Training, console: Console) -> None:
+def begin_adversarial_stage(training: Training, telemetry: Telemetry, console: Console) -> None:
     """Shares what pre-training has made, and measures how much the content loss has to weigh, where that is wanted."""
     loss = training.config.loss
     training.cohort.share_pretraining()
     if is_measured(loss):
-        weight = balance(training.cohort, training.patches)
+        with telemetry.doing("measuring the content loss"):
+            weight = balance(training.cohort, training.patches)
         say(
             console,
             f"content weight {weight:.4g}, with which content is {loss.content_ratio:g} times adversarial",
@@ -91,34 +105,30 @@ def begin_adversarial_stage(training: Training, console: Console) -> None:
 
 @contextmanager
 def launched(
-    body: PretrainStep | Step, training: Training, console: Console
+    body: PretrainStep | Step, training: Training, telemetry: Telemetry, console: Console
 ) -> Generator[Callable[[], None], None, None]:
     """The step as it is best called: one CUDA graph on a GPU, itself elsewhere, compiled before the clock starts."""
-    replay = captured(body, training, console)
-    if replay is None:
-        if training.config.machine.compile:
-            say(console, f"compiled in {warm_up(body, body.state(), steps=1):.0f} s")
-        yield body
-        return
-    say(
-        console, f"step captured as one CUDA graph; with compiling that took {replay.seconds:.0f} s"
-    )
-    with closing(replay):
-        yield replay
+    compiled = training.config.machine.compile
+    slow = "compiling, up to a minute" if compiled else "trying cuDNN's algorithms"
+    if training.cohort.device.type == "cuda" and training.wants_graph:
+        with telemetry.doing(f"{slow}; capturing the step as one CUDA graph"):
+            replay = captured(body, training, console)
+        if replay is not None:
+            with closing(replay):
+                yield replay
+            return
+    if compiled:
+        with telemetry.doing(slow):
+            warm_up(body, body.state(), steps=1)
+    yield body
 
 
 def captured(body: PretrainStep | Step, training: Training, console: Console) -> Replay | None:
-    """The step as a CUDA graph; None where there is no GPU, or none is wanted, or with --graph auto where it fails.
-
-    Raises UserError where it fails otherwise.
-    """
-    graph = training.config.machine.graph
-    if training.cohort.device.type != "cuda" or graph == "off" or not training.capturable:
-        return None
+    """The step as a CUDA graph; None with --graph auto where that fails. Raises UserError where it fails otherwise."""
     try:
         return capture(body, body.state())
     except CaptureError as error:
-        if graph == "on":
+        if training.config.machine.graph == "on":
             raise UserError(f"{error}. To train without, use --graph auto or --no-graph") from error
         say(console, f"{error}. Training goes on without (--graph auto)")
     # Out here the error is gone, and with it the activations of the step that failed.
@@ -138,7 +148,8 @@ def after_step(training: Training, telemetry: Telemetry) -> None:
     if training.validation and (
         step % output.val_every == 0 or step == training.config.total_steps
     ):
-        validate(training, telemetry)
+        with telemetry.doing(f"validating on {counted(len(training.validation), 'image')}"):
+            validate(training, telemetry)
     if step % output.save_every == 0:
         save(training)
 
@@ -208,24 +219,3 @@ def save(training: Training) -> Path:
     return save_checkpoint(
         training.run, training.cohort, training.ring, training.data, training.config.output.keep
     )
-
-
-@contextmanager
-def stop_signals() -> Generator[Callable[[], bool], None, None]:
-    """Turns SIGINT and SIGTERM into a wish to stop, which the yielded function tells. A second SIGINT interrupts."""
-    wishes: list[float] = []
-
-    def wish(number: int, _: FrameType | None) -> None:
-        if wishes and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        wishes.append(time.time())
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(wishes)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

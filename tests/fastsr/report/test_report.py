@@ -126,6 +126,16 @@ def test_crops_carry_their_scores_and_every_method(run: Path) -> None:
     assert selected == ["0", "1"] * 4
 
 
+def test_the_newest_environment_of_several_is_shown(run: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(run, tmp_path / "continued"))
+    old = json.loads((folder / "environment.json").read_text())
+    sessions = [{**old, "processor": "Abacus 1"}, {**old, "processor": "Abacus 2"}]
+    (folder / "environment.json").write_text(json.dumps(sessions))
+    text = page_of(folder).text
+    assert "Abacus 2" in text and "Abacus 1" not in text
+    assert "2, this is the newest" in text
+
+
 def test_names_are_escaped(run: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(run, tmp_path / "<b>&"))
     content = evaluation(folder)

@@ -165,7 +165,9 @@ def test_killed_during_a_save(images: Path, uninterrupted: Path, tmp_path: Path)
     assert_equal_runs(out, uninterrupted)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name
+)
 def test_signals_save_and_stop(
     images: Path, uninterrupted: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

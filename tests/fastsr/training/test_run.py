@@ -95,6 +95,23 @@ def test_generators_are_found_by_run_checkpoint_and_file(
     torch.testing.assert_close(loaded(x), cohort.peers[1].ema(x))
 
 
+def test_environments_are_a_history(tiny_config: TrainConfig) -> None:
+    """Each session adds its command, versions and time; a file of an earlier version is one session."""
+    run = Run.start(tiny_config.output.out or Path(), tiny_config)
+    run.describe(tiny_config)
+    file = run.folder / "environment.json"
+    first, second = json.loads(file.read_text())
+    assert first["torch"] == second["torch"] == torch.__version__
+    assert first["command"] and first["time"] <= second["time"]
+    file.write_text(json.dumps({"torch": "1.0", "command": ["fastsr", "train"]}))
+    run.describe(tiny_config)
+    old, new = json.loads(file.read_text())
+    assert (old["torch"], new["torch"]) == ("1.0", torch.__version__)
+    file.write_text("[1")
+    with pytest.raises(UserError, match=r"environment\.json is damaged .*; restore or delete it"):
+        run.describe(tiny_config)
+
+
 class Bomb:
     """Unpickling this writes a file."""
 

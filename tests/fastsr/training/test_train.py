@@ -1,6 +1,7 @@
 """Training, from images to a run."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,8 +61,8 @@ def test_a_run_leaves_everything_behind(config: TrainConfig) -> None:
     }
     resolved = replace(config, output=replace(config.output, out=run.folder))
     assert from_toml(run.folder / "config.toml", TrainConfig()) == resolved
-    environment = json.loads((run.folder / "environment.json").read_text())
-    assert environment["torch"] == torch.__version__
+    (session,) = json.loads((run.folder / "environment.json").read_text())
+    assert session["torch"] == torch.__version__
     assert [p.name for p in sorted(run.checkpoints.iterdir())] == [
         "step-00000004",
         "step-00000008",
@@ -117,11 +118,27 @@ def test_tensorboard_has_every_metric_of_every_peer(config: TrainConfig) -> None
 def test_plain_output_names_what_matters(
     config: TrainConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train(config, Console(width=400, force_terminal=False))
+    output = replace(config.output, verbose=True)
+    train(replace(config, output=output), Console(width=400, force_terminal=False))
     out = capsys.readouterr().out
     parts = ("pretraining 2/9", "training 9/9", "steps/s", "left", "peer 1:", "D(real)", "KL fake")
     for part in (*parts, "validation 8/9", "bicubic", "done: step 9 of 9"):
         assert part in out
+
+
+def test_plain_lines_are_short(config: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line a row: step, speed, time left, and of each peer the losses that G and D minimise."""
+    train(config, Console(width=80, force_terminal=False))
+    lines = capsys.readouterr().out.splitlines()
+    number = r"[\d.]+(e-\d+)?"
+    head = rf"(\d)/9  {number} (steps/s|s/step)  \d+:\d\d left"
+    pretraining = [
+        line for line in lines if re.fullmatch(rf"pretraining {head}  G {number} {number}", line)
+    ]
+    losses = rf"G ({number}) ({number})  D ({number}) ({number})"
+    training = [m for line in lines if (m := re.fullmatch(rf"training {head}  {losses}", line))]
+    assert (len(pretraining), len(training)) == (2, 4)
+    assert max(map(len, lines)) <= 80 + len(str(config.output.out))
 
 
 def test_terminal_output_shows_a_table_and_the_validation(config: TrainConfig) -> None:
@@ -130,7 +147,7 @@ def test_terminal_output_shows_a_table_and_the_validation(config: TrainConfig) -
         console = Console(force_terminal=True, width=160, record=True, file=file)
         train(config, console)
     text = console.export_text()
-    for part in ("9/9", "steps/s", "D(fake)", "val PSNR", "dB"):
+    for part in ("9/9", "steps/s", "D(fake)", "val PSNR", "@ 9", "validation 9/9", "dB"):
         assert part in text
 
 

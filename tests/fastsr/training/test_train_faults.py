@@ -43,7 +43,7 @@ def test_losses_that_are_not_finite_stop_the_run_by_name(config: TrainConfig) ->
     training.cohort.losses = poisoned  # type: ignore[method-assign]
     _, stage = training.stages
     with (
-        Telemetry(training.run, quiet(), start=0, total=20) as telemetry,
+        Telemetry(training.run, quiet(), training.config) as telemetry,
         pytest.raises(
             UserError,
             match=r"step 7: kl_fake of peer 1 is nan.* last good checkpoint is .*step-00000006",
@@ -99,7 +99,7 @@ def test_folders_that_cannot_be_written_are_told_in_one_line(
     pretrain, adversarial = training.stages
     with (
         pytest.raises(UserError, match=r"run cannot be written \(.+\); free space, then --resume"),
-        Telemetry(training.run, quiet(), start=0, total=9) as telemetry,
+        Telemetry(training.run, quiet(), training.config) as telemetry,
     ):
         for _ in range(4):
             pretrain.body()

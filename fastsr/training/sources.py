@@ -1,0 +1,105 @@
+"""The images of a run: found, packed, checked against each other, and drawn from."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from fastsr.config.settings import TrainConfig
+from fastsr.console import counted, say
+from fastsr.data.duplicates import Known
+from fastsr.data.images import find_images
+from fastsr.data.pack import pack_images
+from fastsr.data.photos import TRAIN, VAL, sample_photos
+from fastsr.data.pixels import PixelStore, place
+from fastsr.data.sampler import HostPatches, PatchSampler, PatchSource
+from fastsr.evaluation.pairs import Pair, load_pairs
+from fastsr.system.backend import kernels
+
+
+def open_images(config: TrainConfig, console: Console) -> PixelStore:
+    """The training images, packed. Without --data: the demonstration photos."""
+
+    def progress(items: Iterator[Any], total: int) -> Iterator[Any]:
+        text = f"packing {counted(total, 'image')}"
+        if not console.is_terminal:
+            say(console, text)
+        yield from track(items, text, total, console=console, disable=not console.is_terminal)
+
+    return pack_images(
+        image_paths(config),
+        minimum_side=config.images.patch,
+        skip_bad=config.images.skip_bad,
+        cache=config.images.cache,
+        tell=lambda text: say(console, text),
+        track=progress,
+    )
+
+
+def image_paths(config: TrainConfig, console: Console | None = None) -> list[Path]:
+    """Training images. With a console, folders that are left out are told there."""
+    sources = config.images.data or sample_photos(TRAIN)
+    return find_images(sources, lambda text: say(console, text) if console else None)
+
+
+def validation_paths(config: TrainConfig) -> list[Path]:
+    return find_images(sources) if (sources := validation_sources(config)) else []
+
+
+def validation_sources(config: TrainConfig) -> tuple[Path, ...]:
+    """What is validated on: the demonstration's own photos where it trains on its own."""
+    return config.images.val or (() if config.images.data else sample_photos(VAL))
+
+
+def open_validation(config: TrainConfig) -> list[Pair]:
+    files = tuple(validation_paths(config))
+    return list(load_pairs(files, config.model.scale, config.images.border)) if files else []
+
+
+def warn_of_repeated(
+    store: PixelStore, validation: list[Pair], scale: int, console: Console
+) -> None:
+    """Says where training images are there twice, and where training sees what it is validated on."""
+    known = Known(store)
+    if repeated := known.repeated():
+        again, first = repeated[0]
+        say(
+            console,
+            f"warning: {len(repeated)} of {len(store)} images in --data are there more than once and drawn more often, "
+            f"such as {store.names[again]}, which is {store.names[first]}",
+        )
+    warn_of_shared(known, validation, "--val", scale, console)
+
+
+def warn_of_shared(
+    known: Known, pairs: Iterable[Pair], what: str, scale: int, console: Console
+) -> None:
+    """Says how many images of a set are trained on: a score on them tells nothing of other images."""
+    found = [known.find(pair.hr, slack=scale - 1) is not None for pair in pairs]
+    if any(found):
+        say(
+            console,
+            f"warning: {sum(found)} of {len(found)} images of {what} are among the training images; "
+            "scores on them say little about other images",
+        )
+
+
+def patch_source(config: TrainConfig, store: PixelStore, device: torch.device) -> PatchSource:
+    """The source of patches: the device itself, where it can reach the pixels, else a thread of the host."""
+    placed = place(store, device)
+    by_triton = config.machine.fused and kernels(device) == "triton"
+    reachable = placed.device == device or (by_triton and placed.pixels.is_pinned())
+    sampler = PatchSampler.from_config(placed, config, device if reachable else None)
+    return sampler if reachable else HostPatches(sampler, device)
+
+
+def fingerprint(store: PixelStore) -> str:
+    """Tells one set of training images from another by their pixels, order and sizes."""
+    digest = hashlib.sha256(store.digest.encode())
+    for table in (store.start_I, store.height_I, store.width_I):
+        digest.update(table.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,104 @@
+"""Stopping when asked to: at the next step, with everything saved, or at once."""
+
+import os
+import shlex
+import signal
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+
+from fastsr.console import say
+from fastsr.training.run import Run
+
+PATIENCE = 1.0
+"""Seconds that a terminal which takes no output may delay leaving at once."""
+
+
+class Stop:
+    """Whether somebody wants training to stop, and what to tell them.
+
+    SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal) are such wishes. A SIGINT after one leaves the process at
+    once: checkpoints have their names only when whole, so nothing is harmed.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.wanted = False
+        self.run: Run | None = None
+        """What is saved when training stops. Before there is one, a signal interrupts whatever is going on."""
+        self.step = 0
+        """The step that will be saved: the one under way. 0 before the first."""
+
+    def heard(self, number: int) -> None:
+        """Answers a signal. Not in the main thread, which may be in the middle of a long computation."""
+        if self.wanted and number == signal.SIGINT:
+            self.leave()
+        self.wanted = True
+        if number == signal.SIGINT:
+            what = f"saving step {self.step}" if self.step else "with nothing to save yet"
+            say(self.console, f"stopping, {what}; Ctrl-C once more leaves without")
+
+    def leave(self) -> None:
+        """Ends the process now, and says what was kept."""
+        timer = threading.Timer(PATIENCE, os._exit, (130,))
+        timer.daemon = True
+        timer.start()
+        kept = self.run.latest() if self.run else None
+        if self.run and kept:
+            text = f"left at once; kept is {kept}. Continue: {continue_command(self.run)}"
+        else:
+            text = "left at once; nothing was saved"
+        say(self.console, text)
+        self.console.show_cursor()
+        os._exit(130)
+
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        """The handler of signals in the main thread."""
+        if self.run is None:
+            raise KeyboardInterrupt
+
+
+def continue_command(run: Run) -> str:
+    """How a run is continued."""
+    return f"fastsr train --resume --out {shlex.quote(str(run.folder))}"
+
+
+@contextmanager
+def stop_signals(stop: Stop) -> Generator[None, None, None]:
+    """Lets signals stop training. They are heard by a thread, as Python tells the main one only between operations."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+
+    def listen() -> None:
+        while number := ours.recv(1):
+            stop.heard(number[0])
+
+    listener = threading.Thread(target=listen, daemon=True, name="signals")
+    listener.start()
+    before = {number: signal.signal(number, stop.interrupt) for number in stopping_signals()}
+    descriptor = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(descriptor)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        theirs.close()
+        listener.join()
+        ours.close()
+
+
+def stopping_signals() -> list[signal.Signals]:
+    """Those that ask to stop. nohup ignores SIGHUP, and it stays ignored."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN:
+        numbers.append(hang_up)
+    return numbers

@@ -1,0 +1,52 @@
+"""The first words of a training, and the last. Without torch, whose import takes seconds."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fastsr.config.settings import TrainConfig
+from fastsr.console import counted, say
+
+
+def announce(config: TrainConfig, console: Console) -> None:
+    """Says in one line which experiment this is."""
+    model, optim, cohort = config.model, config.optim, config.cohort
+    pretraining = f"{optim.pretrain_steps} + " if optim.pretrain_steps else ""
+    networks = f"{counted(model.blocks, 'block')} of {counted(model.filters, 'filter')}"
+    say(
+        console,
+        f"{config.recipe}: x{model.scale}, {counted(cohort.peers, 'peer')} ({cohort.variant}), "
+        f"{networks}, batch {config.images.batch}, {pretraining}{counted(optim.steps, 'step')}",
+    )
+
+
+def outcome(rows: list[dict[str, Any]], console: Console) -> None:
+    """Prints the scores of the last validation, if there was one."""
+    row = next((row for row in reversed(rows) if row.get("kind") == "validation"), None)
+    if row is None:
+        return
+    table = Table.grid(padding=(0, 3))
+    table.add_column()
+    for _ in range(2):
+        table.add_column(justify="right")
+    table.add_row(f"validation at step {row['step']}", "PSNR", "SSIM", style="bold")
+    for name, scores in row["scores"].items():
+        psnr = scores["psnr"]
+        table.add_row(name, "equal" if psnr is None else f"{psnr:.2f} dB", f"{scores['ssim']:.4f}")
+    console.print(table)
+
+
+def next_commands(config: TrainConfig, folder: Path, console: Console) -> None:
+    """What one does with a run."""
+    run = shlex.quote(str(folder))
+    commands = [
+        f"fastsr upscale {run} IMAGES",
+        f"fastsr eval {run} --sets Set5 Set14",
+        f"fastsr report {run}",
+    ]
+    if not config.images.data:
+        commands.append("fastsr train --data FOLDER --val FOLDER --amp --compile")
+    say(console, "next: " + "\n      ".join(commands))
