@@ -202,11 +202,24 @@ def fresh_folder(config: TrainConfig, root: Path = Path("runs")) -> Path:
 
 
 def latest_folder(root: Path = Path("runs")) -> Path | None:
-    """The run under `root` with the newest checkpoint."""
+    """The run under `root` with the newest checkpoint, or that began later and has none yet."""
     runs = [
         (path.stat().st_mtime, path.parent.parent) for path in root.glob("*/checkpoints/step-*")
     ]
+    runs += [
+        (path.stat().st_mtime, path.parent)
+        for path in root.glob("*/metrics.jsonl")
+        if has_begun(path.parent) and Run(path.parent).latest() is None
+    ]
     return max(runs)[1] if runs else None
+
+
+def has_begun(folder: Path) -> bool:
+    """True for a run, also for one that stopped before its first checkpoint, as on a full disk."""
+    run = Run(folder)
+    return run.latest() is not None or (
+        (folder / "config.toml").is_file() and run.metrics_file.is_file()
+    )
 
 
 def saved_config(folder: Path) -> TrainConfig:
@@ -219,13 +232,8 @@ def saved_config(folder: Path) -> TrainConfig:
 
 
 def resume_config(folder: Path, fallback: TrainConfig) -> TrainConfig:
-    """The configuration a run was started with, to be continued, be it from step 0; `fallback` where there is no run.
-
-    A run that stopped before its first checkpoint, as on a full disk, has its settings and metrics.
-    """
-    run = Run(folder)
-    begun = (folder / "config.toml").is_file() and run.metrics_file.is_file()
-    if run.latest() is None and not begun:
+    """The configuration a run was started with, to be continued; `fallback` where there is no run."""
+    if not has_begun(folder):
         return fallback
     config = saved_config(folder)
     return replace(config, output=replace(config.output, out=folder, resume=True))

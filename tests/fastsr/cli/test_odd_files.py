@@ -108,10 +108,11 @@ def test_a_run_that_stopped_before_its_first_checkpoint_is_continued(
     fastsr: Fastsr, run: Path
 ) -> None:
     """As where a disk was full: whoever follows the advice to use --resume gets the run that was meant."""
-    shutil.rmtree(run / "checkpoints")
-    outcome = fastsr("train", "--resume", run)
+    begun = Path(shutil.copytree(run, "runs/begun"))
+    shutil.rmtree(begun / "checkpoints")
+    outcome = fastsr("train", "--resume")
     assert (outcome.code, outcome.err) == (0, "")
-    assert f"done: step 3 of 3. Everything is in {run}" in outcome.out
+    assert f"done: step 3 of 3. Everything is in {begun}" in outcome.out
 
 
 def test_a_run_that_may_not_be_written_is_named_on_resume(
