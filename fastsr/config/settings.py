@@ -173,7 +173,8 @@ class OutputConfig:
     """Checkpoints to keep; older ones are deleted."""
     keep_best: bool = True
     """Keep the checkpoint with the highest validation PSNR of any peer too, saved when it is validated, for
-    `fastsr upscale --peer best`. No effect without validation."""
+    `fastsr upscale --peer best`. PSNR favours smooth images: after pre-training, the best often is the end of that. No
+    effect without validation."""
     verbose: bool = False
     """Print every metric of every peer. No effect on a terminal's live table, which shows them anyway."""
 

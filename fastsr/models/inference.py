@@ -1,6 +1,7 @@
 """Generators run on whole images."""
 
 import os
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,20 +53,8 @@ def upscale_files(
     """
     file = find_generator(model, peer)
     generator, model_digest = load_generator(file, device), sha256_of(file)
-    targets: dict[Path, tuple[Path, str]] = {}
-    done: set[Path] = set()
-    for path in find_images(sources, tell):
-        target = out / f"{path.stem}-x{generator.scale}.png"
-        origin = f"{model_digest} {sha256_of(path)}"
-        if target not in targets and target.exists() and origin_of(target) == origin:
-            done.add(target)
-        elif target in targets or target.exists():
-            raise UserError(
-                f"{target} exists already, or two images would be written to it; give another --out"
-            )
-        targets[target] = path, origin
-    if not targets:
-        raise UserError("no image is given; name image files, or folders of them")
+    targets = plan(find_images(sources, tell), out, generator.scale, model_digest)
+    done = {target for target, (_, origin) in targets.items() if origin_of(target) == origin}
     if done:
         tell(f"{len(done)} of {len(targets)} images were enlarged by an earlier call")
     with writing_to(out):
@@ -84,16 +73,42 @@ def upscale_files(
         yield target
 
 
+def plan(
+    paths: list[Path], out: Path, scale: int, model_digest: str
+) -> dict[Path, tuple[Path, str]]:
+    """What is written, from which image, and the origin that is noted in it.
+
+    Raises UserError where a file is in the way, or there are no images.
+    """
+    targets: dict[Path, tuple[Path, str]] = {}
+    for path in paths:
+        target = out / f"{path.stem}-x{scale}.png"
+        try:
+            origin = f"{model_digest} {sha256_of(path)}"
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        if target in targets or (target.exists() and origin_of(target) != origin):
+            raise UserError(
+                f"{target} exists already, or two images would be written to it; give another --out"
+            )
+        targets[target] = path, origin
+    if not targets:
+        raise UserError("no image is given; name image files, or folders of them")
+    return targets
+
+
 ORIGIN = "fastsr"
 """Text in our PNG files: digests of the model and of the image, by which a call that was stopped goes on."""
 
 
 def origin_of(file: Path) -> str | None:
-    """From which model and image a PNG was made; None where fastsr did not make it."""
+    """From which model and image a PNG was made; None where fastsr did not make it, or there is none."""
     try:
-        with Image.open(file) as image:
-            return image.info.get(ORIGIN)
-    except DAMAGE:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                return image.info.get(ORIGIN)
+    except (*DAMAGE, Image.DecompressionBombError):
         return None
 
 

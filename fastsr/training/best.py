@@ -31,9 +31,8 @@ def note_best(run: Run, step: int, saved: Callable[[], Path] | None = None) -> N
         if not found:
             run.best_file.unlink(missing_ok=True)
             return
-        best = max(
-            found, key=lambda one: inf if one.psnr is None else one.psnr
-        )  # the first, of equals
+        # Of equals, the first.
+        best = max(found, key=lambda one: inf if one.psnr is None else one.psnr)
         if best.step == step and saved:
             saved()
         write_best(run.folder, best)

@@ -82,6 +82,7 @@ class Run:
                 )
             run.describe(config)
             run.metrics_file.write_text("")
+            run.best_file.unlink(missing_ok=True)
         except (OSError, UnicodeEncodeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(

@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from fastsr.models import SRResNet
+from fastsr.models.weights import Best, save_generator, write_best
 from tests.fastsr.cli.command_line import (
     Fastsr,
     Outcome,
@@ -39,6 +41,12 @@ def pickled_weights(file: Path) -> None:
     torch.save({"conv.weight": torch.zeros(3)}, file)
 
 
+def not_finite(file: Path) -> None:
+    network = SRResNet(2, blocks=1, filters=4)
+    torch.nn.init.constant_(network.trunk_conv.weight, float("nan"))
+    save_generator(network, file)
+
+
 FOREIGN: dict[str, Callable[[Path], object]] = {
     "text": write_text,
     "empty": write_nothing,
@@ -52,6 +60,7 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "blocks that do not fit": lambda file: generator(file, header={"blocks": "2"}),
     "filters that do not fit": lambda file: generator(file, header={"filters": "8"}),
     "filters below one": lambda file: generator(file, header={"filters": "-1"}),
+    "weights that are not finite": not_finite,
     "unknown scale": lambda file: generator(file, header={"scale": "7"}),
 }
 
@@ -140,6 +149,20 @@ def test_upscale_overwrites_nothing(fastsr: Fastsr, trained: Trained, tmp_path: 
     assert_one_line(outcome, "large/1-x2.png exists already", "give another --out")
     assert existing.read_text() == "precious"
     assert list(existing.parent.iterdir()) == [existing]
+
+
+def test_upscale_by_the_peer_that_is_asked_for(fastsr: Fastsr, run: Path, data: Path) -> None:
+    image = data / "0.png"
+    assert_one_line(fastsr("upscale", run, image, "--peer", "best"), "keeps no best checkpoint")
+    assert_one_line(fastsr("upscale", run, image, "--peer", 2), f"{run} has no peer 2")
+    write_best(run, Best(step=3, peer=1, psnr=20.0))
+    made: dict[str, bytes] = {}
+    for peer in ("0", "1", "best"):
+        assert fastsr("upscale", run, image, "--peer", peer, "--out", peer).code == 0
+        made[peer] = Image.open(Path(peer) / "0-x2.png").tobytes()
+    assert fastsr("upscale", run, image, "--out", "default").code == 0
+    assert made["best"] == made["1"] != made["0"]
+    assert Image.open("default/0-x2.png").tobytes() == made["0"]
 
 
 def test_upscale_of_two_images_to_one_name(fastsr: Fastsr, trained: Trained, data: Path) -> None:
