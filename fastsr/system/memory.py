@@ -9,6 +9,11 @@ import torch
 from fastsr.errors import UserError
 
 
+def gigabytes(count: int) -> str:
+    """Bytes for people: 10^9 of them are a GB."""
+    return f"{count / 1e9:.{1 if count >= 1e9 else 2}f} GB"
+
+
 def available_memory() -> int:
     """Bytes that the host can give to a process, page cache included; 0 where the system does not tell."""
     return proc_bytes("/proc/meminfo", "MemAvailable")
