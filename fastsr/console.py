@@ -13,3 +13,8 @@ def say(console: Console, text: str) -> None:
 def listed(items: Sequence[str]) -> str:
     """a, b and c. There must be one at least."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """1 image, 2,000 images."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
