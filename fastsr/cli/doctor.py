@@ -95,7 +95,7 @@ def machine_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[s
 
 
 def compiler(device: torch.device) -> str:
-    """Whether --compile has a compiler that works, as a sentence: for a GPU Triton, for the CPU one of C++."""
+    """A sentence on the compiler that --compile needs, which is tried: Triton for a GPU, one of C++ for the CPU."""
     if device.type == "cuda":
         if kernels(device) != "triton":
             return "not tried: it takes Triton, which is not in use here"

@@ -14,7 +14,8 @@ from torch.nn.functional import mse_loss
 
 from fastsr.models.vgg import VGG19Features
 
-ContentName = Literal["vgg54", "vgg22", "random-vgg", "pixel"]
+ContentName = Literal["vgg54", "vgg22", "random-vgg", "random-vgg22", "pixel"]
+RANDOM: tuple[ContentName, ...] = ("random-vgg", "random-vgg22")
 IMAGENET_SCALE, RANDOM_SCALE = 1 / 12.75, 1.0
 """Factors by which features are multiplied: SRGAN's for ImageNet weights; none for He weights, made to keep activations
 at order one. With SRGAN's factor on those the loss was about 1e-4, and Set5 fell from 29.9 to 22.3 dB in 465 steps."""
@@ -58,8 +59,8 @@ def unloaded_content(name: ContentName) -> PixelContent | FeatureContent:
     """The content loss of that name, with all weights zero."""
     if name == "pixel":
         return PixelContent()
-    vgg = VGG19Features("conv2_2" if name == "vgg22" else "conv5_4")
-    return FeatureContent(vgg, RANDOM_SCALE if name == "random-vgg" else IMAGENET_SCALE)
+    vgg = VGG19Features("conv2_2" if name in ("vgg22", "random-vgg22") else "conv5_4")
+    return FeatureContent(vgg, RANDOM_SCALE if name in RANDOM else IMAGENET_SCALE)
 
 
 def content_loss(name: ContentName, vgg: Path | None = None) -> PixelContent | FeatureContent:
@@ -69,5 +70,5 @@ def content_loss(name: ContentName, vgg: Path | None = None) -> PixelContent | F
     """
     content = unloaded_content(name)
     if isinstance(content, FeatureContent):
-        _ = content.vgg.randomise() if name == "random-vgg" else content.vgg.load(vgg)
+        _ = content.vgg.randomise() if name in RANDOM else content.vgg.load(vgg)
     return content

@@ -86,10 +86,11 @@ class CohortConfig:
 class LossConfig:
     """The generators' loss."""
 
-    content: Literal["vgg54", "vgg22", "random-vgg", "pixel"] = "vgg54"
-    """Content loss: VGG19 features conv5_4 or conv2_2, the same network with random weights, or pixels."""
+    content: Literal["vgg54", "vgg22", "random-vgg", "random-vgg22", "pixel"] = "vgg54"
+    """Content loss: VGG19 features conv5_4 or conv2_2, those of the same network with random weights (random-vgg is
+    conv5_4), or pixels."""
     vgg: Path | None = None
-    """File with torchvision's VGG19 weights. Default: downloaded once. No effect for random-vgg and pixel."""
+    """File with torchvision's VGG19 weights. Default: downloaded once. No effect for random weights and pixels."""
     content_weight: float | Literal["auto"] = "auto"
     """Weight of the content loss. auto: of features, by --content-ratio; of pixels, 1."""
     content_ratio: float = 20.0

@@ -34,10 +34,13 @@ def test_pixel_content_is_mean_squared_error() -> None:
     )
 
 
-def test_random_vgg_content_needs_no_file() -> None:
-    content = content_loss("random-vgg")
+@pytest.mark.parametrize(
+    ("name", "layer"), [("random-vgg", "conv5_4"), ("random-vgg22", "conv2_2")]
+)
+def test_random_vgg_content_needs_no_file(name: str, layer: str) -> None:
+    content = content_loss(name)  # type: ignore[arg-type]
     assert isinstance(content, FeatureContent)
     assert content.scale == RANDOM_SCALE
-    assert torch.equal(
-        content.vgg.features[0].weight, VGG19Features("conv5_4").randomise().features[0].weight
-    )  # type: ignore[arg-type]
+    want = VGG19Features(layer).randomise().state_dict()  # type: ignore[arg-type]
+    assert content.vgg.state_dict().keys() == want.keys()
+    assert torch.equal(content.vgg.features[0].weight, want["features.0.weight"])  # type: ignore[arg-type]
