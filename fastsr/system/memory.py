@@ -10,8 +10,8 @@ from fastsr.errors import UserError
 
 
 def gigabytes(count: int) -> str:
-    """Bytes for people: 10^9 of them are a GB."""
-    return f"{count / 1e9:.{1 if count >= 1e9 else 2}f} GB"
+    """Bytes for people, in powers of ten: 32.0 GB, 160 MB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def available_memory() -> int:
