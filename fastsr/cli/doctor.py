@@ -4,6 +4,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,29 +16,40 @@ from rich.text import Text
 
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
+from fastsr.console import counted
 from fastsr.data.images import find_images, read_rgb8
 from fastsr.errors import UserError
 from fastsr.files import default_cache
-from fastsr.models.vgg import cached_weights
-from fastsr.prediction.memory import BESIDE_TENSORS, GIB, out_of_memory_advice, predict_memory
+from fastsr.models.vgg import REMEDIES, cached_weights
+from fastsr.prediction.duration import duration, seconds_per_step
+from fastsr.prediction.memory import BESIDE_TENSORS, out_of_memory_advice, predict_memory
 from fastsr.prediction.size import check_size
-from fastsr.system.backend import kernels
+from fastsr.system.backend import check_triton, kernels
 from fastsr.system.compiler import check_compiler
 from fastsr.system.device import choose_device
 from fastsr.system.environment import package_version, processor_name
-from fastsr.system.memory import available_memory
+from fastsr.system.memory import available_memory, gigabytes, memory_of
 from fastsr.system.precision import choose_precision
 
 
-def examine(config: TrainConfig, console: Console) -> None:
-    """Prints three reports. Takes the options of `train`. Raises UserError for settings that cannot be used."""
+def examine(config: TrainConfig, console: Console) -> bool:
+    """Prints three reports. Takes the options of `train`. Returns whether the images can be trained on.
+
+    Raises UserError for settings that cannot be used, and for files and folders that do not exist.
+    """
     check(config)
     device = choose_device(config.machine.device)
     check_size(config, device)
+    if config.loss.vgg and not config.loss.vgg.is_file():
+        raise UserError(f"--vgg {config.loss.vgg} does not exist; {REMEDIES}")
+    paths = find_images(config.images.data)
     console.print(report("this machine", machine_facts(config, device)))
-    if config.images.data:
-        console.print(report("images", image_facts(config)))
+    images = Examined()
+    if paths:
+        images = examine_images(paths, config.images.patch)
+        console.print(report("images", image_facts(images, config.images.skip_bad)))
     console.print(report("this run", run_facts(config, device)))
+    return not images.bad or (config.images.skip_bad and bool(images.sides))
 
 
 def report(title: str, facts: Iterator[tuple[str, str]]) -> Table:
@@ -50,44 +62,42 @@ def report(title: str, facts: Iterator[tuple[str, str]]) -> Table:
 
 
 def machine_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, str]]:
+    """Versions and hardware, of GPUs only where there are some."""
     yield "fastsr", f"{package_version('fastsr')}, torch {torch.__version__}"
-    yield "processor", f"{processor_name()}, {os.cpu_count()} cores"
-    yield "memory", f"{available_memory() / GIB:.1f} GB free"
-    if not torch.cuda.is_available():
-        yield "GPU", "none that torch can use"
+    yield "processor", f"{processor_name()}, {counted(os.cpu_count() or 1, 'core')}"
+    yield "memory", f"{gigabytes(available_memory())} free"
     for k in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(k)
-        yield (
-            f"GPU {k}",
-            f"{torch.cuda.get_device_name(k)}, {free / GIB:.1f} of {total / GIB:.1f} GB free",
-        )
+        name = torch.cuda.get_device_name(k)
+        yield f"GPU {k}", f"{name}, {gigabytes(free)} of {gigabytes(total)} free"
+    if device.type == "cuda":
+        yield "trains on", f"GPU {device.index}; --device cpu: the processor"
+        yield "kernels", f"{kernels(device)} (--no-fused: torch)"
+        yield "triton", package_version("triton") or "not installed; --compile needs it (Linux)"
+    else:
+        gpu = "" if torch.cuda.is_available() else "; torch finds no GPU"
+        yield "trains on", f"the processor, with {counted(torch.get_num_threads(), 'thread')}{gpu}"
     yield "mixed precision", choose_precision(True, device).note
-    yield (
-        "kernels",
-        f"{kernels(device)} (--no-fused: torch)" if device.type == "cuda" else kernels(device),
-    )
-    yield (
-        "triton",
-        package_version("triton") or "not installed; --compile on a GPU needs it (Linux)",
-    )
-    yield "compiler", compiler()
+    yield "--compile", compiler(device)
     vgg = config.loss.vgg or cached_weights()
     yield "VGG19 weights", str(vgg) if vgg.is_file() else f"not at {vgg}; fetched when first needed"
-    yield (
-        "PI, NIQE, LPIPS",
-        "pyiqa is installed"
-        if find_spec("pyiqa")
-        else "need: pip install 'fastsr[eval]' (non-commercial licence)",
-    )
+    measured = "pyiqa is installed" if find_spec("pyiqa") else "need: pip install 'fastsr[eval]'"
+    yield "PI, NIQE, LPIPS", f"{measured} (non-commercial licence)"
     cache = config.images.cache or default_cache()
-    yield "packs", f"{cache}, {free_disk(cache) / GIB:.1f} GB free"
+    yield "packs", f"{cache}, {gigabytes(free_disk(cache))} free"
 
 
-def compiler() -> str:
+def compiler(device: torch.device) -> str:
+    """A sentence on the compiler that --compile needs, which is tried: Triton for a GPU, one of C++ for the CPU."""
+    if device.type == "cuda" and kernels(device) != "triton":
+        return "not tried: it takes Triton, which is not in use here"
     try:
-        return check_compiler()
+        if device.type == "cuda":
+            check_triton(device)
+            return "can be used: Triton builds kernels here"
+        return f"can be used: {check_compiler()}"
     except UserError as error:
-        return str(error)
+        return f"cannot be used: {str(error).removeprefix('--compile cannot be used: ')}"
 
 
 def free_disk(path: Path) -> int:
@@ -96,61 +106,90 @@ def free_disk(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
-def image_facts(config: TrainConfig) -> Iterator[tuple[str, str]]:
-    """Decodes every image once, and names those that training would refuse."""
-    formats: Counter[str] = Counter()
-    sides: list[tuple[int, int]] = []
-    bad: list[str] = []
-    paths = find_images(config.images.data)
+@dataclass
+class Examined:
+    """Images as they were found: those that can be decoded by format and size, and those that cannot be used."""
+
+    formats: Counter[str] = field(default_factory=Counter[str])
+    sides: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """Width and height of those that can be used."""
+    bad: list[str] = field(default_factory=list[str])
+    """Path and reason of those that training would refuse."""
+
+
+def examine_images(paths: list[Path], patch: int) -> Examined:
+    """Decodes every image once."""
+    images = Examined()
     for path in paths:
         try:
             height, width, _ = read_rgb8(path).shape
             with Image.open(path) as image:
-                formats[f"{image.format} {image.mode}"] += 1
-            sides.append((width, height))
-            if min(height, width) < config.images.patch:
-                bad.append(
-                    f"{path}: is {width}x{height}, smaller than --patch {config.images.patch}"
-                )
+                images.formats[f"{image.format} {image.mode}"] += 1
         except UserError as error:
-            bad.append(f"{path}: {error}")
-    yield "count", f"{len(paths)} images, {sum(w * h for w, h in sides) / 1e6:,.1f} million pixels"
-    yield "formats", ", ".join(f"{count} {name}" for name, count in formats.most_common()) or "none"
+            images.bad.append(f"{path}: {error}")
+            continue
+        if min(height, width) < patch:
+            images.bad.append(f"{path}: is {width}x{height}, smaller than --patch {patch}")
+        else:
+            images.sides.append((width, height))
+    return images
+
+
+def image_facts(images: Examined, skip_bad: bool) -> Iterator[tuple[str, str]]:
+    sides = images.sides
+    pixels = sum(width * height for width, height in sides)
+    yield "usable", f"{len(sides):,} of {len(sides) + len(images.bad):,}"
+    if images.formats:
+        formats = images.formats.most_common()
+        yield "formats", ", ".join(f"{count:,} {name}" for name, count in formats)
     if sides:
-        small, large = min(sides, key=min), max(sides, key=max)
-        yield "sizes", f"from {small[0]}x{small[1]} to {large[0]}x{large[1]}"
-        yield "packed", f"{sum(3 * w * h for w, h in sides) / GIB:.2f} GB"
-    yield (
-        "unusable",
-        "none"
-        if not bad
-        else f"{len(bad)} (mend them, or train with --skip-bad)\n" + "\n".join(bad),
-    )
+        (w, h), (width, height) = min(sides, key=min), max(sides, key=max)
+        yield (
+            "sizes",
+            f"from {w}x{h} to {width}x{height}, {pixels / 1e6:,.1f} million pixels in all",
+        )
+        yield "packed", gigabytes(3 * pixels)
+    if images.bad:
+        remedy = "left out by --skip-bad" if skip_bad else "mend them, or train with --skip-bad"
+        yield "unusable", f"{len(images.bad):,} ({remedy})\n" + "\n".join(images.bad)
 
 
 def run_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, str]]:
+    """Settings, and the memory and time that they need."""
     model, images, cohort = config.model, config.images, config.cohort
-    networks = (
-        f"{cohort.peers} peers ({cohort.variant}), {model.blocks} blocks of {model.filters} filters"
-    )
-    patches = f"batch {images.batch} of {images.patch}x{images.patch}"
+    networks = f"{counted(model.blocks, 'block')} of {model.filters} filters"
     yield (
         "recipe",
-        f"{config.recipe}: x{model.scale}, {networks}, {patches}, {config.total_steps:,} steps",
+        f"{config.recipe}: x{model.scale}, {counted(cohort.peers, 'peer')} ({cohort.variant}), "
+        f"{networks}, batch {images.batch} of {images.patch}x{images.patch}, "
+        f"{counted(config.total_steps, 'step')}",
     )
-    prediction = predict_memory(
-        config, choose_precision(config.machine.amp, device), on_gpu=device.type == "cuda"
-    )
-    yield "weights, Adam", f"{prediction.resident / GIB:.2f} GB"
-    yield "peak of a step", f"{prediction.peak / GIB:.2f} GB of tensors, weights included"
-    yield (
-        "on top of it",
-        "CUDA itself (about 0.5 GB), scratch space of convolutions, packed images where they fit",
-    )
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-        fits = prediction.peak + BESIDE_TENSORS < free
+    on_gpu = device.type == "cuda"
+    prediction = predict_memory(config, choose_precision(config.machine.amp, device), on_gpu)
+    yield "weights, Adam", gigabytes(prediction.resident)
+    yield "peak of a step", f"{gigabytes(prediction.peak)} of tensors, weights included"
+    if on_gpu:
         yield (
-            "verdict",
-            f"{'fits' if fits else out_of_memory_advice(config, device, free)} ({free / GIB:.1f} GB free)",
+            "on top of it",
+            "CUDA (about 0.5 GB), scratch of convolutions, packed images if they fit",
         )
+    room = memory_of(device)
+    fits = prediction.peak + BESIDE_TENSORS * on_gpu < room
+    verdict = "fits" if fits else out_of_memory_advice(config, device, room)
+    yield "verdict", f"{verdict} ({gigabytes(room)} free)"
+    seconds = seconds_per_step(config, prediction, device)
+    yield (
+        "time of a step",
+        f"about {step_time(seconds)}, within a factor of two; small networks take longer",
+    )
+    yield (
+        "time of the run",
+        f"about {duration(seconds * config.total_steps)} for {counted(config.total_steps, 'step')}",
+    )
+
+
+def step_time(seconds: float) -> str:
+    """Two or three digits: 40 ms, 7.4 s, 12 s, 3 min."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)

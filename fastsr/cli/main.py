@@ -26,7 +26,7 @@ from fastsr.cli.outcome import exit_status
 from fastsr.config.check import check
 from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
-from fastsr.console import doing, hush_cuda_home, lasting_console, say
+from fastsr.console import counted, doing, hush_cuda_home, lasting_console, say
 from fastsr.errors import UserError
 from fastsr.files import default_cache, default_data_root
 from fastsr.training.words import announce, next_commands, outcome
@@ -276,11 +276,12 @@ def fetch_and_pack(arguments: FetchArguments) -> None:
             images = ImagesConfig(data=(train_folder,), cache=arguments.cache)
             store = open_images(replace(paper(), images=images), console)
             command = f"fastsr train --data {shlex.quote(str(train_folder))} --amp --compile"
-            tell(f"packed {len(store)} images. Train: {command}")
+            tell(f"packed {counted(len(store), 'image')}. Train: {command}")
 
 
 def run_doctor(words: list[str]) -> None:
     config = train_config(words, DoctorArguments)
     from fastsr.cli.doctor import examine
 
-    examine(config, Console())
+    if not examine(config, Console()):
+        sys.exit(1)

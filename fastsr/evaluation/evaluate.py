@@ -11,7 +11,7 @@ from rich.progress import track
 from torch import Tensor
 
 from fastsr.config.settings import Border
-from fastsr.console import say
+from fastsr.console import counted, say
 from fastsr.data.bicubic import upscale
 from fastsr.errors import UserError
 from fastsr.evaluation.candidates import Model, open_models, step_of
@@ -145,7 +145,7 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
                 with_perceptual,
             )
             evaluation = evaluation.with_set(scored, scores, pictures)
-            console.print(score_table(evaluation, scored))
+            console.print(score_table(evaluation, scored, console.encoding))
         write_files(evaluation, folder)
     print_protocol(evaluation, request.out, console)
     return evaluation
@@ -223,7 +223,7 @@ def score_set(
     if not console.is_terminal:
         say(
             console,
-            f"scoring {images.name}: {len(images.images)} images by {len(examiner.methods)} methods",
+            f"scoring {images.name}: {counted(len(images.images), 'image')} by {len(examiner.methods)} methods",
         )
     shown = track(
         images.images,

@@ -21,11 +21,10 @@ from fastsr.cohort.step import Step
 from fastsr.cohort.streams import Branches
 from fastsr.config.settings import TrainConfig
 from fastsr.prediction.flops import FlopCount
-from fastsr.system.memory import memory_of
+from fastsr.system.memory import gigabytes, memory_of
 from fastsr.system.precision import Precision, choose_precision
 
-GIB = 2**30
-BESIDE_TENSORS = GIB
+BESIDE_TENSORS = 10**9
 """CUDA's context and the scratch space of its libraries, roughly."""
 
 
@@ -149,9 +148,9 @@ def out_of_memory_advice(config: TrainConfig, device: torch.device, room: int | 
     """A sentence: the need of a step, the memory of the device (`room`, bytes), up to three settings that would fit."""
     room = memory_of(device) if room is None else room
     need = predicted_need(config, device)
-    text = f"a step needs about {need / GIB:.1f} GB, and {device.type} has {room / GIB:.1f} GB"
+    text = f"a step needs about {gigabytes(need)}, and {device.type} has {gigabytes(room)}"
     fitting = (
-        f"{words} ({smaller / GIB:.1f} GB)"
+        f"{words} ({gigabytes(smaller)})"
         for words, changed in smaller_settings(config, device)
         if (smaller := predicted_need(changed, device)) < min(room, need)
     )

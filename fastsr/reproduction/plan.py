@@ -22,9 +22,10 @@ from fastsr.evaluation.pairs import check_images
 from fastsr.evaluation.protocol import Protocol
 from fastsr.evaluation.test_sets import find_set
 from fastsr.prediction.duration import duration, seconds_per_step
-from fastsr.prediction.memory import GIB, Prediction, predict_memory
+from fastsr.prediction.memory import Prediction, predict_memory
 from fastsr.reproduction.paper import three_pairs
 from fastsr.reproduction.seeds import LEVEL
+from fastsr.system.memory import gigabytes
 from fastsr.system.precision import choose_precision
 from fastsr.training.run import Run
 
@@ -161,7 +162,7 @@ def print_plan(plan: Plan, device: torch.device, console: Console) -> None:
         done = steps_done(folder_of(config))
         left = (config.total_steps - done) * seconds_a_step(config, predictions[scale], device)
         total += left
-        memory = f"{predictions[scale].peak / GIB:.1f} GB"
+        memory = gigabytes(predictions[scale].peak)
         shown.add_row(
             folder_of(config).name, f"{config.total_steps:,}", f"{done:,}", memory, duration(left)
         )

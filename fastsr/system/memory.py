@@ -9,6 +9,11 @@ import torch
 from fastsr.errors import UserError
 
 
+def gigabytes(count: int) -> str:
+    """Bytes for people, in powers of ten: 32.0 GB, 160 MB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
 def available_memory() -> int:
     """Bytes that the host can give to a process, page cache included; 0 where the system does not tell."""
     return proc_bytes("/proc/meminfo", "MemAvailable")

@@ -1,8 +1,12 @@
 """The help of each command."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +24,7 @@ from fastsr.cli.arguments import (
 )
 from fastsr.cli.configuration import parse, train_arguments
 from fastsr.config.settings import TrainConfig
-from tests.fastsr.cli.command_line import Fastsr, run_without_torch
+from tests.fastsr.cli.command_line import Fastsr, Trained, run_without_torch
 
 COMMANDS = ("train", "eval", "upscale", "report", "data", "reproduce", "doctor")
 
@@ -146,6 +150,19 @@ def test_help_of_reproduce_leaves_out_what_it_refuses(fastsr: Fastsr) -> None:
     ] == []
     for option in REPRODUCE_DECIDES:
         assert f"decides about {option}" in fastsr("reproduce", option, "1").err
+
+
+def test_scores_are_shown_on_a_terminal_of_ascii_too(trained: Trained, tmp_path: Path) -> None:
+    sets = ["--sets", trained.data, "--metrics", "psnr", "--out", tmp_path / "scores"]
+    process = subprocess.run(
+        [sys.executable, "-m", "fastsr", "eval", trained.folder, *sets, "--device", "cpu"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (process.returncode, process.stdout.isascii()) == (0, True), process.stderr
+    assert "PSNR (dB) ^" in process.stdout
 
 
 @pytest.mark.parametrize("word", ["--help", "-h"])
