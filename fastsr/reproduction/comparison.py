@@ -150,7 +150,7 @@ def verdict(table: Table, variant: str) -> Verdict:
     )
     return Verdict(
         side if decided else "undecided",
-        (lead, *set_sentences(outcomes, variant), chance_sentence(table, abs(average), chance)),
+        (lead, chance_sentence(table, abs(average), chance), *set_sentences(outcomes, variant)),
     )
 
 
