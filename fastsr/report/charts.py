@@ -129,7 +129,7 @@ def line_chart(
     if y is None:
         return missing(f"{title}: no finite values.")
     x = step_scale(step for one in series for step in one.xs)
-    parts = axes(x, y, "step")
+    parts = axes(x, y, "step", "log scale" if y.log else "")
     if x.low < begins < x.high:
         parts.append(path("begin", f"M{x(begins):.1f},{TOP}V{HEIGHT - BOTTOM}"))
     if reference and y.shows(level):
@@ -137,7 +137,6 @@ def line_chart(
     # Faint lines lie behind the others.
     parts += [drawn(one, x, y) for one in sorted(series, key=lambda one: not one.faint)]
     spoken = " ".join(spoken_summary(one) for one in series if not one.faint)
-    meaning = "; ".join(filter(None, (meaning, "log scale" if y.log else "")))
     svg = drawing(title, parts, f"{title} over steps, {unit}. {spoken}", x=x)
     return figure(title, svg, unit, meaning)
 

@@ -35,11 +35,14 @@ def thinned(
 
 
 def smoothed(ys: Sequence[float]) -> tuple[float, ...]:
-    """Moving means, narrower towards both ends, so that these stay where they are. Gaps stay gaps."""
+    """Moving means: narrow at the start, where losses fall steeply, and at the end over the points before it.
+
+    Gaps stay gaps.
+    """
     widest = max(LEAST // 2, round(len(ys) * SMOOTHING / 2)) if len(ys) >= FEWEST else 0
     found: list[float] = []
     for k, y in enumerate(ys):
-        half = min(widest, k, len(ys) - 1 - k)
+        half = min(widest, k)
         found.append(known_mean(ys[k - half : k + half + 1]) if isfinite(y) else nan)
     return tuple(found)
 

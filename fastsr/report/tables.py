@@ -54,12 +54,20 @@ def score_tables(
         "scores.html",
         caption=caption,
         heads=heads,
-        groups=[sets[k : k + each] for k in range(0, len(sets), max(1, each))],
+        groups=[
+            (group, [row for row in rows if scored_on(row, group)])
+            for k in range(0, len(sets), max(1, each))
+            if (group := sets[k : k + each])
+        ],
         metrics=metrics,
-        rows=rows,
         nan=nan,
         best={(one, metric): best_value(rows, one, metric) for one in sets for metric in metrics},
     )
+
+
+def scored_on(row: ScoreRow, sets: Sequence[ScoredSet]) -> bool:
+    """True for a row with any number on these sets."""
+    return any(isfinite(value) for (one, _), value in row.values.items() if one in sets)
 
 
 def best_value(rows: Sequence[ScoreRow], test_set: ScoredSet, metric: str) -> str:

@@ -97,7 +97,7 @@ def test_sets_of_other_images_get_columns_of_their_own(folder: Path, tmp_path: P
 
 
 def test_settings_that_differ(folder: Path, page: Page) -> None:
-    rows = {row[0]: row[1:] for row in table_with(page, "setting")}
+    rows = {row[0].replace(". ", "."): row[1:] for row in table_with(page, "setting")}
     assert rows["setting"] == ["seed2", "seed10", "young"]
     assert rows["model.scale"] == ["4", "4", "2"]
     assert rows["cohort.peers"] == ["2", "6", "3"]

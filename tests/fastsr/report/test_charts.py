@@ -44,12 +44,13 @@ def test_thinning_averages_in_bins() -> None:
     assert thinned([], [], 5) == ((), ())
 
 
-def test_smoothing_keeps_the_ends_the_gaps_and_straight_lines() -> None:
+def test_smoothing_keeps_the_start_the_gaps_and_straight_lines() -> None:
     straight = tuple(0.5 * k for k in range(100))
-    assert smoothed(straight) == pytest.approx(straight)
+    assert smoothed(straight)[:-4] == pytest.approx(straight[:-4])
     jagged = tuple(float(k % 2) for k in range(100))
-    assert (smoothed(jagged)[0], smoothed(jagged)[-1]) == (jagged[0], jagged[-1])
+    assert smoothed(jagged)[0] == jagged[0]
     assert all(0.4 < y < 0.6 for y in smoothed(jagged)[10:-10])
+    assert 0.3 < smoothed(jagged)[-1] < 0.7
     assert isnan(smoothed([*jagged[:50], nan, *jagged[51:]])[50])
     assert smoothed(jagged[:10]) == jagged[:10]
 
