@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from fastsr.evaluation.protocol import BICUBIC
 from fastsr.evaluation.results import ORIGINAL, Evaluation, ScoredModel
-from fastsr.report.html import number, render
+from fastsr.report.html import counted, number, render
 from fastsr.report.pictures import Box, Shown, chosen, show_pictures
 
 
@@ -28,7 +28,12 @@ def comparisons(
         for index, one in enumerate(shown)
     ]
     left_out = len(evaluation.pictures) - len(shown)
-    more = f" {left_out} further pictures are in the run's folder." if left_out > 0 else ""
+    further = counted(left_out, "further picture")
+    more = (
+        f" {further} {'is' if left_out == 1 else 'are'} in the run's folder."
+        if left_out > 0
+        else ""
+    )
     text = (
         "Crops are where the original varies most, lossless and enlarged pixel by pixel. Below each is the PSNR of "
         f"the whole image. The pictures under the divider are compressed a little.{more}"
@@ -48,18 +53,16 @@ def comparison(
 ) -> Markup:
     """An image as every method has it: crops side by side, and two methods under a divider."""
     methods = list(shown.windows)
-    before = BICUBIC if BICUBIC in methods else methods[0]
-    few = len(methods) <= 4  # then there is room for the divider beside the crops
+    peers = [method for method in methods if method not in (BICUBIC, ORIGINAL)]
     return render(
         "comparison.html",
         shown=shown,
         title=f"{shown.test_set}, {shown.image}",
         labels=labels,
         scores={method: score(shown, evaluation, method) for method in methods},
-        before=before,
-        after=next((method for method in methods if method != before), before),
-        few=few,
-        columns=2 if few else len(methods) if len(methods) <= 6 else -(-len(methods) // 2),
+        before=peers[0] if peers else methods[0],
+        after=ORIGINAL,
+        columns=2 if len(methods) <= 4 else 3,
         frame=frame(shown),
         key=key,
         level=level,

@@ -4,35 +4,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from math import isfinite, nan
-from statistics import fmean
 
 from markupsafe import Markup
 
 from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
-from fastsr.evaluation.metrics import metric_title
+from fastsr.evaluation.metrics import MEASURES, metric_name, metric_text
 from fastsr.evaluation.protocol import BICUBIC
-from fastsr.report.charts import Series, legend, line_chart, reliability_chart
-from fastsr.report.html import grid, missing
-from fastsr.report.runs import BINS, Peer, Run, TrainRow
+from fastsr.report.charts import Series, line_chart, plot, reliability_chart
+from fastsr.report.html import counted, grid, missing
+from fastsr.report.lines import NOTE, known_mean, thinned, with_smoothing
+from fastsr.report.runs import BINS, Peer, Run, TrainRow, ValidationRow
 from fastsr.reproduction.paper import BASELINE
 
+STAGES = {"pretraining": PRETRAINING_TERMS, "training": TRAINING_TERMS}
 DASHES = {BASELINE: 0, "ML": 1, "ML*": 2}
 MOST_LINES = 6
 """Lines of one chart that can be told apart; more pairs of peers are summed up by their mean."""
-
-
 PROBABILITIES = ("d_prob_real", "d_prob_fake")
 """Terms between 0 and 1; in the middle, a discriminator cannot tell."""
-
-
-def thinned(
-    xs: Sequence[float], ys: Sequence[float], most: int
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """At most `most` points, each the mean of as many neighbours; NaN where none of them is finite."""
-    size = -(-len(xs) // most) or 1
-    starts = range(0, len(xs), size)
-    means = [fmean([y for y in ys[k : k + size] if isfinite(y)] or [nan]) for k in starts]
-    return tuple(fmean(xs[k : k + size]) for k in starts), tuple(means)
 
 
 def peer_series(
@@ -67,10 +56,14 @@ def losses(run: Run, most: int) -> Markup:
             f"No training metrics yet; fastsr train --resume {run.folder} continues the run."
         )
     charts: list[Markup] = []
-    for stage, terms in (("pretraining", PRETRAINING_TERMS), ("training", TRAINING_TERMS)):
+    for stage, terms in STAGES.items():
         rows = [row for row in run.training if row.stage == stage]
-        charts += [chart for term in terms if (chart := loss_chart(run, term, rows, most))]
-    notes: list[str] = []
+        for term in terms:
+            series = peer_series(
+                run, lambda row, peer, term=term: loss_of(row, peer, term.name), rows, most
+            )
+            charts += [loss_chart(term, series)] if series else []
+    notes = [NOTE]
     if not any(row.stage == "training" for row in run.training):
         notes.append(
             "The run is in pre-training: generators alone. "
@@ -78,18 +71,25 @@ def losses(run: Run, most: int) -> Markup:
         )
     if any(not peer.teachers for peer in run.peers) and any(peer.teachers for peer in run.peers):
         notes.append("Peers without teachers have no KL to them.")
-    return peers_legend(run) + grid(charts) + Markup().join(missing(note) for note in notes)
+    return plot(peer_lines(run), charts) + Markup().join(missing(note) for note in notes)
 
 
-def loss_chart(run: Run, term: Term, rows: Sequence[TrainRow], most: int) -> Markup:
-    """Nothing where no peer has a value."""
-    series = peer_series(run, lambda row, peer: loss_of(row, peer, term.name), rows, most)
-    if not series:
-        return Markup()
-    title = term.meaning[0].upper() + term.meaning[1:]
+def loss_chart(term: Term, series: Sequence[Series]) -> Markup:
+    """One term, smoothed, under its short name."""
     is_probability = term.name in PROBABILITIES
     bounds, reference = ((0.0, 1.0), (0.5, "cannot tell")) if is_probability else (None, None)
-    return line_chart(title, term.unit, series, bounds=bounds, reference=reference)
+    return line_chart(
+        upper_first(term.short),
+        term.unit,
+        with_smoothing(series),
+        meaning=upper_first(term.meaning),
+        bounds=bounds,
+        reference=reference,
+    )
+
+
+def upper_first(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def loss_of(row: TrainRow, peer: Peer, key: str) -> float:
@@ -99,44 +99,65 @@ def loss_of(row: TrainRow, peer: Peer, key: str) -> float:
     return row.peers[peer.index].get(key, nan)
 
 
-def peers_legend(run: Run) -> Markup:
-    return legend(
-        [Series(peer.label, (), (), peer.index, dash(run, peer.variant)) for peer in run.peers]
-    )
+def peer_lines(run: Run) -> list[Series]:
+    """Lines without points, for a legend."""
+    return [Series(peer.label, (), (), peer.index, dash(run, peer.variant)) for peer in run.peers]
 
 
 def validation(run: Run, most: int) -> Markup:
-    """PSNR and SSIM of each peer over steps, and bicubic's level."""
+    """Each metric of each peer over steps, and bicubic's level."""
     if not run.validation:
         return missing(
             "Not validated while training; fastsr train --val FOLDER does it every --val-every steps."
         )
-    charts: list[Markup] = []
-    steps = [row.step for row in run.validation]
-    for metric in ("psnr", "ssim"):
-        series: list[Series] = []
-        for peer in run.peers:
-            ys = [
-                row.scores.get(f"peer {peer.index}", {}).get(metric, nan) for row in run.validation
-            ]
-            series.append(
-                Series(peer.label, *thinned(steps, ys, most), peer.index, dash(run, peer.variant))
-            )
-        levels = [
-            row.scores[BICUBIC][metric]
-            for row in run.validation
-            if metric in row.scores.get(BICUBIC, {})
-        ]
-        reference = (fmean(levels), f"bicubic {fmean(levels):.4g}") if levels else None
-        title, unit = f"{metric.upper()} on the validation images", metric_title(metric)
-        charts.append(line_chart(title, unit, series, reference=reference, begins=begins(run)))
-    pretrained = run.config.optim.pretrain_steps
-    note = (
-        f"The dotted upright line marks step {pretrained:,}, where adversarial training begins."
-        if pretrained
-        else ""
+    charts = [
+        validation_chart(
+            metric, peer_scores(run, metric, most), bicubic_level(run, metric), begins(run)
+        )
+        for metric in validated_metrics(run.validation)
+    ]
+    return plot(peer_lines(run), charts) + begin_note(begins(run))
+
+
+def begin_note(step: float) -> Markup:
+    """What the dotted line is; nothing where there is none."""
+    note = f"The dotted upright line marks step {step:,.0f}, where adversarial training begins."
+    return missing(note) if isfinite(step) else Markup()
+
+
+def validation_chart(
+    metric: str, series: Sequence[Series], bicubic: float, begins: float
+) -> Markup:
+    unit = MEASURES[metric].unit
+    reference = (bicubic, f"bicubic {metric_text(metric, bicubic)}") if isfinite(bicubic) else None
+    meaning = "Validation images"
+    return line_chart(
+        metric_name(metric), unit, series, meaning=meaning, reference=reference, begins=begins
     )
-    return peers_legend(run) + grid(charts) + (missing(note) if note else Markup())
+
+
+def validated_metrics(rows: Sequence[ValidationRow]) -> list[str]:
+    """Those that any row has, in the usual order."""
+    found = {metric for row in rows for scores in row.scores.values() for metric in scores}
+    return [metric for metric in MEASURES if metric in found]
+
+
+def peer_scores(run: Run, metric: str, most: int) -> list[Series]:
+    steps = [row.step for row in run.validation]
+    return [
+        replace(line, xs=xs, ys=ys)
+        for peer, line in zip(run.peers, peer_lines(run), strict=True)
+        for xs, ys in [thinned(steps, [score(row, peer, metric) for row in run.validation], most)]
+    ]
+
+
+def score(row: ValidationRow, peer: Peer, metric: str) -> float:
+    return row.scores.get(f"peer {peer.index}", {}).get(metric, nan)
+
+
+def bicubic_level(run: Run, metric: str) -> float:
+    """NaN where it was not measured."""
+    return known_mean([row.scores.get(BICUBIC, {}).get(metric, nan) for row in run.validation])
 
 
 def compared_pairs(run: Run) -> list[tuple[Peer, Peer, str]]:
@@ -168,13 +189,13 @@ def disagreement(run: Run, most: int) -> Markup:
         ys = [(row.disagreement[a][b] + row.disagreement[b][a]) / 2 for row in rows]
         label = f"peers {a} and {b} ({variant})"
         series.append(Series(label, *thinned(steps, ys, most), style, dash(run, variant)))
-    series = series if len(series) <= MOST_LINES else summed_up(series)
+    series = with_smoothing(series if len(series) <= MOST_LINES else summed_up(series))
     text = (
         "Mean KL divergence between the probabilities that two discriminators give the same images, "
         "of both directions. Discriminators that teach each other should end below those that do not."
     )
     chart = line_chart("Disagreement of discriminators", "nats", series)
-    return Markup("<p>{}</p>").format(text) + legend(series) + grid([chart])
+    return Markup("<p>{}</p>").format(text) + plot(series, [chart])
 
 
 def summed_up(series: Sequence[Series]) -> list[Series]:
@@ -184,21 +205,11 @@ def summed_up(series: Sequence[Series]) -> list[Series]:
         groups.setdefault(one.label.rpartition("(")[2].rstrip(")"), []).append(one)
     found: list[Series] = []
     for variant, members in groups.items():
-        style = DASHES[variant]
-        found += [replace(one, style=style, dash=0, faint=True) for one in members]
-        ys = tuple(
-            fmean([y for y in values if isfinite(y)] or [nan])
-            for values in zip(*(one.ys for one in members), strict=True)
-        )
-        found.append(
-            Series(
-                f"{variant}, mean of {len(members)} pairs",
-                members[0].xs,
-                ys,
-                style,
-                members[0].dash,
-            )
-        )
+        style, label = DASHES[variant], f"{variant}, mean of {counted(len(members), 'pair')}"
+        found += [replace(one, style=style, dash=0, faint=True, key=label) for one in members]
+        columns = zip(*(one.ys for one in members), strict=True)
+        ys = tuple(known_mean(values) for values in columns)
+        found.append(Series(label, members[0].xs, ys, style, members[0].dash))
     return found
 
 
@@ -216,7 +227,7 @@ def calibration(run: Run) -> Markup:
             [sum(counts[peer.index][k] for counts in histograms) for k in range(BINS)]
             for histograms in ([row.real for row in rows], [row.generated for row in rows])
         )
-        title = f"{peer.label}: error {calibration_error(real, generated):.3f}"
+        title = f"{upper_first(peer.label)}: error {calibration_error(real, generated):.3f}"
         charts.append(reliability_chart(title, real, generated, peer.index))
     text = (
         f"Steps {rows[0].step:,} to {rows[-1].step:,}, the last batch of each row. On the diagonal, a probability can "

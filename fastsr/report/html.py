@@ -7,7 +7,13 @@ from math import isfinite
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fastsr.evaluation.metrics import better_direction, metric_text, metric_title
+from fastsr.evaluation.metrics import (
+    MEASURES,
+    better_direction,
+    metric_name,
+    metric_text,
+    metric_title,
+)
 
 
 @cache
@@ -26,7 +32,9 @@ def render(template: str, **values: object) -> Markup:
     functions = {
         "better_direction": better_direction,
         "counted": counted,
+        "metric_name": metric_name,
         "metric_title": metric_title,
+        "metric_unit": metric_unit,
         "number": number,
     }
     return Markup(environment().get_template(template, globals=functions).render(values))
@@ -36,9 +44,18 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def metric_unit(metric: str) -> str:
+    return MEASURES[metric].unit if metric in MEASURES else ""
+
+
 def number(metric: str, value: float, sign: bool = False) -> str:
     """A value of a metric; empty where there is none."""
     return metric_text(metric, value, sign) if isfinite(value) else ""
+
+
+def typeset(words: str) -> str:
+    """Minus signs and squares as printed."""
+    return words.replace("-ln", "−ln").replace(" - ", " − ").replace("^2", "²")
 
 
 def grid(charts: Sequence[Markup]) -> Markup:

@@ -5,7 +5,8 @@ from math import isfinite
 
 from markupsafe import Markup
 
-from fastsr.report.charts import RIGHT, TOP, WIDTH, Scale, figure, labels_of, marker, path, text
+from fastsr.report.axes import RIGHT, TOP, WIDTH, Scale, labels_of, path, text
+from fastsr.report.charts import drawing, figure, marker
 from fastsr.report.html import missing
 
 
@@ -32,7 +33,8 @@ def interval_chart(
     spoken = "; ".join(
         interval_words(label, mean, start, end) for label, mean, start, end, _ in rows
     )
-    return figure(title, parts, f"{title}, {x_label}. {spoken}.", bottom + 40)
+    svg = drawing(title, parts, f"{title}, {x_label}. {spoken}.", bottom + 40)
+    return figure(title, svg, meaning="Means over images, with 95\u00a0% intervals over images")
 
 
 def interval_axis(x: Scale, x_label: str, left: float, bottom: float) -> list[Markup]:

@@ -13,11 +13,13 @@ from fastsr import __version__
 from fastsr.console import listed
 from fastsr.errors import UserError
 from fastsr.evaluation.metrics import metric_name
+from fastsr.report.across import across
 from fastsr.report.comparisons import comparisons
 from fastsr.report.curves import calibration, disagreement, losses, validation
+from fastsr.report.folders import collect_all, runs_of
 from fastsr.report.html import counted, missing, render
 from fastsr.report.pictures import MOST, grid_uri
-from fastsr.report.runs import Reproduction, Run, collect
+from fastsr.report.runs import Reproduction, Run
 from fastsr.report.settings import in_words, settings
 from fastsr.report.tables import evaluation_tables, reproduction_table
 
@@ -25,6 +27,8 @@ BUDGET = 3_600_000
 """Characters that all pictures may take together; with text and charts the page stays under 5 MB."""
 POINTS, MOST_POINTS = 1200, 400
 """Points per line over all runs of a page, and of one line; fewer where many lines share a chart."""
+MOST_NAMES = 3
+"""In the title of a page."""
 
 
 def write_report(runs: tuple[Path, ...], out: Path, overwrite: bool = False) -> Path:
@@ -39,7 +43,7 @@ def write_report(runs: tuple[Path, ...], out: Path, overwrite: bool = False) -> 
         raise UserError("no run is given; name at least one folder that fastsr train wrote")
     if out.is_file() and not overwrite and not is_page(out):
         raise UserError(f"{out} is no page of fastsr; choose another --out, or add --overwrite")
-    page = document([collect(folder) for folder in runs])
+    page = document(collect_all(runs))
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -70,9 +74,7 @@ def is_page(file: Path) -> bool:
 
 def document(parts: Sequence[Run | Reproduction]) -> str:
     """The whole page, style and script included."""
-    runs = [
-        run for part in parts for run in (part.runs if isinstance(part, Reproduction) else (part,))
-    ]
+    runs = runs_of(parts)
     alone = len(parts) == 1 and isinstance(parts[0], Run)
     reproductions = [part for part in parts if isinstance(part, Reproduction)]
     shares = [
@@ -80,9 +82,7 @@ def document(parts: Sequence[Run | Reproduction]) -> str:
     ]
     return render(
         "page.html",
-        title=parts[0].name
-        if len(parts) == 1
-        else f"{len(parts)} runs: {listed([part.name for part in parts])}",
+        title=page_title(parts, runs),
         lead=summary(parts, runs),
         links=links(parts, runs, alone),
         parts=[
@@ -90,12 +90,20 @@ def document(parts: Sequence[Run | Reproduction]) -> str:
                 reproduction_part(part, index, len(parts) == 1)
                 for index, part in enumerate(reproductions)
             ),
+            *([across(runs, POINTS // len(runs))] if len(runs) > 1 else []),
             *(share.html(alone) for share in shares),
         ],
         style=resource("page.css"),
         script=resource("page.js"),
         version=__version__,
     )
+
+
+def page_title(parts: Sequence[Run | Reproduction], runs: Sequence[Run]) -> str:
+    if len(parts) == 1:
+        return parts[0].name
+    names = f": {listed([part.name for part in parts])}" if len(parts) <= MOST_NAMES else ""
+    return f"{counted(len(runs), 'run')}{names}"
 
 
 def resource(name: str) -> Markup:
@@ -114,7 +122,7 @@ def summary(parts: Sequence[Run | Reproduction], runs: Sequence[Run]) -> str:
             if runs
             else "Reproduction of the paper's tables; no run is listed."
         )
-    return f"{counted(len(runs), 'run')}, each by itself."
+    return f"{counted(len(runs), 'run')}, compared, and then each by itself."
 
 
 def run_summary(run: Run) -> str:
@@ -156,7 +164,8 @@ def links(
     tables = [(f"reproduction-{index}", name) for index, name in enumerate(names)]
     if alone:
         return tables + [(f"run-0-{key}", title) for key, title in TITLES.items()]
-    return tables + [(f"run-{index}", run.name) for index, run in enumerate(runs)]
+    compared = [("across", "Runs compared")] if len(runs) > 1 else []
+    return tables + compared + [(f"run-{index}", run.name) for index, run in enumerate(runs)]
 
 
 def reproduction_part(part: Reproduction, index: int, alone: bool) -> Markup:
@@ -167,7 +176,7 @@ def reproduction_part(part: Reproduction, index: int, alone: bool) -> Markup:
         name="" if alone else f" of {part.name}",
         tables=[
             (f"x{one.scale}, {metric_name(one.metric)}", reproduction_table(one))
-            for one in part.tables.tables
+            for one in sorted(part.tables.tables, key=lambda table: table.scale)
         ],
         remarks=part.tables.notes,
         plan=in_words(part.tables.plan),
@@ -241,6 +250,10 @@ class RunSections:
                 f"Left out to keep this page small; fastsr report {self.run.folder} shows them."
             )
         folder = self.run.evaluation_folder
+        if not (folder / "pictures").is_dir():  # as where a run was copied without them
+            return missing(
+                f"The evaluation's pictures are not in {folder}; fastsr eval {self.run.folder} --sets Set5 makes some."
+            )
         return comparisons(evaluation, folder, self.pictures, self.budget, self.key, self.level + 1)
 
     def grid(self) -> Markup:
@@ -248,5 +261,6 @@ class RunSections:
         if self.run.grid is None or not self.pictures:
             return Markup()
         uri, width, height = grid_uri(self.run.grid)
-        name = f"Validation images, step {self.run.grid.stem.removeprefix('step-').lstrip('0')}"
+        step = int(self.run.grid.stem.removeprefix("step-"))
+        name = f"Validation images, step {step:,}"
         return render("grid.html", name=name, uri=uri, width=width, height=height)

@@ -151,8 +151,8 @@ def verdict(table: Table, variant: str) -> Verdict:
     lead = f"{title}: whether {variant} is better than {BASELINE} is undecided by one seed; it is {side} by {size}."
     sentences = (
         lead,
-        *set_sentences(outcomes, variant),
         chance_sentence(table, abs(average), chance),
+        *set_sentences(outcomes, variant),
     )
     return Verdict("undecided", sentences)
 

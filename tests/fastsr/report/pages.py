@@ -86,3 +86,8 @@ def assert_self_contained(page: Page) -> None:
     ]
     assert all(link and link.startswith(("#", "data:")) for link in links)
     assert not re.search(r"https?://|url\(|@import|fetch\(|innerHTML", page.source)
+
+
+def resize(browser: Any, width: int, height: int) -> None:
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

@@ -220,7 +220,7 @@ def write_pictures(
 
 def write_reproduction(folder: Path, side: int = 200) -> Path:
     """Two runs of six peers, at x2 and x4, and their tables."""
-    names = {2: "x2-seed0", 4: "x4-seed0"}
+    names = {4: "x4-seed0", 2: "x2-seed0"}
     for scale, name in names.items():
         write_run(folder / name, SIX, scale=scale, side=side)
     tables = [write_table(scale, metric) for scale in names for metric in ("psnr", "ssim")]

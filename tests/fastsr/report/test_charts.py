@@ -1,5 +1,6 @@
 """The charts and pictures of a report, piece by piece."""
 
+import re
 from math import isnan, nan
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 
 from fastsr.console import listed
-from fastsr.report.charts import Scale, Series, labels_of, line_chart, linear_ticks, log_ticks
-from fastsr.report.curves import calibration_error, compared_pairs, thinned
+from fastsr.report.axes import TOP, Scale, labels_of, linear_ticks, log_ticks, step_scale
+from fastsr.report.charts import Series, line_chart
+from fastsr.report.curves import calibration_error, compared_pairs
+from fastsr.report.lines import smoothed, thinned, with_smoothing
 from fastsr.report.pictures import liveliest
 from fastsr.report.runs import collect, read_run
 from tests.fastsr.report.pages import page_of
@@ -39,6 +42,35 @@ def test_thinning_averages_in_bins() -> None:
     assert thinned([1, 2, 3, 4], [nan, 2.0, nan, nan], 2)[1][0] == 2.0
     assert isnan(thinned([1, 2, 3, 4], [nan, 2.0, nan, nan], 2)[1][1])
     assert thinned([], [], 5) == ((), ())
+
+
+def test_smoothing_keeps_the_start_the_gaps_and_straight_lines() -> None:
+    straight = tuple(0.5 * k for k in range(100))
+    assert smoothed(straight)[:-4] == pytest.approx(straight[:-4])
+    jagged = tuple(float(k % 2) for k in range(100))
+    assert smoothed(jagged)[0] == jagged[0]
+    assert all(0.4 < y < 0.6 for y in smoothed(jagged)[10:-10])
+    assert 0.3 < smoothed(jagged)[-1] < 0.7
+    assert isnan(smoothed([*jagged[:50], nan, *jagged[51:]])[50])
+    assert smoothed(jagged[:10]) == jagged[:10]
+
+
+def test_unsmoothed_lines_stand_behind_two_lines_but_not_behind_six() -> None:
+    xs, ys = tuple(range(100)), tuple(float(k % 2) for k in range(100))
+    for count, faint in ((2, 2), (6, 0)):
+        lines = with_smoothing([Series(str(k), xs, ys, k) for k in range(count)])
+        assert sum(one.faint for one in lines) == faint and len(lines) == count + faint
+
+
+def test_a_late_start_leaves_no_empty_axis() -> None:
+    assert step_scale([1000, 2000]).low == 1000 and step_scale([10, 2000]).low == 0
+    assert step_scale([0]).high > step_scale([0]).low and step_scale([]).high == 1
+
+
+def test_the_name_of_a_level_stands_above_the_chart() -> None:
+    chart = line_chart("t", "u", [Series("a", (1, 2), (27.0, 28.0))], reference=(28.0, "bicubic"))
+    place = re.search(r'<text x="[\d.]+" y="([\d.]+)"[^>]*>bicubic<', chart)
+    assert place and float(place[1]) < TOP
 
 
 def test_axes() -> None:

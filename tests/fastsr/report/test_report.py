@@ -72,25 +72,26 @@ def test_best_is_the_lowest_where_lower_is_better(copy: Path) -> None:
 
 def test_reproduction_tables_equal_their_file(reproduction: Path) -> None:
     page, content = page_of(reproduction), json.loads((reproduction / "tables.json").read_text())
-    for index, table in enumerate(content["tables"]):
+    by_scale = sorted(content["tables"], key=lambda table: table["scale"])
+    assert by_scale != content["tables"]
+    for index, table in enumerate(by_scale):
         digits = 2 if table["metric"] == "psnr" else 4
         for row in table["rows"]:
             cells = page.row(index, row["set"])
             assert cells[1] == f"{row['bicubic']:.{digits}f}"
-            for column, variant in enumerate(row["variants"].values()):
-                assert cells[2 + 2 * column].startswith(f"{variant['mean']:.{digits}f}")
-                assert all(
-                    f"{value:.{digits}f}" in cells[2 + 2 * column] for value in variant["peers"]
-                )
-                paper = variant["paper"]
-                assert cells[3 + 2 * column] == (
-                    "– not measured" if paper is None else f"{paper:.{digits}f}"
-                )
-            for column, difference in enumerate(row["differences"].values()):
+            rest = iter(cells[2:])
+            for variant in row["variants"].values():
+                cell = next(rest)
+                assert cell.startswith(f"{variant['mean']:.{digits}f}")
+                assert all(f"{value:.{digits}f}" in cell for value in variant["peers"])
+                if variant["paper"] is not None:
+                    assert next(rest) == f"{variant['paper']:.{digits}f}"
+            for difference in row["differences"].values():
                 shown = (
                     "– not measured" if difference is None else f"{difference['mean']:+.{digits}f}"
                 )
-                assert cells[8 + column].startswith(shown)
+                assert next(rest).startswith(shown)
+            assert not list(rest)
     for sentence in (
         "ML beat Independent on Set14 and BSD100.",
         "On Set5 the 95 % interval holds zero: no difference is shown.",
@@ -101,6 +102,19 @@ def test_reproduction_tables_equal_their_file(reproduction: Path) -> None:
         "800 images",
     ):
         assert sentence in page.text.replace("\u00a0", " "), sentence
+
+
+def test_the_caveat_comes_before_who_beat_whom(reproduction: Path) -> None:
+    text = page_of(reproduction).text
+    assert 0 < text.index("How far initial weights alone") < text.index("ML beat Independent")
+
+
+def test_bicubic_is_marked_where_it_is_best(reproduction: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(reproduction, tmp_path / "copy"))
+    tables = json.loads((folder / "tables.json").read_text())["tables"]
+    tables[-1]["rows"][0]["bicubic"] = 40.0
+    change(folder / "tables.json", tables=tables, runs=[])
+    assert page_of(folder).row(1, "Set5")[1] == "40.0000 (best)"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +137,7 @@ def test_crops_carry_their_scores_and_every_method(run: Path) -> None:
     assert len(page.of("img")) == 4 * methods * 2
     assert len(page.of("select")) == 8 and len(page.of("option")) == 8 * methods
     selected = [option["value"] for option in page.of("option") if "selected" in option]
-    assert selected == ["0", "1"] * 4
+    assert selected == ["1", "3"] * 4
 
 
 def test_the_newest_environment_of_several_is_shown(run: Path, tmp_path: Path) -> None:

@@ -4,54 +4,13 @@ Chromium without a window, from a file, without network.
 """
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fastsr.report import write_report
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip(
-        "selenium.webdriver", reason="needs selenium (pip install selenium)"
-    )
-    chromium = (
-        shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
-    chromedriver = shutil.which("chromedriver")
-    if not chromium or not chromedriver:
-        pytest.skip("needs chromium and chromedriver on PATH")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
-        "headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-        "disable-component-update", "disable-sync", f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):  # fmt: skip
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(executable_path=chromedriver)
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def opened(browser: Any, run: Path, tmp_path: Path) -> Any:
-    """The page of a run, fresh, 1280 pixels wide."""
-    resize(browser, 1280, 900)
-    browser.get(write_report((run,), tmp_path / "report.html").as_uri())
-    return browser
-
-
-def resize(browser: Any, width: int, height: int) -> None:
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+from tests.fastsr.report.pages import resize
 
 
 def shown_part(browser: Any) -> float:
@@ -85,7 +44,7 @@ def test_browser_slider_by_keyboard(opened: Any) -> None:
     assert shown_part(opened) == 55
     handle.send_keys(Keys.HOME)
     assert shown_part(opened) == 0
-    assert handle.get_attribute("aria-valuetext") == "0 % bicubic, the rest peer 0 (ML)"
+    assert handle.get_attribute("aria-valuetext") == "0 % peer 0 (ML), the rest original (HR)"
 
 
 def test_browser_slider_by_pointer(opened: Any) -> None:
@@ -110,10 +69,10 @@ def test_browser_selects_change_the_pictures(opened: Any) -> None:
         Select(one) for one in opened.find_elements(By.CSS_SELECTOR, ".choices select")[:2]
     )
     before = sources(opened)
-    right.select_by_visible_text("original (HR)")
+    right.select_by_visible_text("bicubic")
     after = sources(opened)
     assert after[0] == before[0] and after[1] != before[1]
-    assert opened.find_element(By.CSS_SELECTOR, ".tag.right").text == "original (HR)"
+    assert opened.find_element(By.CSS_SELECTOR, ".tag.right").text == "bicubic"
     left.select_by_visible_text("peer 1 (ML)")
     assert sources(opened)[0] not in (*before, *after)
     assert (
@@ -163,7 +122,7 @@ def test_browser_everything_is_reached_by_tab(opened: Any) -> None:
     from selenium.webdriver.common.keys import Keys
 
     wanted = opened.execute_script(
-        "window.wanted = [...document.querySelectorAll('a, button, select, input, summary, .scroll')];"
+        "window.wanted = [...document.querySelectorAll('a, button, select, input, summary, .scroll, svg[tabindex]')];"
         "window.met = new Set(); document.addEventListener('focusin', event => met.add(event.target));"
         "return wanted.length"
     )

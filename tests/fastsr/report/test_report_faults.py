@@ -82,8 +82,8 @@ def test_values_that_are_no_numbers_do_not_break_charts(copy: Path) -> None:
     assert numbers and not any(re.search("nan|inf", value or "") for value in numbers)
 
 
-def broken_json(file: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / file).write_text('{"format": 1, ') and None
+def broken_json(file: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / file).write_text('{"format": 1, ')
 
 
 def picture_of_other_size(folder: Path) -> None:
