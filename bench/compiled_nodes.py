@@ -1,4 +1,4 @@
-"""How many nodes a compiled block has on a GPU, without one: inductor's code is generated and not run.
+"""Counts the nodes that a compiled block has on a GPU, without one: inductor's code is generated and not run.
 
 A block is traced on the CPU under bf16 autocast, its graphs are moved to a GPU of made properties, and inductor
 lowers and fuses them as it would there. That uses private parts of torch (written with 2.14) and may break with others.

@@ -16,7 +16,7 @@ from fastsr.system.precision import Precision
 
 
 class Call(NamedTuple):
-    """How a block is called: what its compiled code depends on."""
+    """A call of a block: all that its compiled code depends on."""
 
     block: str
     shape: torch.Size
@@ -25,7 +25,7 @@ class Call(NamedTuple):
 
 
 def blocks_of(cohort: Cohort) -> list[tuple[str, nn.Module]]:
-    """What `Cohort.compile` compiles, with the part that it belongs to."""
+    """The blocks that `Cohort.compile` compiles, each with the part that it belongs to."""
     found: list[tuple[str, nn.Module]] = []
     for peer in cohort.peers:
         found += [("G", block) for block in (*peer.generator.blocks, *peer.generator.upsamplers)]

@@ -1,4 +1,4 @@
-"""How many kernels, copies and clears torch queues on an NVIDIA GPU for one operator: nodes of a captured step.
+"""Counts kernels, copies and clears that torch queues on an NVIDIA GPU for one operator: nodes of a captured step.
 
 Read from torch's sources, as no GPU is needed to count; `bench.machine.kernels_of` counts on one. Not known, and
 so not counted: what libraries add inside one call. cuDNN may convert layouts or pad (tensors of 3 channels: the head,

@@ -33,7 +33,7 @@ COMPILED = "compiled"
 
 
 class Node(NamedTuple):
-    """What one operator queues."""
+    """The nodes that one operator queues."""
 
     part: str
     operator: str
@@ -71,7 +71,7 @@ class CountedBranches(Branches):
 
 
 class Parts:
-    """Which part of the step is at work. Backward belongs to the part that was at work in the same node's forward."""
+    """The part of the step at work. Backward belongs to the part that was at work in the same node's forward."""
 
     def __init__(self) -> None:
         self.current = "rest"
@@ -82,7 +82,7 @@ class Parts:
         self.began.append((torch.autograd._get_sequence_nr(), part))
 
     def label(self, owner: Any, method: str, part: str) -> None:
-        """What `owner.method` does is of this part from here on."""
+        """Counts the work of `owner.method` to this part from here on."""
         function = getattr(owner, method)
 
         @wraps(function)

@@ -58,7 +58,7 @@ class OtherFormatError(UserError):
 def read_json(
     file: Path, build: Callable[[dict[str, Any]], Built], form: int, remedy: str
 ) -> Built:
-    """What `build` makes of a JSON file of ours that has the format `form`.
+    """The result of `build` on a JSON file of ours that has the format `form`.
 
     Raises OtherFormatError where it has another one, and UserError where it is damaged: no JSON, or content that makes
     `build` raise KeyError, TypeError, ValueError, AttributeError or IndexError.
@@ -80,10 +80,10 @@ def read_json(
 
 
 def default_cache() -> Path:
-    """Where packs of pixels and compiled networks are kept."""
+    """The folder for packs of pixels and compiled networks."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastsr"
 
 
 def default_data_root() -> Path:
-    """Where fetched data sets are kept, and test sets looked for."""
+    """The folder for fetched data sets, in which test sets are looked for."""
     return default_cache() / "data"

@@ -1,4 +1,4 @@
-"""What is imported when: torch takes seconds, so whatever can do without it starts without it."""
+"""Imports and their moment: torch takes seconds, so whatever can do without it starts without it."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What each command takes on the command line. Help is made from this, without importing torch."""
+"""The arguments of each command. Its help is made from them, without importing torch."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,20 +16,31 @@ MetricName = Literal["psnr", "psnr_rgb", "ssim", "niqe", "pi", "lpips", "dists"]
 class TrainArguments:
     """Train a cohort of SRGANs that see the same patches and may teach each other.
 
-    Without --data it trains on sample photos, as a demonstration. Defaults below are those of the recipe in force."""
+    With --data the defaults are those of the paper. Without, it trains on sample photos, as a demonstration that takes
+    minutes; its defaults are named where they differ.
+
+    Examples:
+        fastsr train
+        fastsr train --data DIV2K_train_HR --val Set5/HR --out runs/x4 --amp --compile
+    """
 
     config: Path | None = None
     """TOML file with settings, in sections as in a run's config.toml; options given here go before it."""
     recipe: Literal["paper", "demo"] | None = None
-    """Where defaults come from. Default: paper with --data, demo without."""
+    """Source of the defaults. Default: paper with --data, demo without."""
     train: TrainConfig = field(default_factory=paper)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorArguments(TrainArguments):
-    """What this machine can do, whether the images in --data are fit for training, and what a run would need.
+    """Examine this machine, the images in --data, and the memory and time that a run would need.
 
-    Takes the options of train, and trains nothing."""
+    Takes the options of train, and trains nothing. The exit status is 1 where images cannot be used.
+
+    Examples:
+        fastsr doctor
+        fastsr doctor --data DIV2K_train_HR --amp --compile
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +48,15 @@ class ReproduceArguments(TrainArguments):
     """Repeat the paper's experiment: for each scale, six peers on the same patches (an Independent, an ML and an ML*
     pair), evaluated, with the paper's numbers beside ours. The same command continues where it was stopped.
 
-    Takes the options of train; --out is the folder for everything. --temperature is that of ML*."""
+    Takes most options of train; --out is the folder for everything. --temperature is that of ML*.
 
+    Examples:
+        fastsr reproduce --data DIV2K_train_HR --out reproduction --amp --compile
+        fastsr reproduce --data photos --scales 2 --seeds 0 1 2 --sets Set5 Set14
+    """
+
+    recipe: Literal["paper", "demo"] | None = None
+    """Source of the defaults. Default: paper."""
     scales: tuple[Literal[2, 3, 4, 8], ...] = (2, 4)
     """Scales to train, one run each."""
     seeds: tuple[int, ...] = (0,)
@@ -48,7 +66,7 @@ class ReproduceArguments(TrainArguments):
     data_root: Path | None = None
     """Folder of test sets, and of DIV2K. Default: where `fastsr data fetch` puts them, ~/.cache/fastsr/data."""
     metrics: tuple[MetricName, ...] = ()
-    """What to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where they can be measured."""
+    """Metrics to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where they can be measured."""
     perceptual_sets: tuple[str, ...] = ()
     """Test sets that perceptual metrics are measured on, which takes far longer than all else. Default: all."""
     level: float = 0.05
@@ -57,9 +75,26 @@ class ReproduceArguments(TrainArguments):
     """Folder with pyiqa's weight files, such as niqe_modelparameters.mat. Default: pyiqa downloads them."""
 
 
+REPRODUCE_DECIDES = {
+    "--scale": "use --scales",
+    "--seed": "use --seeds",
+    "--peers": "it trains an Independent, an ML and an ML* pair",
+    "--variant": "it trains an Independent, an ML and an ML* pair",
+    "--starts": "its three pairs begin alike",
+    "--mixing": "it trains an Independent, an ML and an ML* pair",
+    "--resume": "it goes on by itself where the folder in --out was left",
+}
+"""Options of train that reproduce refuses, and what to do instead."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvalArguments:
-    """Score trained models beside bicubic on test sets: a table for each set, CSV, JSON, and pictures."""
+    """Score trained models beside bicubic on test sets: a table for each set, CSV, JSON, and pictures.
+
+    Examples:
+        fastsr eval runs/x4 --sets Set5 Set14 BSD100
+        fastsr eval a.safetensors b.safetensors --sets photos --metrics psnr ssim
+    """
 
     models: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Runs, checkpoints, or generators (.safetensors). Of a run: all peers of its latest checkpoint."""
@@ -73,8 +108,8 @@ class EvalArguments:
     weights: Literal["both", "ema", "raw"] = "both"
     """Averaged generators (ema), those as trained (raw), or both. No effect on single files."""
     metrics: tuple[MetricName, ...] = ()
-    """What to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where pyiqa is installed and their weights are at
-    hand."""
+    """Metrics to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where pyiqa is installed and their weights are
+    at hand."""
     metric_weights: Path | None = None
     """Folder with pyiqa's weight files, such as niqe_modelparameters.mat. Default: pyiqa downloads them."""
     lr: Literal["bicubic", "given"] = "bicubic"
@@ -91,7 +126,12 @@ class EvalArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class UpscaleArguments:
-    """Enlarge images with a trained model. Writes PNG files named like the images, and overwrites nothing."""
+    """Enlarge images with a trained model. Writes PNG files named like the images, and overwrites nothing.
+
+    Examples:
+        fastsr upscale runs/x4 photo.jpg
+        fastsr upscale generator.safetensors photos --out enlarged
+    """
 
     model: Annotated[Path, tyro.conf.Positional]
     """A run or checkpoint (its peer 0 is used), or a generator (.safetensors)."""
@@ -105,12 +145,17 @@ class UpscaleArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class FetchArguments:
-    """Download data sets from where their authors publish them. Continues what was interrupted."""
+    """Download data sets from where their authors publish them. Continues what was interrupted.
+
+    Examples:
+        fastsr data fetch set5 set14
+        fastsr data fetch div2k --root /data
+    """
 
     names: Annotated[
         tuple[Literal["div2k", "set5", "set14", "bsd100", "urban100"], ...], tyro.conf.Positional
     ]
-    """Data sets."""
+    """Data sets to download."""
     root: Path | None = None
     """Folder for them. Default: ~/.cache/fastsr/data, where `fastsr eval` looks for test sets."""
     cache: Path | None = None
@@ -119,7 +164,12 @@ class FetchArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class ListArguments:
-    """Which data sets `fastsr data fetch` knows, and which are there."""
+    """List the data sets that `fastsr data fetch` knows, and those that are there.
+
+    Examples:
+        fastsr data list
+        fastsr data list --root /data
+    """
 
     root: Path | None = None
     """Folder of data sets. Default: ~/.cache/fastsr/data."""
@@ -127,7 +177,12 @@ class ListArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportArguments:
-    """One page, without network or server: settings, curves, tables and comparisons of runs."""
+    """One page, without network or server: settings, curves, tables and comparisons of runs.
+
+    Examples:
+        fastsr report runs/x4
+        fastsr report runs/first runs/second --out both.html
+    """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Runs, or the folder of a reproduction."""

@@ -1,16 +1,17 @@
-"""From words on the command line to the configuration that they mean."""
+"""From words on the command line to the arguments and the configuration that they mean."""
 
 import argparse
+import sys
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import tyro
 
-from fastsr.cli.arguments import (
-    TrainArguments,
-)
+from fastsr.cli.arguments import REPRODUCE_DECIDES, ReproduceArguments, TrainArguments
+from fastsr.cli.help import help_text
 from fastsr.config.recipes import demo, paper
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
@@ -25,13 +26,32 @@ def train_config(words: list[str], command: type[TrainArguments] = TrainArgument
 
 
 Arguments = TypeVar("Arguments", bound=TrainArguments)
+Parsed = TypeVar("Parsed")
+
+
+def parse(name: str, command: type[Parsed], words: list[str]) -> Parsed:
+    """The arguments of `fastsr NAME`. Prints its help, or what is wrong with a word, and raises SystemExit."""
+    if asks_for_help(words):
+        show(help_text(name, command))
+    return tyro.cli(command, prog=f"fastsr {name}", args=words, config=TYRO)
+
+
+def asks_for_help(words: Collection[str]) -> bool:
+    return not {"-h", "--help"}.isdisjoint(words)
+
+
+def show(text: str) -> NoReturn:
+    sys.stdout.write(text)
+    raise SystemExit(0)
 
 
 def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
-    """What words on the command line mean. From weakest to strongest: the recipe, the run being resumed or the
+    """Words on the command line as arguments. From weakest to strongest: the recipe, the run being resumed or the
     --config file, options.
     """
     name = command.__name__.removesuffix("Arguments").lower()
+    if asks_for_help(words):
+        show(train_help(name, command))
     first = argparse.ArgumentParser(prog=f"fastsr {name}", add_help=False, allow_abbrev=False)
     first.add_argument("--config", type=Path)
     first.add_argument("--recipe", choices=("paper", "demo"))
@@ -64,6 +84,14 @@ def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
         if option in given and not folders:
             raise UserError(f"{option} names no folder; give at least one, or leave it out")
     return parsed
+
+
+def train_help(name: str, command: type[TrainArguments]) -> str:
+    """The help of a command with the options of train: with the demonstration's defaults, where it may use them."""
+    default = command(train=paper())
+    if issubclass(command, ReproduceArguments):
+        return help_text(name, command, default, hidden=REPRODUCE_DECIDES)
+    return help_text(name, command, default, command(train=demo()))
 
 
 def recipe_config(recipe: str | None, file: Path | None, has_data: bool) -> TrainConfig:

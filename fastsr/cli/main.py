@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import tyro
 from rich.console import Console
 
 from fastsr import __version__
 from fastsr.cli.arguments import (
+    REPRODUCE_DECIDES,
     DoctorArguments,
     EvalArguments,
     FetchArguments,
@@ -20,14 +20,16 @@ from fastsr.cli.arguments import (
     ReproduceArguments,
     UpscaleArguments,
 )
-from fastsr.cli.configuration import TYRO, train_arguments, train_config
+from fastsr.cli.configuration import asks_for_help, parse, show, train_arguments, train_config
 from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
 from fastsr.errors import UserError
 from fastsr.files import default_cache, default_data_root
 
-HELP = """usage: fastsr COMMAND [options]     (fastsr COMMAND --help lists the options)
+HELP = """usage: fastsr COMMAND [options]
+
+Train GAN super-resolution models, alone or in cohorts that teach each other.
 
   train     train a cohort of SRGANs; without --data, a demonstration
   eval      PSNR, SSIM, NIQE, PI of trained models beside bicubic
@@ -36,21 +38,21 @@ HELP = """usage: fastsr COMMAND [options]     (fastsr COMMAND --help lists the o
   data      fetch and list the data sets of the field
   reproduce repeat the paper's experiment, with its numbers beside ours
   doctor    what this machine can do, whether images are fit, what a run needs
+
+fastsr COMMAND --help lists the options.
+Examples: fastsr train; fastsr report runs/demo-x4
 """
-DATA_HELP = """usage: fastsr data COMMAND [options]     (fastsr data COMMAND --help lists the options)
+DATA_HELP = """usage: fastsr data COMMAND [options]
 
   fetch     download data sets: div2k set5 set14 bsd100 urban100
   list      which there are, and which of them are here
+
+fastsr data COMMAND --help lists the options.
+
+examples:
+  fastsr data list
+  fastsr data fetch set5 set14
 """
-REPRODUCE_DECIDES = {
-    "--scale": "use --scales",
-    "--seed": "use --seeds",
-    "--peers": "it trains an Independent, an ML and an ML* pair",
-    "--variant": "it trains an Independent, an ML and an ML* pair",
-    "--starts": "its three pairs begin alike",
-    "--mixing": "it trains an Independent, an ML and an ML* pair",
-    "--resume": "it goes on by itself where the folder in --out was left",
-}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -98,7 +100,7 @@ def cache_compiled_networks(config: TrainConfig) -> None:
 
 
 def run_eval(words: list[str]) -> None:
-    given = tyro.cli(EvalArguments, prog="fastsr eval", args=words, config=TYRO)
+    given = parse("eval", EvalArguments, words)
     from fastsr.evaluation.evaluate import Request, evaluate_models
     from fastsr.system.device import choose_device
     from fastsr.system.memory import out_of_memory
@@ -122,7 +124,7 @@ def run_eval(words: list[str]) -> None:
 
 
 def evaluation_folder(models: tuple[Path, ...]) -> Path:
-    """Where results go by default: into the run, if it is just one."""
+    """The default folder for results: in the run, if it is just one."""
     is_run = len(models) == 1 and (models[0] / "config.toml").is_file()
     return (models[0] if is_run else Path()) / "evaluation"
 
@@ -157,7 +159,7 @@ def run_reproduce(words: list[str]) -> None:
 
 
 def run_upscale(words: list[str]) -> None:
-    arguments = tyro.cli(UpscaleArguments, prog="fastsr upscale", args=words, config=TYRO)
+    arguments = parse("upscale", UpscaleArguments, words)
     from fastsr.models.inference import upscale_files
     from fastsr.system.device import choose_device
     from fastsr.system.memory import out_of_memory
@@ -169,7 +171,7 @@ def run_upscale(words: list[str]) -> None:
 
 
 def run_report(words: list[str]) -> None:
-    arguments = tyro.cli(ReportArguments, prog="fastsr report", args=words, config=TYRO)
+    arguments = parse("report", ReportArguments, words)
     from fastsr.report.page import write_report
 
     runs = arguments.runs
@@ -180,21 +182,20 @@ def run_report(words: list[str]) -> None:
 
 
 def run_data(words: list[str]) -> None:
-    if words and words[0] in ("-h", "--help"):
-        sys.stdout.write(DATA_HELP)
-        return
+    if asks_for_help(words[:1]):
+        show(DATA_HELP)
     if not words or words[0] not in ("fetch", "list"):
         raise UserError("fastsr data takes a word more: fetch NAMES, or list")
     if words[0] == "list":
         from fastsr.download.catalogue import listing
 
-        root = tyro.cli(ListArguments, prog="fastsr data list", args=words[1:], config=TYRO).root
+        root = parse("data list", ListArguments, words[1:]).root
         Console().print(listing(root or default_data_root()))
         return
     from fastsr.download.catalogue import DATASETS
 
     known = [word.lower() if word.lower() in DATASETS else word for word in words[1:]]
-    arguments = tyro.cli(FetchArguments, prog="fastsr data fetch", args=known, config=TYRO)
+    arguments = parse("data fetch", FetchArguments, known)
     fetch_and_pack(arguments)
 
 

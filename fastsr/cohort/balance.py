@@ -1,4 +1,4 @@
-"""How much the content loss weighs beside the adversarial one, where features decide its size.
+"""The weight of the content loss beside the adversarial one, where features decide its size.
 
 SRGAN's 1/12.75 belongs to the features of VGG's original weights; torchvision's, and those of random weights, have
 other sizes. So the weight is not stated but measured: once, when the adversarial stage begins.
@@ -18,7 +18,7 @@ BATCHES = 8
 
 
 def is_measured(loss: LossConfig) -> bool:
-    """Whether the content weight is measured. Pixels have a size of their own, and nothing balances against nothing."""
+    """True if the content weight is measured. Pixels have a size of their own, and nothing balances against nothing."""
     return loss.content_weight == "auto" and loss.content != "pixel" and loss.adversarial_weight > 0
 
 

@@ -24,7 +24,7 @@ from fastsr.system.precision import Precision
 
 @dataclass(frozen=True)
 class Forward:
-    """What one forward pass of all peers leaves for the losses."""
+    """The results of one forward pass of all peers that the losses need."""
 
     sr: list[Tensor]
     """Generated images `[N, C, H, W]` of each peer, attached to its generator."""
@@ -112,7 +112,7 @@ class Cohort:
         self.content_weight = scalar(config.loss.initial_content_weight)
         self.adversarial_weight = scalar(config.loss.adversarial_weight)
         self.logits_2PE = torch.zeros(2, len(self.peers), config.images.batch, device=device)
-        """What each D last thought of real and of generated images, for whoever looks: no step reads it."""
+        """Each D's logits on the real and on the generated images of the last step, to look at: no step reads them."""
 
     def arrange(self, patches: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Patches in the memory layout of the networks, which the convolutions' results take from them."""

@@ -46,6 +46,7 @@ def check_pretraining(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
 
 
 def enabled_terms(cohort: Cohort) -> list[str]:
+    """Names of the loss terms that have a weight, in the order in which they are checked."""
     loss, cohort_config = cohort.config.loss, cohort.config.cohort
     terms = ["bce_real", "bce_fake"]
     if loss.content_weight:
@@ -84,6 +85,7 @@ def backward_one(cohort: Cohort, term: str, lr_NChw: Tensor, hr_NCHW: Tensor) ->
 
 
 def require_gradient(term: str, k: int, name: str, gradient: Tensor | None) -> None:
+    """Raises UserError for a gradient that is missing, not finite, or zero everywhere."""
     problem = (
         "no gradient" if gradient is None
         else "a gradient that is not finite" if not bool(gradient.isfinite().all())

@@ -15,7 +15,7 @@ CALIBRATION_BINS = 10
 
 
 def opinions(logits_2PE: Tensor) -> dict[str, Any]:
-    """How discriminators differ, and how far their probabilities can be trusted, on the images of one step.
+    """Disagreement of the discriminators, and calibration of their probabilities, on the images of one step.
 
     Args:
         logits_2PE: of real images, and of those of each peer's own generator, on the host.

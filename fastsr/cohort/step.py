@@ -56,7 +56,7 @@ class Step:
 
     @property
     def logits_2PE(self) -> Tensor:
-        """What each D said of the last step's real and generated images, on the device."""
+        """Each D's logits on the last step's real and generated images, on the device."""
         return self.cohort.logits_2PE
 
     def state(self) -> list[Tensor]:

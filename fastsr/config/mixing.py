@@ -1,4 +1,4 @@
-"""Who teaches whom: the mixing matrix, temperatures and starts of a cohort."""
+"""The mixing matrix (who teaches whom), temperatures and starts of a cohort."""
 
 from fastsr.config.settings import CohortConfig
 from fastsr.errors import UserError
@@ -37,6 +37,7 @@ def mixing_matrix(cohort: CohortConfig) -> list[list[float]]:
 
 
 def checked_matrix(matrix: tuple[tuple[float, ...], ...], peers: int) -> list[list[float]]:
+    """The matrix as lists. Raises UserError for a wrong shape, a negative or infinite weight, or a diagonal not 0."""
     if len(matrix) != peers or any(len(row) != peers for row in matrix):
         raise UserError(
             f"mixing_matrix must have {peers} rows of {peers} numbers (one per peer); change it or --peers"
@@ -83,7 +84,7 @@ def temperatures(cohort: CohortConfig) -> list[float]:
 
 
 def variants(cohort: CohortConfig) -> list[str]:
-    """What each peer of a checked configuration is called in tables: Independent, ML or ML*."""
+    """The name of each peer of a checked configuration in tables: Independent, ML or ML*."""
     taught = [any(row) for row in mixing_matrix(cohort)]
     return [
         "Independent" if not teachers else "ML" if t == 1 else "ML*"

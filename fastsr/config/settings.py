@@ -14,12 +14,12 @@ SCALES = (2, 3, 4, 8)
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesConfig:
-    """Images: what is trained on, and how patches are drawn from it."""
+    """The images to train on, and how patches are drawn from them."""
 
     data: tuple[Path, ...] = ()
-    """Folders of high-resolution training images, searched recursively. None: the sample photos (demo)."""
+    """Folders of high-resolution training images, searched recursively. Without: the sample photos (demo)."""
     val: tuple[Path, ...] = ()
-    """Folders of high-resolution images to validate on. None: no validation (the demo keeps two photos for it)."""
+    """Folders of high-resolution images to validate on. Without: no validation (the demo keeps two photos for it)."""
     cache: Path | None = None
     """Folder for packed pixels, as large as the decoded images. Default: ~/.cache/fastsr."""
     skip_bad: bool = False
@@ -29,7 +29,7 @@ class ImagesConfig:
     patch: int = 96
     """Side of a high-resolution patch in pixels, a multiple of the scale, at least 16."""
     border: Border = "replicate"
-    """What bicubic downscaling sees beyond an image: older (replicate) or newer (mirror) MATLAB releases."""
+    """Pixels beyond an image in bicubic downscaling: as in older (replicate) or newer (mirror) MATLAB releases."""
     probability: Literal["uniform", "area"] = "uniform"
     """Draw every image alike, or large images more often, in proportion to their area."""
     augment: bool = True
@@ -47,7 +47,7 @@ class ModelConfig:
     filters: int = 64
     """Channels of the generator."""
     skip: Literal["none", "nearest", "bicubic"] = "none"
-    """Global skip: how the image is enlarged that the generator only adds details to. None: it makes all of the image,
+    """Global skip: how the image is enlarged that the generator only adds details to. none: it makes all of the image,
     as in the paper. Small networks and short runs need one for colours."""
     discriminator_filters: int = 64
     """Channels of the discriminator's first convolution; its last has eight times as many."""
@@ -55,7 +55,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CohortConfig:
-    """Who learns from whom."""
+    """Peers, and who learns from whom."""
 
     peers: int = 2
     """SRGANs trained together on the same patches."""
@@ -65,13 +65,13 @@ class CohortConfig:
     """Softening temperature T, one for all peers or one each. Default: 4 for ml-star, else 1. No effect on a peer
     without teachers."""
     mixing: MixingName = "variant"
-    """Who teaches whom: by the variant, all others (mutual), the previous peer (ring), peer 0 (star), or one's
+    """Teachers of each peer: by the variant, all others (mutual), the previous peer (ring), peer 0 (star), or one's
     neighbour in pairs. A matrix of your own goes into a TOML file as mixing_matrix."""
     mixing_matrix: Annotated[tuple[tuple[float, ...], ...], tyro.conf.Suppress] = ()
     """M[k][j]: the weight of peer j's teaching in the loss of peer k; diagonal 0. Overrides `mixing`; TOML only."""
     starts: tuple[int, ...] = ()
-    """Which initial weights each peer has, one number each: peers with equal numbers begin alike, and differ only by
-    their teachers. Default: all differ."""
+    """Initial weights of each peer, one number each: peers with equal numbers begin alike, and differ only by their
+    teachers. Default: all differ."""
     kl_weight: float = 1.0
     """Weight lambda of the KL divergence in each discriminator's loss."""
     kl: Literal["bernoulli", "one-outcome"] = "bernoulli"
@@ -92,10 +92,10 @@ class LossConfig:
     vgg: Path | None = None
     """File with torchvision's VGG19 weights. Default: downloaded once. No effect for random weights and pixels."""
     content_weight: float | Literal["auto"] = "auto"
-    """Weight of the content loss. auto: of features, what content_ratio says; of pixels, 1."""
+    """Weight of the content loss. auto: of features, by --content-ratio; of pixels, 1."""
     content_ratio: float = 20.0
-    """How many times the weighted adversarial loss the weighted content loss is at the start of the adversarial stage,
-    which sets content_weight. No effect unless that is auto and features are compared."""
+    """Ratio of the weighted content loss to the weighted adversarial loss at the start of the adversarial stage, which
+    sets --content-weight. No effect unless that is auto and features are compared."""
     adversarial_weight: float = 1e-3
     """Weight of the adversarial loss."""
 
@@ -107,7 +107,7 @@ class LossConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """How long, and how fast, to learn."""
+    """Length of the training, and learning rates."""
 
     steps: int = 50_000
     """Adversarial training steps."""
@@ -116,7 +116,7 @@ class OptimConfig:
     lr: float = 1e-4
     """Learning rate of Adam, for generators and discriminators."""
     lr_milestones: tuple[int, ...] = ()
-    """Steps (pre-training included) at which the learning rate is multiplied by lr_gamma. None: constant."""
+    """Steps (pre-training included) at which the learning rate is multiplied by --lr-gamma. Without: constant."""
     lr_gamma: float = 0.1
     """Factor at each milestone. No effect without milestones."""
     ema: float = 0.999
@@ -125,7 +125,7 @@ class OptimConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class MachineConfig:
-    """Where and how to compute."""
+    """The device, and the ways to compute on it."""
 
     device: str = "auto"
     """auto, cpu, cuda, or cuda:N."""
@@ -153,12 +153,12 @@ class MachineConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputConfig:
-    """What a run writes, and how often (in steps)."""
+    """Files that a run writes, and intervals between them (in steps)."""
 
     out: Path | None = None
-    """Folder of the run. Default: runs/RECIPE-xSCALE, numbered where that exists."""
+    """Folder of the run. Default: runs/RECIPE-xSCALE, numbered where that exists (reproduce: reproduction/)."""
     resume: bool = False
-    """Continue the run in --out (default: the latest in runs/) exactly where its last checkpoint was saved.
+    """Continue the run in --out (without: the latest in runs/) exactly where its last checkpoint was saved.
     --resume RUN is short for --resume --out RUN."""
     log_every: int = 50
     """Steps averaged into one row of metrics."""

@@ -84,6 +84,7 @@ def from_toml(file: Path, base: TrainConfig) -> TrainConfig:
 
 
 def updated(group: Any, settings: dict[str, Any], where: str) -> Any:
+    """A group of settings with those of a TOML section. Raises UserError for unknown names and wrong types."""
     hints = get_type_hints(type(group))
     unknown = [key for key in settings if key not in hints]
     if unknown:

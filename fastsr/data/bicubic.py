@@ -54,6 +54,7 @@ def upscale_taps(scale: int) -> tuple[tuple[int, tuple[int, ...], int], ...]:
 
 
 def enlarge_axis(x: Tensor, dim: int, scale: int, border: Border) -> Tensor:
+    """Enlarges one dimension of uint8 values by `scale`: each phase by its own four taps, rounded to uint8."""
     length, padded = x.shape[dim], pad(x.to(torch.int32), dim, 2, border)
     phases = [
         round_to_uint8(

@@ -76,6 +76,7 @@ class PixelStore:
 
 
 def store_of(pixels: Tensor, sizes: list[tuple[int, ...]], names: tuple[str, ...]) -> PixelStore:
+    """A store of images that lie one after the other in `pixels`; `sizes` are their heights and widths."""
     height_I, width_I = torch.tensor(sizes, dtype=torch.int64).reshape(-1, 2).unbind(1)
     area_I = height_I * width_I
     return PixelStore(

@@ -24,7 +24,7 @@ class PatchSource(Protocol):
     """Whatever gives the patches of a step, on the training device."""
 
     def load(self) -> None:
-        """What the host must do before each step."""
+        """Does the host's share, before each step."""
         ...
 
     def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,7 +126,7 @@ class PatchSampler:
         return reference.draw_bytes(self.images, self.crop, self.seed, step)
 
     def choose(self, step: Tensor) -> Choice:
-        """Which image, where its crop begins (HR pixels), and which of 8 orientations, for each patch of a step."""
+        """The image, the origin of its crop (HR pixels) and one of 8 orientations for each patch of a step."""
         return reference.choose(self.images, self.crop, self.seed, step)
 
 

@@ -87,7 +87,7 @@ class Examiner:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is to be evaluated, how, and where the results go."""
+    """One evaluation as it was asked for: models, test sets, rules, and the folder for the results."""
 
     models: tuple[Path, ...]
     """Runs, checkpoints and generators' files."""
@@ -193,7 +193,10 @@ def open_sets(request: Request, scale: int) -> list[ImageSet]:
 def open_metrics(
     request: Request, scale: int, device: torch.device
 ) -> tuple[Perceptual, dict[str, str]]:
-    """What can be measured, and why the rest cannot. Raises UserError where that was asked for."""
+    """The perceptual metrics that can be measured, and for each of the others the reason why not.
+
+    Raises UserError where one of those was asked for.
+    """
     perceptual = Perceptual((), scale, device, request.metric_weights)
     missing: dict[str, str] = {}
     for name in request.metrics or USUAL:

@@ -64,5 +64,5 @@ def metric_text(metric: str, value: float, sign: bool = False) -> str:
 
 
 def better_direction(metric: str) -> bool | None:
-    """Whether higher is better; None for a metric that is not known."""
+    """True if higher is better; None for a metric that is not known."""
     return MEASURES[metric].higher_is_better if metric in MEASURES else None

@@ -67,6 +67,8 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
+    """Scores and pictures of models on test sets, with the rules of measuring: the content of evaluation.json."""
+
     scale: int
     protocol: Mapping[str, str]
     """The rules in words, by metric and by other names."""

@@ -27,6 +27,7 @@ def score_table(evaluation: Evaluation, scored: ScoredSet) -> Table:
 
 
 def cell(evaluation: Evaluation, test_set: str, model: str, metric: str) -> Text:
+    """A mean with the digits of its metric, n/a where there is none; bold if the best of several models."""
     value = evaluation.mean(test_set, model, metric)
     if isnan(value):
         return Text("n/a", style="dim")
@@ -42,7 +43,7 @@ def cell(evaluation: Evaluation, test_set: str, model: str, metric: str) -> Text
 
 
 def print_protocol(evaluation: Evaluation, out: Path, console: Console) -> None:
-    """What the numbers mean, what is missing and why, and where the files are."""
+    """Prints the meaning of the numbers, the reasons for what is missing, and the paths of the files."""
     lines = [f"{name}: {text}" for name, text in evaluation.protocol.items()]
     lines += [
         f"{MEASURES[name].name} is not measured: {reason}"

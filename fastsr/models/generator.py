@@ -13,7 +13,7 @@ from fastsr.models.enlarge import Enlarge, Skip
 
 UPSAMPLING_STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 DETAIL_START = 0.1
-"""What initial weights of the tail are multiplied by where it only adds to an enlarged image. Not 0: no gradient would
+"""Factor of the tail's initial weights where it only adds to an enlarged image. Not 0: no gradient would
 pass."""
 
 

@@ -119,6 +119,7 @@ class VGG19Features(nn.Module):
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
+    """A state dict from safetensors or a torch file without code. Raises UserError for what is neither."""
     if not file.is_file():
         raise UserError(f"--vgg {file} does not exist; {REMEDIES}")
     try:

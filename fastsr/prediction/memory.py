@@ -85,6 +85,7 @@ class LiveBytes(TorchDispatchMode):
         return result
 
     def count(self, tensor: Tensor) -> None:
+        """Adds the storage of a tensor to its stream, once, until it is freed."""
         storage, stream = tensor.untyped_storage(), self.branches.current
         key, size = storage._cdata, storage.nbytes()  # pyright: ignore[reportPrivateUsage]
         if key in self.seen:
@@ -145,7 +146,7 @@ def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = Fal
 
 
 def out_of_memory_advice(config: TrainConfig, device: torch.device, room: int | None = None) -> str:
-    """What a step needs, what the device has (`room`, in bytes), and up to three settings with which it would fit."""
+    """A sentence: the need of a step, the memory of the device (`room`, bytes), up to three settings that would fit."""
     room = memory_of(device) if room is None else room
     need = predicted_need(config, device)
     text = f"a step needs about {need / GIB:.1f} GB, and {device.type} has {room / GIB:.1f} GB"

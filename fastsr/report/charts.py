@@ -27,6 +27,8 @@ MARKERS = (
 
 @dataclass(frozen=True)
 class Series:
+    """One line of a chart."""
+
     label: str
     xs: tuple[float, ...]
     ys: tuple[float, ...]
@@ -228,6 +230,7 @@ def line_chart(
 
 
 def spoken_summary(series: Series) -> str:
+    """A sentence for those who cannot see the line: its last, least and greatest value."""
     finite = [
         (step, value) for step, value in zip(series.xs, series.ys, strict=True) if isfinite(value)
     ]

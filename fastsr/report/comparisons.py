@@ -46,6 +46,7 @@ def shown_models(evaluation: Evaluation) -> list[ScoredModel]:
 def comparison(
     shown: Shown, evaluation: Evaluation, labels: Mapping[str, str], key: str, level: int
 ) -> Markup:
+    """An image as every method has it: crops side by side, and two methods under a divider."""
     methods = list(shown.windows)
     before = BICUBIC if BICUBIC in methods else methods[0]
     few = len(methods) <= 4  # then there is room for the divider beside the crops
@@ -73,7 +74,7 @@ def score(shown: Shown, evaluation: Evaluation, method: str) -> str:
 
 
 def frame(shown: Shown) -> str:
-    """Where the crop is within the window, as a style; empty where it is nearly all of it."""
+    """The place of the crop within the window, as a style; empty where it is nearly all of it."""
     crop, window = shown.crop_box, shown.window_box
     return (
         ""

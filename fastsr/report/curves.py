@@ -1,4 +1,4 @@
-"""What is drawn of a run: losses, validation, disagreement, calibration."""
+"""The curves of a run: losses, validation, disagreement, calibration."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -153,7 +153,7 @@ def compared_pairs(run: Run) -> list[tuple[Peer, Peer, str]]:
 
 
 def disagreement(run: Run, most: int) -> Markup:
-    """How far the discriminators' answers to the same images lie apart."""
+    """Curves of the distance between the discriminators' answers to the same images."""
     rows = [row for row in run.training if row.disagreement]
     if len(run.peers) < 2:
         return missing("One peer alone has nobody to disagree with.")
@@ -203,7 +203,7 @@ def summed_up(series: Sequence[Series]) -> list[Series]:
 
 
 def calibration(run: Run) -> Markup:
-    """Whether a discriminator's probabilities can be believed, in the last quarter of training."""
+    """Charts of how far a discriminator's probabilities can be believed, in the last quarter of training."""
     rows = [row for row in run.training if row.stage == "training" and row.real and row.generated]
     if not rows:
         return missing(

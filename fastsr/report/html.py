@@ -46,5 +46,5 @@ def grid(charts: Sequence[Markup]) -> Markup:
 
 
 def missing(sentence: str) -> Markup:
-    """What stands where nothing can be shown."""
+    """A sentence in the place of what cannot be shown."""
     return Markup('<p class="missing">{}</p>').format(sentence)

@@ -51,6 +51,7 @@ def write_report(runs: tuple[Path, ...], out: Path) -> Path:
 
 
 def document(parts: Sequence[Run | Reproduction]) -> str:
+    """The whole page, style and script included."""
     runs = [
         run for part in parts for run in (part.runs if isinstance(part, Reproduction) else (part,))
     ]
@@ -99,6 +100,7 @@ def summary(parts: Sequence[Run | Reproduction], runs: Sequence[Run]) -> str:
 
 
 def run_summary(run: Run) -> str:
+    """A few sentences on a run: peers, networks, steps and speed."""
     config = run.config
     counts: dict[str, int] = {}
     for peer in run.peers:
@@ -179,6 +181,7 @@ class RunSections:
         return f"run-{self.index}"
 
     def html(self, alone: bool) -> Markup:
+        """The sections in their order; `alone` if the page shows nothing but this run."""
         parts: Mapping[str, Callable[[], Markup]] = {
             "results": self.results,
             "comparisons": self.comparisons,

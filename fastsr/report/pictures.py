@@ -37,7 +37,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Level:
-    """How large and how good the pictures are."""
+    """Size and quality of the pictures: sides of crop and window in pixels, and the quality of WebP (or JPEG)."""
 
     crop: int
     window: int
@@ -93,6 +93,7 @@ def show_pictures(
 
 
 def show(picture: Picture, folder: Path, methods: Sequence[str], level: Level) -> Shown:
+    """The liveliest crop of a picture and a window around it, by every method. Reads the pictures' files."""
     images = read_pictures(picture, folder, methods)
     crop = liveliest(luma(images[ORIGINAL]), level.crop)
     height, width = images[ORIGINAL].shape[:2]

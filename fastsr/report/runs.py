@@ -26,6 +26,8 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Peer:
+    """A peer of a run, by the name it has in tables, and its teachers."""
+
     index: int
     variant: str
     """Independent, ML, or ML* (softened)."""
@@ -38,6 +40,8 @@ class Peer:
 
 @dataclass(frozen=True)
 class TrainRow:
+    """One row of metrics.jsonl about training: means over the steps since the row before."""
+
     step: int
     stage: str
     peers: tuple[Mapping[str, float], ...]
@@ -59,6 +63,8 @@ class ValidationRow:
 
 @dataclass(frozen=True)
 class Run:
+    """A run as read from its folder."""
+
     folder: Path
     name: str
     config: TrainConfig
@@ -93,7 +99,7 @@ class Reproduction:
 
 
 def collect(folder: Path) -> Run | Reproduction:
-    """What a folder holds. Raises UserError for one that holds neither, and for damaged files."""
+    """The run or reproduction in a folder. Raises UserError for one that holds neither, and for damaged files."""
     if not folder.is_dir():
         raise UserError(
             f"{folder} is no folder; name a run, or a folder that fastsr reproduce wrote"
@@ -111,6 +117,7 @@ def collect(folder: Path) -> Run | Reproduction:
 
 
 def read_run(folder: Path) -> Run:
+    """The run in a folder. Raises UserError where its config.toml is missing or damaged, and for damaged files."""
     config_file, evaluation_file = folder / "config.toml", folder / "evaluation" / EVALUATION
     if not config_file.is_file():
         raise UserError(
@@ -179,6 +186,7 @@ def read_metrics(file: Path, peers: int) -> tuple[tuple[TrainRow, ...], tuple[Va
 
 
 def train_row(row: dict[str, Any], peers: int) -> TrainRow:
+    """A row of metrics.jsonl. Raises KeyError, TypeError, ValueError or AttributeError where it is damaged."""
     calibration = row.get("calibration") or {}
     matrix = tuple(tuple(number(value) for value in line) for line in row.get("disagreement") or ())
     square = len(matrix) == peers and all(len(line) == peers for line in matrix)

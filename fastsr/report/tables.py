@@ -93,6 +93,7 @@ def best_variant(table: Table, row: Row) -> str:
 
 
 def differences_chart(table: Table, compared: Sequence[str]) -> Markup:
+    """Differences from Independent with their intervals, by test set; empty where none is known."""
     rows = [
         (f"{row.test_set}, {name}", d.mean, d.low, d.high, STYLES.get(name, 3))
         for row in table.rows

@@ -116,7 +116,7 @@ def noise(scores: Sequence[Scores]) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a variant does better than Independent, and in sentences what that rests on."""
+    """A judgement of a variant against Independent, and in sentences the numbers that it rests on."""
 
     outcome: str
     """better, worse, equal or undecided; empty for metrics that decide nothing."""
@@ -127,7 +127,7 @@ class Verdict:
 
 
 def verdict(table: Table, variant: str) -> Verdict:
-    """Whether a variant does better than Independent by one metric at one scale.
+    """The judgement of a variant against Independent by one metric at one scale.
 
     Decided over seeds, where there are several, as `seeds.decided` has it. One training decides nothing, whatever the
     intervals over its images.
@@ -158,7 +158,7 @@ def verdict(table: Table, variant: str) -> Verdict:
 
 
 def seed_sentences(table: Table, one: Contrast) -> Iterator[str]:
-    """What several seeds say, in words and numbers."""
+    """Sentences on what several seeds say, in words and numbers."""
     title = f"{metric_name(table.metric)} at x{table.scale}"
     side = "better" if (one.mean > 0) == table.higher_is_better else "worse"
     over = f"averaged over {counted(one.sets)} and {len(one.seeds)} seeds"
@@ -196,7 +196,7 @@ def by_chance(table: Table, variant: str) -> float:
 
 
 def set_sentences(outcomes: Mapping[str, Outcome], variant: str) -> Iterator[str]:
-    """What the intervals over images show, set by set."""
+    """Sentences on what the intervals over images show, set by set."""
     words: dict[Outcome, str] = {
         "better": f"{variant} beat {BASELINE} on {{}}.",
         "worse": f"{variant} fell short of {BASELINE} on {{}}.",
@@ -212,7 +212,7 @@ def set_sentences(outcomes: Mapping[str, Outcome], variant: str) -> Iterator[str
 
 
 def chance_sentence(table: Table, size: float, chance: float) -> str:
-    """How the mean over sets compares with what peers that begin differently do without being taught."""
+    """A sentence comparing the mean over sets with the spread of peers that begin differently and are not taught."""
     if not isfinite(chance):
         return "How far initial weights alone move the numbers is not known: it takes two peers of one variant to tell."
     spread = with_unit(table, table.noise)

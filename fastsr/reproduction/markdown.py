@@ -52,6 +52,7 @@ def seed_rows(table: Table) -> Iterator[str]:
 
 
 def markdown_row(row: Row, digits: int) -> str:
+    """A line of a table: bicubic, the peers of each variant with their mean and the paper's, differences."""
     cells = [row.test_set, number(row.bicubic, digits)]
     for name in VARIANTS:
         variant = row.variants[name]

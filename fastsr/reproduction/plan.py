@@ -32,7 +32,7 @@ VALIDATION_IMAGES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be reproduced, from which images, and where it goes."""
+    """One reproduction: its runs, their images and test sets, and the folder for everything."""
 
     config: TrainConfig
     """Settings of every run but its scale, seed and folder."""
@@ -62,7 +62,7 @@ class Plan:
                 yield replace(config, model=model, machine=machine, output=output)
 
     def request(self, config: TrainConfig) -> Request:
-        """How a run is evaluated."""
+        """The evaluation of a run."""
         folder = folder_of(config)
         return Request(
             models=(folder,), sets=self.sets, data_root=self.data_root, out=folder / "evaluation", weights=("ema",),
@@ -147,7 +147,7 @@ def check_sets(plan: Plan, device: torch.device, console: Console) -> tuple[str,
 
 
 def print_plan(plan: Plan, device: torch.device, console: Console) -> None:
-    """What will be done, how long that takes, and how much memory."""
+    """Prints the runs to do, with the time and the memory that they take."""
     shown = Table(title="plan", title_justify="left")
     for name in ("run", "steps", "done", "memory", "time left"):
         shown.add_column(name, justify="left" if name == "run" else "right")
@@ -186,6 +186,7 @@ def steps_done(folder: Path) -> int:
 
 
 def describe(plan: Plan) -> dict[str, Any]:
+    """The settings of a reproduction that its tables name."""
     config = plan.config
     return {
         "scales": list(plan.scales),
@@ -201,7 +202,7 @@ def describe(plan: Plan) -> dict[str, Any]:
 
 
 def deviations(config: TrainConfig, missing: Sequence[str] = ()) -> list[str]:
-    """What a reproduction does otherwise than the paper states, or leaves out.
+    """Sentences on all that a reproduction does otherwise than the paper states, or leaves out.
 
     Args:
         missing: metrics that are not measured.

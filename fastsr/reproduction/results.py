@@ -102,7 +102,7 @@ class Tables:
     tables: tuple[Table, ...]
     plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
     notes: tuple[str, ...] = ()
-    """What differs from the paper."""
+    """Differences from the paper, in sentences."""
     runs: tuple[str, ...] = ()
     """Names of the runs' folders."""
 

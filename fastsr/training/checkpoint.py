@@ -121,7 +121,7 @@ def load_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str) -> i
 
 
 def way_back(run: Run, checkpoint: Path) -> str:
-    """How to go on without a damaged checkpoint."""
+    """Advice on going on without a damaged checkpoint."""
     others = [path for path in list_checkpoints(run.folder) if path != checkpoint]
     return (
         f"delete {checkpoint} to continue from {others[-1].name}"

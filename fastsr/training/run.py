@@ -162,7 +162,7 @@ def latest_folder(root: Path = Path("runs")) -> Path | None:
 
 
 def saved_config(folder: Path) -> TrainConfig:
-    """What a run was started with. Raises UserError where the file is damaged."""
+    """The settings that a run was started with. Raises UserError where the file is damaged."""
     try:
         return from_toml(folder / "config.toml", TrainConfig())
     except UserError as error:

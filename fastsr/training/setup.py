@@ -49,7 +49,7 @@ class Training:
     """Fingerprint of the training images."""
     step: int = 0
     capturable: bool = True
-    """Whether a step may be captured as a CUDA graph; no longer once that has failed."""
+    """True if a step may be captured as a CUDA graph; no longer once that has failed."""
     stages: tuple[Stage, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -178,7 +178,7 @@ def new_run(config: TrainConfig) -> Run:
 
 
 def patch_source(config: TrainConfig, store: PixelStore, device: torch.device) -> PatchSource:
-    """What draws patches: the device itself, where it can reach the pixels, else a thread of the host."""
+    """The source of patches: the device itself, where it can reach the pixels, else a thread of the host."""
     placed = place(store, device)
     by_triton = config.machine.fused and kernels(device) == "triton"
     reachable = placed.device == device or (by_triton and placed.pixels.is_pinned())

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a progress bar or plain lines, TensorBoard, metrics.jsonl, pictures."""
+"""The outputs of a run that people look at: a progress bar or plain lines, TensorBoard, metrics.jsonl, pictures."""
 
 import time
 from collections.abc import Generator
@@ -113,6 +113,7 @@ class Telemetry:
         return rate
 
     def show(self, step: int, stage: str, rate: float, peers: list[dict[Term, float]]) -> None:
+        """Shows losses and speed: in the live table, or as a plain line where there is no terminal."""
         if self.live:
             self.progress.update(
                 self.task, completed=step, description=stage, rate=f"{rate:.2f} steps/s"

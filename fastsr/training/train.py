@@ -129,7 +129,7 @@ def captured(body: PretrainStep | Step, training: Training, console: Console) ->
 
 
 def after_step(training: Training, telemetry: Telemetry) -> None:
-    """What is due after a step: a row of metrics, a validation, a checkpoint. The only place where the host waits."""
+    """Does all that is due after a step: a row of metrics, a validation, a checkpoint. The host waits only here."""
     step, stage, output = training.step, training.stage, training.config.output
     if step % output.log_every == 0 or step == stage.end:
         telemetry.train_row(

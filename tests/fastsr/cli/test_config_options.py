@@ -1,4 +1,4 @@
-"""What words on the command line mean, together with recipes and --config files."""
+"""Words on the command line, together with recipes and --config files."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,25 +1,15 @@
-"""The command line: help, and what a person reads who got a word or a value wrong."""
+"""The command line: what a person reads who got a word or a value wrong."""
 
-import re
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
 
 from fastsr import __version__
-from fastsr.config.settings import TrainConfig
-from tests.fastsr.cli.command_line import TINY, Fastsr, Outcome, assert_one_line, run_without_torch
+from tests.fastsr.cli.command_line import TINY, Fastsr, Outcome, assert_one_line
 
 COMMANDS = ("train", "eval", "upscale", "report", "data", "reproduce", "doctor")
-
-
-def test_help_without_words(fastsr: Fastsr) -> None:
-    outcome = fastsr()
-    assert (outcome.code, outcome.err) == (0, "")
-    assert re.findall(r"^  (\w+) ", outcome.out, re.MULTILINE) == list(COMMANDS)
-    assert fastsr("--help") == fastsr("-h") == outcome
 
 
 def test_version(fastsr: Fastsr) -> None:
@@ -40,50 +30,6 @@ def test_the_exit_status_reaches_the_shell() -> None:
     )
     assert process.returncode == 2
     assert process.stderr.startswith("fastsr: no command 'trian'\n")
-
-
-def options_of(config: TrainConfig) -> list[str]:
-    groups = [getattr(config, group.name) for group in fields(config)]
-    names = [field.name for group in groups if is_dataclass(group) for field in fields(group)]
-    return [f"--{name.replace('_', '-')}" for name in names if name != "mixing_matrix"]
-
-
-TRAIN = ["--config", "--recipe", *options_of(TrainConfig())]
-HELP: list[tuple[str, list[str]]] = [
-    ("train", TRAIN),
-    ("doctor", TRAIN),
-    ("eval", ["Runs, checkpoints", "--sets", "--data-root", "--out", "--weights", "--metrics", "--metric-weights",
-              "--lr", "--border", "--pictures", "--amp", "--device"]),
-    ("upscale", ["A run or checkpoint", "Image files", "--out", "--device"]),
-    ("reproduce", [*TRAIN, "--scales", "--seeds", "--sets", "--data-root", "--metric-weights"]),
-    ("report", ["Runs, or the folder of a reproduction", "--out"]),
-    ("data fetch", ["Data sets", "div2k", "set5", "set14", "bsd100", "urban100", "--root", "--cache"]),
-    ("data list", ["--root"]),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("command", "options"), HELP)
-def test_help_lists_every_option(fastsr: Fastsr, command: str, options: list[str]) -> None:
-    outcome = fastsr(*command.split(), "--help")
-    assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.startswith(f"usage: fastsr {command} ")
-    assert [
-        option for option in options if not re.search(rf"(?<![\w-]){option}(?![\w-])", outcome.out)
-    ] == []
-
-
-@pytest.mark.parametrize("word", ["--help", "-h"])
-def test_help_of_data_names_its_commands(fastsr: Fastsr, word: str) -> None:
-    outcome = fastsr("data", word)
-    assert (outcome.code, outcome.err) == (0, "")
-    assert "fetch" in outcome.out and "list" in outcome.out
-
-
-@pytest.mark.parametrize("command", [command for command, _ in HELP])
-def test_help_is_quick_because_torch_is_not_imported(command: str) -> None:
-    process = run_without_torch(*command.split(), "--help")
-    assert (process.returncode, process.stderr) == (0, "")
-    assert process.stdout.startswith(f"usage: fastsr {command} ")
 
 
 UNPARSED: list[tuple[str, str]] = [

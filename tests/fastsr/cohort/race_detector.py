@@ -54,7 +54,7 @@ class Use(NamedTuple):
 
 
 class Clocks:
-    """Which uses a label has waited for: of every other label, all up to a time."""
+    """The uses that a label has waited for: of every other label, all up to a time."""
 
     def __init__(self, labels: Iterable[str]) -> None:
         self.known: dict[str, Counter[str]] = {label: Counter() for label in (MAIN, *labels)}
@@ -64,7 +64,7 @@ class Clocks:
         return Use(label, self.known[label][label], operator)
 
     def wait(self, label: str, other: str) -> None:
-        """What is queued on `label` from here on begins after all that was queued on `other`."""
+        """Work queued on `label` from here on begins after all that was queued on `other`."""
         self.known[label] |= self.known[other]
 
     def waited(self, label: str, use: Use) -> bool:
@@ -104,13 +104,13 @@ class LabelledBranches(Branches):
         self.began.append((torch.autograd._get_sequence_nr(), label))
 
     def label_of_forward(self, sequence_number: int) -> str:
-        """Where the operator was queued whose backward has this number."""
+        """The label on which the operator was queued whose backward has this number."""
         return next(label for first, label in reversed(self.began) if first <= sequence_number)
 
 
 @dataclass
 class Memory:
-    """What is known of one storage."""
+    """The known uses of one storage."""
 
     name: str
     allocated_on: str

@@ -1,4 +1,4 @@
-"""What is told of the discriminators' opinions: how they differ, and how far they can be trusted."""
+"""The discriminators' opinions: how they differ, and how far they can be trusted."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a configuration may hold, and how a setting that cannot be used is named."""
+"""The limits of a configuration, and the naming of a setting that cannot be used."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Who teaches whom, temperatures and initial weights."""
+"""The mixing matrix, temperatures and initial weights."""
 
 from dataclasses import replace
 

@@ -19,5 +19,5 @@ def paths(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where a test writes its image. Pillow and fastsr go by the contents, so that one name does for all formats."""
+    """The file for a test's image. Pillow and fastsr go by the contents, so that one name does for all formats."""
     return tmp_path / "image"

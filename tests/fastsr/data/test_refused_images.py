@@ -14,7 +14,7 @@ from tests.fastsr.data.image_files import ALPHA, GREY, NOISE, WORDS, palette_ima
 
 
 def reason(file: Path) -> str:
-    """Why a file is refused; always one line without the path, so that callers can list many."""
+    """The reason why a file is refused; always one line without the path, so that callers can list many."""
     with pytest.raises(UserError) as error:
         read_rgb8(file)
     text = str(error.value)

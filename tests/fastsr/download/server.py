@@ -13,7 +13,7 @@ from fastsr.download.catalogue import Archive
 
 @dataclass
 class Server:
-    """What is offered, how it fails, and what was asked for."""
+    """An HTTP server: the files it offers, the failures it is told to make, and the requests that it got."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)

@@ -161,7 +161,7 @@ def start_fetching(archive: Archive, root: Path, *, unpacking: bool) -> subproce
 
 
 def heed_interrupts() -> None:
-    """Where tests run in the background, SIGINT is ignored, and children inherit that."""
+    """Undoes that SIGINT is ignored where tests run in the background, which children inherit."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -55,7 +55,7 @@ def resize(browser: Any, width: int, height: int) -> None:
 
 
 def shown_part(browser: Any) -> float:
-    """How much of the left picture is seen, in percent of the stage, as the browser computed it."""
+    """The visible part of the left picture, in percent of the stage, as the browser computed it."""
     clip = browser.execute_script(
         "return getComputedStyle(document.querySelector('.stage .before')).clipPath"
     )

@@ -1,4 +1,4 @@
-"""Which precision a machine trains in."""
+"""The precision that a machine trains in."""
 
 import pytest
 import torch
