@@ -147,7 +147,7 @@ def verdict(table: Table, variant: str) -> Verdict:
     }
     average, chance = fmean(known), by_chance(table, variant)
     side = "better" if (average > 0) == table.higher_is_better else "worse"
-    size = f"{with_unit(table, abs(average))}, averaged over {len(known)} {'set' if len(known) == 1 else 'sets'}"
+    size = f"{with_unit(table, abs(average))}, averaged over {counted(known)}"
     lead = f"{title}: whether {variant} is better than {BASELINE} is undecided by one seed; it is {side} by {size}."
     sentences = (
         lead,
@@ -161,13 +161,15 @@ def seed_sentences(table: Table, one: Contrast) -> Iterator[str]:
     """Sentences on what several seeds say, in words and numbers."""
     title = f"{metric_name(table.metric)} at x{table.scale}"
     side = "better" if (one.mean > 0) == table.higher_is_better else "worse"
-    by = f"by {with_unit(table, abs(one.mean))}, averaged over {len(one.sets)} sets and {len(one.seeds)} seeds"
+    over = f"averaged over {counted(one.sets)} and {len(one.seeds)} seeds"
+    by = f"by {with_unit(table, abs(one.mean))}, {over}"
     leads = {
         "equal": f"{title}: {one.variant} and {BASELINE} do not differ by anything that matters; it is {side} {by}.",
         "undecided": f"{title}: whether {one.variant} is better than {BASELINE} is undecided; it is {side} {by}.",
+        "": f"{title}: {one.variant} minus {BASELINE} is {signed(table, one.mean)}, {over}.",
     }
     yield leads.get(one.outcome, f"{title}: {one.variant} is {side} than {BASELINE} {by}.")
-    low, high = (metric_text(table.metric, value, sign=True) for value in (one.low, one.high))
+    low, high = metric_text(table.metric, one.low, sign=True), signed(table, one.high)
     yield f"The 95 % interval over seeds is {low} to {high} (Student's t; p = {one.p:.2g})."
     same = sum((seed.mean > 0) == (one.mean > 0) for seed in one.seeds)
     yield f"{same} of {len(one.seeds)} seeds are on that side."
@@ -223,3 +225,11 @@ def chance_sentence(table: Table, size: float, chance: float) -> str:
 
 def with_unit(table: Table, value: float) -> str:
     return metric_text(table.metric, value) + (f" {table.unit}" if table.unit else "")
+
+
+def signed(table: Table, value: float) -> str:
+    return metric_text(table.metric, value, sign=True) + (f" {table.unit}" if table.unit else "")
+
+
+def counted(sets: Sequence[object]) -> str:
+    return f"{len(sets)} {'set' if len(sets) == 1 else 'sets'}"
