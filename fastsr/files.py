@@ -1,5 +1,6 @@
 """Files: where they are kept, reading JSON, waiting until the disk has them, and locks between processes."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -30,6 +31,12 @@ def write_text(file: Path, text: str) -> None:
     temporary.write_text(text, encoding="utf-8")
     sync(temporary)
     temporary.replace(file)
+
+
+def file_sha256(file: Path) -> str:
+    """Raises OSError."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def lock(file: Path, when_held: str) -> BaseFileLock:

@@ -115,6 +115,7 @@ def run_eval(words: list[str]) -> None:
         border=given.border,
         pictures=given.pictures,
         amp=given.amp,
+        overwrite=given.overwrite,
     )
     device = choose_device(given.device)
     with out_of_memory(lambda: "add --device cpu, or leave out the largest images"):
