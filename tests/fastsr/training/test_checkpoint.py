@@ -115,6 +115,19 @@ def test_unfinished_saves_are_no_checkpoints(tiny_config: TrainConfig, store: Pi
     assert [p.name for p in run.checkpoints.iterdir()] == ["step-00000001"]
 
 
+def test_what_a_killed_save_left_is_no_part_of_the_next(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
+    cohort, ring, _ = trained(tiny_config, store, 1)
+    run = Run.start(tiny_config.output.out or Path(), tiny_config)
+    leftover = run.checkpoints / ".saving-00000001"
+    leftover.mkdir()
+    (leftover / "peer-9-ema.safetensors").write_text("half")
+    checkpoint = save_checkpoint(run, cohort, ring, "", keep=2)
+    assert not leftover.exists()
+    assert not (checkpoint / "peer-9-ema.safetensors").exists()
+
+
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
