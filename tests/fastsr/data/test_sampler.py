@@ -130,7 +130,7 @@ def test_all_crops_images_and_orientations_occur() -> None:
 
 def test_weights_of_more_crops_than_fit_keep_their_proportions() -> None:
     """Gigapixel images: sums stay below 2^31, by halving no further than needed, and no image is lost."""
-    sides_I = torch.tensor([80_000, 40_000, 16])
+    sides_I = torch.tensor([160_000, 80_000, 16])
     images = PixelStore(
         pixels=torch.empty(0, dtype=torch.uint8),
         start_I=torch.zeros(3, dtype=torch.int64),
@@ -142,7 +142,7 @@ def test_weights_of_more_crops_than_fit_keep_their_proportions() -> None:
         running_weights(images, 2, 16, "area").diff(prepend=torch.tensor([0])).tolist()
     )
     assert 2**30 <= large + middle + patch < 2**31
-    assert large / middle == pytest.approx((39_993 / 19_993) ** 2, rel=1e-6)
+    assert large / middle == pytest.approx((79_993 / 39_993) ** 2, rel=1e-6)
     assert patch == 1
 
 
