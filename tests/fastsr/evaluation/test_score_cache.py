@@ -3,13 +3,17 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.metadata import version
+from importlib.util import find_spec
 from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fastsr.evaluation.pairs import load_pair
+from fastsr.evaluation.perceptual import FILES, Perceptual
 from fastsr.evaluation.score_cache import ScoreCache, bicubic_key
 from tests.fastsr.evaluation.small_models import run, write_images
 
@@ -96,3 +100,18 @@ def test_keys_tell_apart_what_scores_depend_on(tmp_path: Path) -> None:
     ]
     assert len(set(keys)) == len(keys)
     assert bicubic_key(load_pair(tmp_path / "set/0.png", 2), 2, "replicate") == keys[0]
+
+
+@pytest.mark.skipif(find_spec("pyiqa") is None, reason="pyiqa comes with the extra `eval`")
+def test_perceptual_scores_belong_to_their_weights_and_pyiqa(tmp_path: Path) -> None:
+    perceptual = Perceptual((), 2, torch.device("cpu"), tmp_path)
+    assert perceptual.identity("psnr") == "psnr"
+    perceptual.names.append("pi")
+    own = perceptual.identity("pi")
+    assert own.split()[:2] == ["pi", version("pyiqa")]
+    identities = {own}
+    for part in ("niqe", "nrqm"):
+        (tmp_path / FILES[part]).write_bytes(part.encode())
+        identities.add(perceptual.identity("pi"))
+    assert len(identities) == 3
+    assert perceptual.identity("pi") == max(identities, key=len)
