@@ -36,3 +36,11 @@ def test_both_trained_networks_are_compiled_and_the_average_is_not(
         for name, network in peer.networks.items()
     }
     assert compiled == {"generator": True, "discriminator": True, "ema": False}
+
+
+def test_gradients_of_an_unfinished_step_are_given_up(tiny_config: TrainConfig) -> None:
+    peer = cohort_of(tiny_config).peers[0]
+    peer.generator(torch.rand(2, 3, 8, 8)).sum().backward()
+    assert all(parameter.grad is not None for parameter in peer.generator.parameters())
+    peer.forget_unfinished_step()
+    assert all(parameter.grad is None for parameter in peer.generator.parameters())
