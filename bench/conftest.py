@@ -23,6 +23,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="the paper's recipe at x4 instead of a small one (minutes)",
     )
+    group.addoption(
+        "--test-set",
+        help="folder of a test set to evaluate on, such as Urban100's; else a few sample photos",
+    )
     group.addoption("--record", action="store_true", help="append every result to bench/results")
 
 

@@ -104,8 +104,10 @@ class EvalArguments:
     data_root: Path | None = None
     """Folder of test sets. Default: where `fastsr data fetch` puts them, ~/.cache/fastsr/data."""
     out: Path | None = None
-    """Folder for the results; an earlier evaluation there is replaced. Default: evaluation/ in the run if there is
-    just one, else evaluation/ here."""
+    """Folder for the results; sets are added to an evaluation of the same models there. Default: evaluation/ in the run
+    if there is just one, else evaluation/ here."""
+    overwrite: bool = False
+    """Replace an evaluation of other models, or by another protocol. Files that are not its own stay."""
     weights: Literal["both", "ema", "raw"] = "both"
     """Averaged generators (ema), those as trained (raw), or both. No effect on single files."""
     metrics: tuple[MetricName, ...] = ()

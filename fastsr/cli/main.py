@@ -142,6 +142,7 @@ def run_eval(words: list[str]) -> None:
         border=given.border,
         pictures=given.pictures,
         amp=given.amp,
+        overwrite=given.overwrite,
     )
     device = choose_device(given.device)
     elsewhere = "add --device cpu, or " if device.type != "cpu" else ""

@@ -1,88 +1,45 @@
 """Models against each other on test sets: every metric of every image, under a protocol that is written down."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
-from torch import Tensor
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from fastsr.config.settings import Border
 from fastsr.console import counted, say
-from fastsr.data.bicubic import upscale
 from fastsr.errors import UserError
 from fastsr.evaluation.candidates import Model, open_models, step_of
+from fastsr.evaluation.examiner import Examiner
 from fastsr.evaluation.metrics import MEASURES, PROTOCOLS, USUAL
-from fastsr.evaluation.output import complete_folder, save_pictures, slug, write_files
-from fastsr.evaluation.pairs import Pair, check_images, load
+from fastsr.evaluation.output import (
+    PICTURES,
+    find_earlier,
+    publish,
+    save_pictures,
+    slug,
+    temporary_folder,
+    unused,
+)
 from fastsr.evaluation.perceptual import Perceptual
 from fastsr.evaluation.protocol import BICUBIC, Protocol
-from fastsr.evaluation.psnr_ssim import psnr_rgb, psnr_y, ssim_y
-from fastsr.evaluation.results import (
-    ORIGINAL,
-    Evaluation,
-    ImageScores,
-    Picture,
-    ScoredModel,
-    ScoredSet,
-    number,
-)
+from fastsr.evaluation.reading import PairReader, reading_room
+from fastsr.evaluation.results import Evaluation, ImageScores, Picture, ScoredModel, ScoredSet
+from fastsr.evaluation.score_cache import ScoreCache
 from fastsr.evaluation.tables import print_protocol, score_table
-from fastsr.evaluation.test_sets import ImageFiles, ImageSet, find_set
-from fastsr.models.inference import super_resolve
+from fastsr.evaluation.test_sets import ImageSet, find_set
+from fastsr.files import default_cache, sha256_of
 from fastsr.system.environment import environment
-from fastsr.system.precision import Precision, choose_precision
-
-
-class Examiner:
-    """Scores models on images, one image at a time.
-
-    Args:
-        perceptual: measures those metrics of the protocol that are not measured here.
-        precision: what generators run in.
-    """
-
-    def __init__(
-        self,
-        models: dict[str, Model],
-        protocol: Protocol,
-        perceptual: Perceptual,
-        precision: Precision,
-    ) -> None:
-        self.protocol, self.perceptual = protocol, perceptual
-        self.methods: dict[str, Callable[[Tensor], Tensor]] = {
-            BICUBIC: lambda lr: upscale(lr, protocol.scale, protocol.border)
-        }
-        for name, model in models.items():
-            self.methods[name] = lambda lr, g=model.generator: super_resolve(g, lr, precision)
-
-    def examine(
-        self, files: ImageFiles, perceptual: bool = True
-    ) -> tuple[dict[str, Tensor], dict[str, dict[str, float]]]:
-        """Every method's version of an image, uint8 `[height, width, 3]`, with the original behind, and scores.
-
-        Args:
-            perceptual: measure perceptual metrics too; else they are NaN.
-        """
-        pair = load(files, self.protocol)
-        images = {name: method(pair.lr) for name, method in self.methods.items()}
-        scores = {name: self.measure(image, pair, perceptual) for name, image in images.items()}
-        return {**images, ORIGINAL: pair.hr}, scores
-
-    def measure(self, sr: Tensor, pair: Pair, perceptual: bool) -> dict[str, float]:
-        """By metric; NaN where an image equals its original, or is too small, or a metric is not wanted."""
-        scale = self.protocol.scale
-        values: dict[str, float | None] = {
-            "psnr": psnr_y(sr, pair.hr, scale, pair.grey),
-            "psnr_rgb": psnr_rgb(sr, pair.hr),
-            "ssim": ssim_y(sr, pair.hr, scale, pair.grey),
-        }
-        if perceptual:
-            values |= self.perceptual.measure(sr, pair.hr, pair.grey)
-        return {name: number(values.get(name)) for name in self.protocol.metrics}
+from fastsr.system.precision import choose_precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +63,10 @@ class Request:
     pictures: int = 2
     """Images of each set whose pictures are kept."""
     amp: bool = False
+    overwrite: bool = False
+    """An evaluation that is there is replaced; else sets are added to it."""
+    cache: Path = field(default_factory=default_cache)
+    """Folder of what is kept between calls."""
 
 
 def evaluate_models(request: Request, device: torch.device, console: Console) -> Evaluation:
@@ -129,32 +90,24 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
         precision=str(precision.dtype or "fp32").removeprefix("torch."),
     )
     evaluation = unscored(models, protocol, missing)
-    notes = check_images(sets, protocol)
-    examiner = Examiner(models, protocol, perceptual, precision)
-    with complete_folder(request.out) as folder:
-        for images in sets:
-            with_perceptual = is_perceptual(request, images.name)
-            scores, pictures = score_set(
-                examiner, images, folder, request.pictures, console, with_perceptual
-            )
-            scored = ScoredSet(
-                images.name,
-                len(images.images),
-                str(images.folder),
-                tuple(notes[images.name]),
-                with_perceptual,
-            )
-            evaluation = evaluation.with_set(scored, scores, pictures)
-            console.print(score_table(evaluation, scored, console.encoding))
-        write_files(evaluation, folder)
+    find_earlier(request.out, evaluation, request.overwrite)
+    examiner = Examiner(
+        models, protocol, perceptual, precision, ScoreCache(request.cache / "evaluations")
+    )
+    with temporary_folder(request.out) as folder:
+        evaluation = score_sets(evaluation, sets, examiner, request, folder, console)
+        earlier = find_earlier(request.out, evaluation, request.overwrite)
+        whole = evaluation.added_to(earlier) if earlier and not request.overwrite else evaluation
+        publish(whole, folder, request.out, earlier)
     print_protocol(evaluation, request.out, console)
-    return evaluation
+    return whole
 
 
 def unscored(models: dict[str, Model], protocol: Protocol, missing: dict[str, str]) -> Evaluation:
     """The evaluation of models, and of bicubic before them, before any set is scored."""
     scored = [
-        ScoredModel(name, str(m.file), m.weights, m.variant or "") for name, m in models.items()
+        ScoredModel(name, str(m.file), m.weights, m.variant or "", sha256_of(m.file))
+        for name, m in models.items()
     ]
     return Evaluation(
         scale=protocol.scale,
@@ -211,36 +164,89 @@ def open_metrics(
     return perceptual, missing
 
 
+def score_sets(
+    evaluation: Evaluation,
+    sets: list[ImageSet],
+    examiner: Examiner,
+    request: Request,
+    folder: Path,
+    console: Console,
+) -> Evaluation:
+    """The evaluation with the scores of these sets, whose pictures are written below `folder`; a table for each.
+
+    Raises UserError listing all images that cannot be used, before any is scored.
+    """
+    reader = PairReader(examiner.protocol, reading_room())
+    with progress(console) as bar:
+        task = bar.add_task("reading", total=None)
+        notes = reader.check(sets)
+        bar.reset(task, total=examiner.methods * sum(len(images.images) for images in sets))
+        for images in sets:
+            bar.update(task, description=escape(images.name))
+            perceptual = is_perceptual(request, images.name)
+            if not console.is_terminal:
+                count = f"{counted(len(images.images), 'image')} by {examiner.methods} methods"
+                say(console, f"scoring {images.name}: {count}")
+            place = unused(Path(PICTURES) / slug(images.name), folder, request.out)
+            shown = Shown(folder, place, request.pictures)
+            scores, pictures = score_set(
+                examiner, images, reader, shown, perceptual, lambda: bar.advance(task)
+            )
+            about = (len(images.images), str(images.folder), tuple(notes[images.name]), perceptual)
+            scored = ScoredSet(images.name, *about)
+            evaluation = evaluation.with_set(scored, scores, pictures)
+            console.print(score_table(evaluation, scored, console.encoding))
+    return evaluation
+
+
+def progress(console: Console) -> Progress:
+    """One bar, on a terminal, over all images by all methods."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The pictures of a set that are kept."""
+
+    folder: Path
+    place: Path
+    """Where they are, below the folder."""
+    count: int
+    """Of the first so many images."""
+
+
 def score_set(
     examiner: Examiner,
     images: ImageSet,
-    folder: Path,
-    keep: int,
-    console: Console,
+    reader: PairReader,
+    shown: Shown,
     perceptual: bool,
+    advance: Callable[[], None],
 ) -> tuple[list[ImageScores], list[Picture]]:
-    """The scores of one set, and the pictures of its first `keep` images, which are written below `folder`."""
-    if not console.is_terminal:
-        say(
-            console,
-            f"scoring {images.name}: {counted(len(images.images), 'image')} by {len(examiner.methods)} methods",
-        )
-    shown = track(
-        images.images,
-        escape(images.name),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
+    """The scores of one set, and its pictures, which are written.
+
+    Args:
+        advance: called behind each method on each image.
+    """
     scores: list[ImageScores] = []
     pictures: list[Picture] = []
-    for index, files in enumerate(shown):
-        methods, measured = examiner.examine(files, perceptual)
+    for index, (files, pair) in enumerate(
+        zip(images.images, reader.pairs(images.images), strict=True)
+    ):
+        is_shown = index < shown.count
+        methods, measured = examiner.examine(pair, perceptual, is_shown, advance)
         scores += [
             ImageScores(images.name, files.name, model, values)
             for model, values in measured.items()
         ]
-        if index < keep:
-            place = Path("pictures") / slug(images.name) / f"{index:03d}-{slug(files.name)}"
-            pictures.append(Picture(images.name, files.name, save_pictures(methods, folder, place)))
+        if is_shown:
+            place = shown.place / f"{index:03d}-{slug(files.name)}"
+            saved = save_pictures(methods, shown.folder, place)
+            pictures.append(Picture(images.name, files.name, saved))
     return scores, pictures

@@ -4,8 +4,9 @@ import csv
 import re
 import shutil
 import tempfile
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager, suppress
+from itertools import chain, count
 from math import isfinite
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from fastsr.files import sync
 
 LONGEST_SLUG = 60
 """Characters of a name in a path: at most four bytes each, and a file's name may have 255."""
+PICTURES = "pictures"
+TEMPORARY = ".evaluating-"
 
 
 def save_pictures(methods: Mapping[str, Tensor], folder: Path, place: Path) -> dict[str, str]:
@@ -35,31 +38,49 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip(".-")[:LONGEST_SLUG] or "unnamed"
 
 
-@contextmanager
-def complete_folder(out: Path) -> Generator[Path, None, None]:
-    """Yields a folder that becomes `out` when everything is in it; an evaluation that was there is replaced.
+def unused(place: Path, *folders: Path) -> Path:
+    """`place`, with -2, -3, ... behind it where it exists in one of the folders."""
+    candidates = (place.with_name(f"{place.name}-{k}") for k in count(2))
+    return next(
+        path
+        for path in chain((place,), candidates)
+        if not any((folder / path).exists() for folder in folders)
+    )
 
-    Raises UserError where `out` holds anything else, or cannot be written.
+
+def find_earlier(out: Path, evaluation: Evaluation, overwrite: bool) -> Evaluation | None:
+    """The evaluation in `out` that `evaluation` is to be added to, or to replace; None where there is none.
+
+    Raises UserError where `out` holds anything else, or, unless it is to be replaced, one that cannot be added to.
     """
-    if (
-        out.exists()
-        and not (out / JSON_NAME).is_file()
-        and not (out.is_dir() and not any(out.iterdir()))
-    ):
-        raise UserError(f"--out {out} exists and is no evaluation; give another folder")
+    if not (out / JSON_NAME).is_file():
+        if out.exists() and not (out.is_dir() and all(map(is_temporary, out.iterdir()))):
+            raise UserError(f"--out {out} exists and is no evaluation; give another folder")
+        return None
+    try:
+        earlier = Evaluation.read(out / JSON_NAME)
+    except UserError as error:
+        if overwrite:
+            return None
+        raise UserError(f"{error}, adding --overwrite") from None
+    difference = evaluation.difference(earlier)
+    if difference and not overwrite:
+        raise UserError(
+            f"--out {out} holds an evaluation {difference}; give another folder, or add --overwrite"
+        )
+    return earlier
+
+
+@contextmanager
+def temporary_folder(out: Path) -> Generator[Path, None, None]:
+    """A folder on the disk of `out`, that is gone in the end. Raises UserError where `out` cannot be written."""
     temporary: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=".evaluating-"))
+        place = out if out.is_dir() else out.parent
+        temporary = Path(tempfile.mkdtemp(dir=place, prefix=TEMPORARY))
         temporary.chmod(0o755)
         yield temporary
-        if out.exists():
-            old = temporary.with_name(f"{temporary.name}-old")
-            out.rename(old)
-            temporary.rename(out)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            temporary.rename(out)
     except OSError as error:
         raise UserError(
             f"--out {out} cannot be written ({error.strerror or error}); give another folder"
@@ -67,6 +88,51 @@ def complete_folder(out: Path) -> Generator[Path, None, None]:
     finally:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_temporary(path: Path) -> bool:
+    """True of what a killed evaluation leaves."""
+    return path.name.startswith(TEMPORARY)
+
+
+def publish(evaluation: Evaluation, folder: Path, out: Path, earlier: Evaluation | None) -> None:
+    """Makes the evaluation, whose new pictures lie below `folder`, that of `out`; only files of the earlier one go.
+
+    Pictures have names that nothing in `out` has, and the JSON file is replaced last: until then the earlier evaluation
+    is whole. Raises OSError.
+    """
+    write_files(evaluation, folder)
+    if not out.exists():
+        folder.rename(out)
+        return
+    new = folder / PICTURES
+    for place in new.iterdir() if new.is_dir() else ():
+        (out / PICTURES).mkdir(exist_ok=True)
+        place.rename(out / PICTURES / place.name)
+    for name in ("images.csv", "means.csv", JSON_NAME):
+        (folder / name).replace(out / name)
+    sync(out)
+    if earlier:
+        remove_pictures(out, picture_files(earlier) - picture_files(evaluation))
+
+
+def picture_files(evaluation: Evaluation) -> set[str]:
+    return {file for picture in evaluation.pictures for file in picture.files.values()}
+
+
+def remove_pictures(out: Path, files: Iterable[str]) -> None:
+    """Removes pictures of an evaluation, and folders that are empty then."""
+    root = (out / PICTURES).resolve()
+    for file in files:
+        path = (out / file).resolve()
+        if not path.is_relative_to(root):
+            continue  # whoever wrote this into the JSON file, it was not us
+        with suppress(OSError):  # of folders: until one holds something else
+            path.unlink(missing_ok=True)
+            for parent in path.parents:
+                parent.rmdir()
+                if parent == root:
+                    break
 
 
 def write_files(evaluation: Evaluation, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Test images in both resolutions, read and checked."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from fastsr.data.images import find_images, is_grey, read_rgb8
 from fastsr.errors import UserError
 from fastsr.evaluation.protocol import Protocol
 from fastsr.evaluation.psnr_ssim import SSIM_WINDOW
-from fastsr.evaluation.test_sets import ImageFiles, ImageSet
+from fastsr.evaluation.test_sets import ImageFiles
 
 
 @dataclass(frozen=True)
@@ -84,26 +84,3 @@ def load(files: ImageFiles, protocol: Protocol) -> Pair:
     return load_pair(
         files.hr, protocol.scale, protocol.border, files.lr if protocol.lr == "given" else None
     )
-
-
-def check_images(sets: Iterable[ImageSet], protocol: Protocol) -> dict[str, list[str]]:
-    """Reads every image of every set before any is scored. Returns notes on each set, such as that images are cropped.
-
-    Raises UserError listing all images that cannot be used.
-    """
-    bad: list[str] = []
-    notes: dict[str, list[str]] = {}
-    for images in sets:
-        cropped = 0
-        for files in images.images:
-            try:
-                cropped += load(files, protocol).cropped
-            except UserError as error:
-                bad.append(f"{files.hr}: {error}")
-        text = f"{cropped} of {len(images.images)} images are cropped to a multiple of {protocol.scale} pixels"
-        notes[images.name] = [text] if cropped else []
-    if bad:
-        raise UserError(
-            f"{len(bad)} test images cannot be used; mend or remove them:\n  " + "\n  ".join(bad)
-        )
-    return notes

@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Iterable
 from contextlib import redirect_stdout
+from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from fastsr.errors import UserError
 from fastsr.evaluation.psnr_ssim import luma
+from fastsr.files import sha256_of
 
 FILES = {
     "niqe": "niqe_modelparameters.mat",
@@ -63,6 +65,14 @@ class Perceptual:
             part: open_metric(part, self.scale, self.device, self.weights) for part in missing
         }
         self.names.append(name)
+
+    def identity(self, name: str) -> str:
+        """A metric's name, with all that its values depend on: pyiqa, its weights, the kind of device."""
+        if name not in self.names:
+            return name
+        files = [self.weights / FILES[part] for part in PARTS[name]] if self.weights else []
+        digests = [sha256_of(file) for file in files if file.is_file()]
+        return " ".join((name, version("pyiqa"), self.device.type, *digests))
 
     def measure(
         self, sr_HWC: Tensor, hr_HWC: Tensor, grey: bool = False

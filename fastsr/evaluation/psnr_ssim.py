@@ -39,8 +39,12 @@ def compared(
 
 def psnr_y(sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False) -> float:
     """Peak signal-to-noise ratio in dB; infinite for equal images. Arguments and errors as `compared`."""
-    sr_HW, hr_HW = compared(sr_HWC, hr_HWC, border, grey)
-    return float(10 * torch.log10(255**2 / (sr_HW - hr_HW).square().mean()))
+    return psnr(*compared(sr_HWC, hr_HWC, border, grey))
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    """PSNR in dB over all samples of two fp64 tensors on the scale of 0 to 255; infinite for equal ones."""
+    return float(10 * torch.log10(255**2 / (a - b).square_().mean()))
 
 
 def psnr_rgb(sr_HWC: Tensor, hr_HWC: Tensor) -> float:
@@ -50,7 +54,7 @@ def psnr_rgb(sr_HWC: Tensor, hr_HWC: Tensor) -> float:
     """
     if sr_HWC.shape != hr_HWC.shape:
         raise ValueError(f"images differ in size: {tuple(sr_HWC.shape)} and {tuple(hr_HWC.shape)}")
-    return float(10 * torch.log10(255**2 / (sr_HWC.double() - hr_HWC.double()).square().mean()))
+    return psnr(sr_HWC.double(), hr_HWC.double())
 
 
 def ssim_y(sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False) -> float:
@@ -58,7 +62,12 @@ def ssim_y(sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False) -> f
 
     Arguments and errors as `compared`; what remains must hold one window. Source: Wang et al., 2004.
     """
-    sr_HW, hr_HW = (y.round() for y in compared(sr_HWC, hr_HWC, border, grey))
+    return ssim(*compared(sr_HWC, hr_HWC, border, grey))
+
+
+def ssim(sr_HW: Tensor, hr_HW: Tensor) -> float:
+    """`ssim_y` of the lumas that `compared` returns. Raises ValueError where they hold no window."""
+    sr_HW, hr_HW = sr_HW.round(), hr_HW.round()
     if min(hr_HW.shape) < SSIM_WINDOW:
         raise ValueError(
             f"SSIM needs {SSIM_WINDOW}x{SSIM_WINDOW} pixels inside the border, got {tuple(hr_HW.shape)}"

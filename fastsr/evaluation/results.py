@@ -29,6 +29,8 @@ class ScoredModel:
     """ema, raw, or file: a file's own; empty for bicubic."""
     variant: str = ""
     """Independent, ML or ML*, where a run tells."""
+    sha256: str = ""
+    """Of the file, by which models are known again."""
 
     @property
     def label(self) -> str:
@@ -103,6 +105,37 @@ class Evaluation:
             means={**self.means, scored.name: means},
             images=(*self.images, *images),
             pictures=(*self.pictures, *pictures),
+        )
+
+    def difference(self, other: "Evaluation") -> str:
+        """What keeps the scores of two evaluations apart, for people; empty where they belong into one."""
+        ours = {model.name: (model.weights, model.sha256) for model in self.models}
+        theirs = {model.name: (model.weights, model.sha256) for model in other.models}
+        if self.scale != other.scale:
+            return f"at scale {other.scale}, not {self.scale}"
+        if ours != theirs:
+            names = [name for name in theirs if ours.get(name) != theirs[name]] or [*theirs]
+            return f"of other models or weights ({', '.join(names)})"
+        if self.metrics != other.metrics:
+            return f"by other metrics ({' '.join(other.metrics)}, not {' '.join(self.metrics)})"
+        unlike = [
+            name for name in other.protocol if self.protocol.get(name) != other.protocol[name]
+        ]
+        return f"by another protocol ({unlike[0]}: {other.protocol[unlike[0]]})" if unlike else ""
+
+    def added_to(self, earlier: "Evaluation") -> "Evaluation":
+        """This evaluation, behind those sets of an earlier one that it has not."""
+        ours = {scored.name for scored in self.sets}
+        return replace(
+            self,
+            sets=(*(one for one in earlier.sets if one.name not in ours), *self.sets),
+            means={name: m for name, m in earlier.means.items() if name not in ours}
+            | {**self.means},
+            images=(*(row for row in earlier.images if row.test_set not in ours), *self.images),
+            pictures=(
+                *(one for one in earlier.pictures if one.test_set not in ours),
+                *self.pictures,
+            ),
         )
 
     def mean(self, test_set: str, model: str, metric: str) -> float:
@@ -204,12 +237,18 @@ def strings(content: Mapping[Any, Any] | None) -> dict[str, str]:
 
 def model_to_json(model: ScoredModel) -> dict[str, str]:
     """Without what is not known."""
-    about = {"file": model.file, "weights": model.weights, "variant": model.variant}
+    about = {
+        "file": model.file,
+        "weights": model.weights,
+        "variant": model.variant,
+        "sha256": model.sha256,
+    }
     return {name: text for name, text in about.items() if text}
 
 
 def model_from_json(name: str, about: dict[str, Any]) -> ScoredModel:
-    return ScoredModel(name, *(str(about.get(key) or "") for key in ("file", "weights", "variant")))
+    keys = ("file", "weights", "variant", "sha256")
+    return ScoredModel(name, *(str(about.get(key) or "") for key in keys))
 
 
 def set_to_json(scored: ScoredSet) -> dict[str, Any]:

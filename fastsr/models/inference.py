@@ -25,6 +25,7 @@ def super_resolve(
     generator: SRResNet, lr_hwC: Tensor, precision: Precision | None = None
 ) -> Tensor:
     """uint8 `[h, w, 3]` to uint8 `[scale*h, scale*w, 3]`, rounded; runs where the generator is, returns to the CPU."""
+    assert not any(module.training for module in generator.modules()), "not in evaluation mode"
     device = next(generator.parameters()).device
     x = lr_hwC.to(device).permute(2, 0, 1)[None].float() / 255
     # Every image has another size: for cuDNN to search for the best algorithm would not pay.

@@ -18,9 +18,10 @@ from fastsr.data.images import find_images
 from fastsr.errors import UserError
 from fastsr.evaluation.evaluate import Request, open_metrics, open_sets
 from fastsr.evaluation.metrics import MEASURES, PROTOCOLS, USUAL
-from fastsr.evaluation.pairs import check_images
 from fastsr.evaluation.protocol import Protocol
+from fastsr.evaluation.reading import check_images
 from fastsr.evaluation.test_sets import find_set
+from fastsr.files import default_cache
 from fastsr.prediction.duration import duration, seconds_per_step
 from fastsr.prediction.memory import Prediction, predict_memory
 from fastsr.reproduction.paper import three_pairs
@@ -69,6 +70,7 @@ class Plan:
         return Request(
             models=(folder,), sets=self.sets, data_root=self.data_root, out=folder / "evaluation", weights=("ema",),
             metrics=self.metrics, perceptual_sets=self.perceptual_sets, metric_weights=self.metric_weights,
+            cache=config.images.cache or default_cache(), overwrite=True,
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fastsr.config.settings import ImagesConfig, TrainConfig
 from fastsr.data.bicubic import Border, downscale
 from fastsr.data.pixels import PixelStore
-from fastsr.data.sampler import HostPatches, PatchSampler
+from fastsr.data.sampler import HostPatches, PatchSampler, running_weights
 from fastsr.errors import UserError
 from tests.images import random_image
 
@@ -126,6 +126,24 @@ def test_all_crops_images_and_orientations_occur() -> None:
     assert set(left.tolist()) == {0, 2}
     for count in Counter(turn.tolist()).values():
         assert count == pytest.approx(512, abs=5 * 512**0.5)
+
+
+def test_weights_of_more_crops_than_fit_keep_their_proportions() -> None:
+    """Gigapixel images: sums stay below 2^31, by halving no further than needed, and no image is lost."""
+    sides_I = torch.tensor([160_000, 80_000, 16])
+    images = PixelStore(
+        pixels=torch.empty(0, dtype=torch.uint8),
+        start_I=torch.zeros(3, dtype=torch.int64),
+        height_I=sides_I,
+        width_I=sides_I,
+        names=("large", "middle", "patch"),
+    )
+    large, middle, patch = (
+        running_weights(images, 2, 16, "area").diff(prepend=torch.tensor([0])).tolist()
+    )
+    assert 2**30 <= large + middle + patch < 2**31
+    assert large / middle == pytest.approx((79_993 / 39_993) ** 2, rel=1e-6)
+    assert patch == 1
 
 
 def test_area_probability_follows_the_number_of_crops() -> None:

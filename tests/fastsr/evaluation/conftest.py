@@ -17,6 +17,6 @@ def request_for(tmp_path: Path) -> Any:
     save_model(tmp_path / "model.safetensors")
     base = Request(
         models=(tmp_path / "model.safetensors",), sets=("mine",), data_root=tmp_path, out=tmp_path / "evaluation",
-        metrics=("psnr", "ssim"),
+        metrics=("psnr", "ssim"), cache=tmp_path / "cache",
     )  # fmt: skip
     return lambda **changes: replace(base, **changes)

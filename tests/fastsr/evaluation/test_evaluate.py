@@ -18,6 +18,7 @@ from fastsr.errors import UserError
 from fastsr.evaluation.evaluate import evaluate_models
 from fastsr.evaluation.pairs import load_pair
 from fastsr.evaluation.psnr_ssim import psnr_y, ssim_y
+from fastsr.files import sha256_of
 from tests.fastsr.evaluation.small_models import CPU, run, save_model, write_images
 from tests.images import random_image
 
@@ -88,10 +89,11 @@ def test_a_run_is_scored_by_peer_raw_and_averaged(request_for: Any, tmp_path: Pa
     assert written["models"]["peer 1 raw"] == {
         "file": str(folder / "checkpoints/step-00000012/peer-1-generator.safetensors"),
         "weights": "raw", "variant": "ML*",
+        "sha256": sha256_of(folder / "checkpoints/step-00000012/peer-1-generator.safetensors"),
     }  # fmt: skip
     assert written["step"] == 12
     assert written["means"]["mine"]["peer 0"] != written["means"]["mine"]["peer 0 raw"]
-    _, averaged = run(request_for(models=(folder,), weights=("ema",)))
+    _, averaged = run(request_for(models=(folder,), weights=("ema",), overwrite=True))
     assert list(averaged["models"]) == ["bicubic", "peer 0", "peer 1"]
 
 
@@ -121,7 +123,7 @@ def test_given_low_resolution_is_used(request_for: Any, tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True)
         Image.fromarray(image).save(tmp_path / name)
     _, given = run(request_for(sets=("pairs",), lr="given"))
-    _, ours = run(request_for(sets=("pairs",)))
+    _, ours = run(request_for(sets=("pairs",), overwrite=True))
     assert given["protocol"]["low_resolution"] == "as given with the test sets"
     assert (
         given["means"]["pairs"]["bicubic"]["psnr"] < ours["means"]["pairs"]["bicubic"]["psnr"] - 5

@@ -71,6 +71,27 @@ def test_ssim_equals_plain_numpy(border: int) -> None:
     assert ssim_y(sr, hr, border) == pytest.approx(plain_ssim(*y), abs=1e-9)
 
 
+def direct_ssim(sr: torch.Tensor, hr: torch.Tensor) -> float:
+    """One convolution in fp64 with the whole window, of lumas rounded to 8 bits."""
+    bell = torch.exp(-((torch.arange(11, dtype=torch.float64) - 5) ** 2) / (2 * 1.5**2))
+    window = (bell[:, None] * bell / bell.sum() ** 2)[None, None]
+    moments = torch.stack([sr, hr, sr**2, hr**2, sr * hr])[:, None]
+    a, b, aa, bb, ab = torch.nn.functional.conv2d(moments, window)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    contrast = (2 * (ab - a * b) + c2) / (aa - a**2 + bb - b**2 + c2)
+    return float(((2 * a * b + c1) / (a**2 + b**2 + c1) * contrast.clamp(min=0)).mean())
+
+
+@pytest.mark.parametrize(("height", "width"), [(12, 12), (12, 62), (95, 43)])
+@pytest.mark.parametrize("other", ["noise", "inverse", "black", "shifted"])
+def test_ssim_equals_the_direct_convolution(height: int, width: int, other: str) -> None:
+    hr = torch.from_numpy(random_image(height, width, height))
+    noise = torch.from_numpy(random_image(height, width, height + 1))
+    sr = {"noise": noise, "inverse": 255 - hr, "black": hr * 0, "shifted": hr.roll(1, 0)}[other]
+    want = direct_ssim(*(luma(x).round() for x in (sr, hr)))
+    assert ssim_y(sr, hr, 0) == pytest.approx(want, abs=1e-10)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_equal_to_pyiqa(seed: int) -> None:
     pyiqa = pytest.importorskip("pyiqa", reason="pyiqa comes with the extra `eval`")

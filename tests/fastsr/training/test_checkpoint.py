@@ -63,6 +63,38 @@ def test_a_checkpoint_holds_everything(
     assert all(layout) and all(s.is_contiguous(memory_format=torch.channels_last) for s in states)
 
 
+def test_loss_scalers_go_on_where_they_were(tiny_config: TrainConfig, store: PixelStore) -> None:
+    """Scale and growth tracker, of each peer and network others, in the tensors that a captured step reads."""
+    cohort, ring, _ = trained(tiny_config, store, 2, scaled=True)
+    scalers = [scaler for peer in cohort.peers for scaler in peer.scalers.values()]
+    for k, scaler in enumerate(scalers):
+        scaler.load_state_dict(
+            {**scaler.state_dict(), "scale": 2.0 ** (5 + k), "_growth_tracker": 11 + k}
+        )
+    run = Run.start(tiny_config.output.out or Path(), tiny_config)
+    save_checkpoint(run, cohort, ring, "", keep=3)
+    again, ring_again, _ = trained(tiny_config, store, 0, scaled=True)
+    homes = [tensor.data_ptr() for tensor in again.state()]
+    load_checkpoint(run, again, ring_again, "")
+    loaded = [scaler for peer in again.peers for scaler in peer.scalers.values()]
+    assert [scaler.get_scale() for scaler in loaded] == [32, 64, 128, 256]
+    assert [scaler.state_dict()["_growth_tracker"] for scaler in loaded] == [11, 12, 13, 14]
+    assert [tensor.data_ptr() for tensor in again.state()] == homes
+
+
+def test_a_run_that_was_not_scaled_may_be_continued_scaled(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
+    cohort, ring, _ = trained(tiny_config, store, 1)
+    run = Run.start(tiny_config.output.out or Path(), tiny_config)
+    save_checkpoint(run, cohort, ring, "", keep=3)
+    again, ring_again, step = trained(tiny_config, store, 0, scaled=True)
+    before = [s.get_scale() for peer in again.peers for s in peer.scalers.values()]
+    assert load_checkpoint(run, again, ring_again, "") == 1
+    assert [s.get_scale() for peer in again.peers for s in peer.scalers.values()] == before
+    step()
+
+
 def test_only_the_newest_checkpoints_are_kept(tiny_config: TrainConfig, store: PixelStore) -> None:
     cohort, ring, step = trained(tiny_config, store, 0)
     run = Run.start(tiny_config.output.out or Path(), tiny_config)
@@ -81,6 +113,19 @@ def test_unfinished_saves_are_no_checkpoints(tiny_config: TrainConfig, store: Pi
     assert run.latest() == run.checkpoints / "step-00000001"
     load_checkpoint(run, cohort, ring, "")
     assert [p.name for p in run.checkpoints.iterdir()] == ["step-00000001"]
+
+
+def test_what_a_killed_save_left_is_no_part_of_the_next(
+    tiny_config: TrainConfig, store: PixelStore
+) -> None:
+    cohort, ring, _ = trained(tiny_config, store, 1)
+    run = Run.start(tiny_config.output.out or Path(), tiny_config)
+    leftover = run.checkpoints / ".saving-00000001"
+    leftover.mkdir()
+    (leftover / "peer-9-ema.safetensors").write_text("half")
+    checkpoint = save_checkpoint(run, cohort, ring, "", keep=2)
+    assert not leftover.exists()
+    assert not (checkpoint / "peer-9-ema.safetensors").exists()
 
 
 FULL_DISK = """
