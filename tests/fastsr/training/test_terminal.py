@@ -114,7 +114,7 @@ def test_a_closed_terminal_saves(images: Path, tmp_path: Path) -> None:
     """The kernel sends SIGHUP when the window is gone, and from then on every write fails."""
     words = [*TINY, "--steps", "100000", "--save-every", "100000"]
     with terminal(command(images, tmp_path / "run", *words)) as shown:
-        shown.wait_for(r"validation 3/")
+        shown.wait_for(r"validation 3 ")
         os.close(shown.screen)
         shown.process.send_signal(signal.SIGHUP)
         assert shown.process.wait(timeout=120) == 130
@@ -157,6 +157,6 @@ def test_plain_ascii(images: Path, tmp_path: Path) -> None:
     assert (outcome.stderr, outcome.returncode) == (b"", 0)
     text = outcome.stdout.decode("ascii")
     assert "l\\xe4uft" in text
-    for part in ("validation 3/6  PSNR bicubic", "D(real)", "SSIM", "next: fastsr upscale"):
+    for part in ("validation 3  bicubic ", "D(real)", "SSIM", "next: fastsr upscale"):
         assert part in text
     assert finished(tmp_path / "läuft")
