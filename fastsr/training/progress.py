@@ -85,7 +85,7 @@ class Screen:
         if self.peers:
             yield self.table(3 if wide else 1)
         elif self.psnr:
-            yield Text(f"validation at step {self.validated}: PSNR {scores_text(self.psnr)}")
+            yield Text(f"validation at step {self.validated}: {scores_text(self.psnr)}")
 
     def bar(self, width: int) -> Table:
         grid = Table.grid(padding=(0, 1), expand=True)
@@ -180,11 +180,14 @@ class Display:
 
     def validation(self, step: int, psnr: dict[str, float]) -> None:
         self.screen.psnr, self.screen.validated = psnr, step
-        say(self.console, f"validation {step}/{self.screen.total}  PSNR {scores_text(psnr)}")
+        say(self.console, f"validation {step}  {scores_text(psnr)}")
 
 
 def scores_text(psnr: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {decibels(value)}" for name, value in psnr.items()) + " dB"
+    """Mean PSNR of bicubic and of the peers in their order, short enough for six of them."""
+    peers = [decibels(value) for name, value in psnr.items() if name != "bicubic"]
+    noun = "peer" if len(peers) == 1 else "peers"
+    return f"bicubic {decibels(psnr['bicubic'])}, {noun} {' '.join(peers)} dB"
 
 
 def decibels(value: float) -> str:

@@ -12,7 +12,7 @@ from fastsr.config.settings import ImagesConfig, ModelConfig, TrainConfig
 from fastsr.prediction.duration import work_of_steps
 from fastsr.prediction.memory import predict_memory
 from fastsr.system.precision import Precision
-from fastsr.training.progress import Pace, Screen, clock, digits
+from fastsr.training.progress import Pace, Screen, clock, digits, scores_text
 from fastsr.training.telemetry import losses
 
 WIDEST = 0.00123456
@@ -62,6 +62,14 @@ def test_a_wide_terminal_is_used() -> None:
     assert "advers." in narrow[2] and "adversarial" in wide[2]
     assert max(map(len, wide[1:])) > 100
     assert "until" in wide[0]
+
+
+def test_a_validation_of_six_peers_fits_a_line() -> None:
+    psnr = {"bicubic": 23.11, **{f"peer {k}": 23.5 + k for k in range(6)}}
+    text = scores_text(psnr)
+    assert text == "bicubic 23.11, peers 23.50 24.50 25.50 26.50 27.50 28.50 dB"
+    assert len(f"validation 50000  {text}") <= 80
+    assert scores_text({"bicubic": 23.11, "peer 0": 24.0}) == "bicubic 23.11, peer 24.00 dB"
 
 
 def test_pretraining_and_no_validation() -> None:

@@ -96,10 +96,8 @@ def test_ctrl_c_is_acknowledged_inside_a_step_and_twice_leaves(
 ) -> None:
     with terminal(command(images, tmp_path / "run", *SLOW)) as shown:
         text = shown.wait_for(r"training +\S* +0/1000")
-        first = [line.strip() for line in text.splitlines() if line.strip()][:3]
-        assert first[0].startswith("paper: x4, 2 peers (ml), 32 blocks")
-        assert first[1].startswith("2 images, 2 for validation; float32 on ")
-        assert re.match(r".*run; about .* roughly estimated", "".join(first[2:]))
+        said = r"paper: x4, 2 peers .*\r?\n(?s:.*)2 images, 2 for validation; float32 on (?s:.*)run; about "
+        assert re.search(said, text)
         assert "checking that every loss is alive" in text
         time.sleep(1)
         shown.process.send_signal(signal.SIGINT)
@@ -114,7 +112,7 @@ def test_a_closed_terminal_saves(images: Path, tmp_path: Path) -> None:
     """The kernel sends SIGHUP when the window is gone, and from then on every write fails."""
     words = [*TINY, "--steps", "100000", "--save-every", "100000"]
     with terminal(command(images, tmp_path / "run", *words)) as shown:
-        shown.wait_for(r"validation 3/")
+        shown.wait_for(r"validation 3 ")
         os.close(shown.screen)
         shown.process.send_signal(signal.SIGHUP)
         assert shown.process.wait(timeout=120) == 130
@@ -157,6 +155,6 @@ def test_plain_ascii(images: Path, tmp_path: Path) -> None:
     assert (outcome.stderr, outcome.returncode) == (b"", 0)
     text = outcome.stdout.decode("ascii")
     assert "l\\xe4uft" in text
-    for part in ("validation 3/6  PSNR bicubic", "D(real)", "SSIM", "next: fastsr upscale"):
+    for part in ("validation 3  bicubic ", "D(real)", "SSIM", "next: fastsr upscale"):
         assert part in text
     assert finished(tmp_path / "läuft")
