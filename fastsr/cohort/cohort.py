@@ -18,6 +18,7 @@ from fastsr.cohort.schedule import Schedule
 from fastsr.cohort.streams import Branches
 from fastsr.config.mixing import mixing_matrix, start_indices, temperatures
 from fastsr.config.settings import TrainConfig
+from fastsr.models.norm import write_batch_count
 from fastsr.system.device import move
 from fastsr.system.precision import Precision
 
@@ -130,6 +131,16 @@ class Cohort:
             for peer, first in zip(self.peers, self.pretrained_by, strict=True):
                 for home, value in zip(peer.state(), self.peers[first].state(), strict=True):
                     home.copy_(value)
+
+    def write_batch_counts(self, step: int) -> None:
+        """Tells BN how many batches it has seen after `step` steps: G one in each, D two in each adversarial one.
+
+        Steps themselves do not count, so this belongs before a checkpoint is saved. The EMA counts its own.
+        """
+        adversarial = max(step - self.config.optim.pretrain_steps, 0)
+        for peer in self.peers:
+            write_batch_count(peer.generator, step)
+            write_batch_count(peer.discriminator, 2 * adversarial)
 
     @contextmanager
     def in_precision(self, precision: Precision) -> Generator[None, None, None]:
