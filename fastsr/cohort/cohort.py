@@ -95,6 +95,7 @@ class Cohort:
             torch.channels_last if config.machine.channels_last else torch.contiguous_format
         )
         move(content, device, self.layout)
+        content.cast(precision.dtype)
         self.pixel = PixelContent()
         self.loss_operator = cohort_loss if config.machine.fused else reference.cohort_loss
         self.branches = branches or Branches(
@@ -146,10 +147,12 @@ class Cohort:
     def in_precision(self, precision: Precision) -> Generator[None, None, None]:
         """Forward passes within are in that precision; loss scaling stays as it was built."""
         before, self.precision = self.precision, precision
+        self.content.cast(precision.dtype)
         try:
             yield
         finally:
             self.precision = before
+            self.content.cast(before.dtype)
 
     def state(self) -> list[Tensor]:
         """Every tensor that a step changes and a later one reads."""
