@@ -167,11 +167,13 @@ class Cohort:
             target = self.content.target(hr_NCHW)
         sr, sr_leaf, z_real, z_fake, content, content_gradient = [], [], [], [], [], []
         for peer in self.branched():
+            generator = self.precision.with_cast_weights(peer.generator)
+            discriminator = self.precision.with_cast_weights(peer.discriminator)
             with self.precision.autocast(self.device):
-                sr.append(peer.generator(lr_NChw))
+                sr.append(generator(lr_NChw))
                 sr_leaf.append(sr[-1].detach().requires_grad_())
-                z_real.append(peer.discriminator(hr_NCHW))
-                z_fake.append(peer.discriminator(sr_leaf[-1]))
+                z_real.append(discriminator(hr_NCHW))
+                z_fake.append(discriminator(sr_leaf[-1]))
                 value = self.content(sr_leaf[-1], target)
             (gradient,) = torch.autograd.grad(peer.g_scaler.scale(value), sr_leaf[-1])
             content.append(value.detach())

@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from fastsr.errors import UserError
@@ -104,10 +105,11 @@ class SRResNet(nn.Module):
     def run(self, block: nn.Module, x: Tensor) -> Tensor:
         if not (self.recompute and torch.is_grad_enabled()):
             return block(x)
-        contexts = partial(first_and_second_run, block)
+        weights = dict(block.named_parameters())  # of this call, for which they may have been cast
         return checkpoint(
-            block, x, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
-        )
+            partial(functional_call, block, weights, tie_weights=False), x,
+            use_reentrant=False, preserve_rng_state=False, context_fn=partial(first_and_second_run, block),
+        )  # fmt: skip
 
     def compile_blocks(self) -> None:
         """Compiles in place, block by block: 32 equal blocks cost one compilation, and state-dict keys stay clean."""
