@@ -72,7 +72,7 @@ class CompiledBlocks:
 
     def count(self, config: TrainConfig) -> None:
         """Compiles one block for each way of calling. Of VGG one image will do: nothing sums over the batch."""
-        prepare_compiler()
+        prepare_compiler(combine_kernels=config.machine.combine_kernels)
         cohort = Cohort(config, unloaded_content(config.loss.content), CPU, Precision())
         blocks = blocks_of(cohort)
         for how, place in self.places.items():
