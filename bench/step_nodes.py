@@ -30,6 +30,8 @@ CPU = torch.device("cpu")
 MAIN = "main"
 COMPILED = "compiled"
 """In the names of parts that are compiled: their own operators do not count."""
+COPIES = ("aten::copy_", "aten::_foreach_copy_")
+"""They do not read what they overwrite."""
 
 
 class Node(NamedTuple):
@@ -121,6 +123,8 @@ class NodeRecorder(Recorder):
         ):
             return result
         writes = self.regions((result, list(mutated(func, args, kwargs))))
+        if func._schema.name in COPIES:
+            reads = self.regions(args[1:])
         moved = sum(reads.values()) + sum(writes.values())
         self.queue(
             self.parts.name(), func._schema.name.removeprefix("aten::"), nodes_of(func, args), moved

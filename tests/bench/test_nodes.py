@@ -57,6 +57,12 @@ def test_elementwise_operators_are_one_kernel_and_their_bytes() -> None:
     assert [node.bytes for node in recorded] == [512, 512, 384, 260]
 
 
+def test_a_copy_does_not_read_what_it_overwrites() -> None:
+    x, y = torch.zeros(8, 8), torch.zeros(8, 8, dtype=torch.bfloat16)
+    recorded = counted(lambda: (y.copy_(x), torch._foreach_copy_([y], [x])))
+    assert [node.bytes for node in recorded] == [384, 384]
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_convolution_and_its_backward(bias: bool) -> None:
     """Forward 1 and the bias 1; backward one for each gradient. x wants none."""
