@@ -163,15 +163,12 @@ class Cohort:
 
         The content loss goes backward to the image at once, so that VGG's activations live no longer than they must.
         """
-        with self.precision.autocast(self.device):
-            target = self.content.target(hr_NCHW)
-        sr, sr_leaf, z_real, z_fake, content, content_gradient = [], [], [], [], [], []
-        for peer in self.branched():
-            generator = self.precision.with_cast_weights(peer.generator)
+        sr, target = self.generate(lr_NChw, hr_NCHW)
+        sr_leaf, z_real, z_fake, content, content_gradient = [], [], [], [], []
+        for k, peer in enumerate(self.branched()):
             discriminator = self.precision.with_cast_weights(peer.discriminator)
             with self.precision.autocast(self.device):
-                sr.append(generator(lr_NChw))
-                sr_leaf.append(sr[-1].detach().requires_grad_())
+                sr_leaf.append(sr[k].detach().requires_grad_())
                 z_real.append(discriminator(hr_NCHW))
                 z_fake.append(discriminator(sr_leaf[-1]))
                 value = self.content(sr_leaf[-1], target)
@@ -179,6 +176,18 @@ class Cohort:
             content.append(value.detach())
             content_gradient.append(gradient)
         return Forward(sr, sr_leaf, z_real, z_fake, torch.stack(content), content_gradient)
+
+    def generate(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Every peer's image, and beside them what the content loss compares them with."""
+        sr: list[Tensor] = []
+        self.branches.fork()
+        with self.branches.aside(), self.precision.autocast(self.device):
+            target = self.content.target(hr_NCHW)
+        for k, peer in enumerate(self.peers):
+            with self.branches.branch(k), self.precision.autocast(self.device):
+                sr.append(self.precision.with_cast_weights(peer.generator)(lr_NChw))
+        self.branches.join()
+        return sr, target
 
     def losses(self, forward: Forward) -> CohortLoss:
         """Every loss on logits, with gradients: eqs. 1 to 3 for all peers."""
