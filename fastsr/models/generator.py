@@ -105,7 +105,8 @@ class SRResNet(nn.Module):
     def run(self, block: nn.Module, x: Tensor) -> Tensor:
         if not (self.recompute and torch.is_grad_enabled()):
             return block(x)
-        weights = dict(block.named_parameters())  # of this call, for which they may have been cast
+        # Those of this call, for which they may have been cast.
+        weights: dict[str, Tensor] = dict(block.named_parameters())
         return checkpoint(
             partial(functional_call, block, weights, tie_weights=False), x,
             use_reentrant=False, preserve_rng_state=False, context_fn=partial(first_and_second_run, block),
