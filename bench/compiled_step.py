@@ -12,7 +12,7 @@ from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.compile import prepare_compiler
 from fastsr.cohort.content import FeatureContent, unloaded_content
 from fastsr.config.settings import TrainConfig
-from fastsr.system.precision import Precision
+from fastsr.system.precision import CAST, Precision
 
 
 class Call(NamedTuple):
@@ -72,11 +72,14 @@ class CompiledBlocks:
 
     def count(self, config: TrainConfig) -> None:
         """Compiles one block for each way of calling. Of VGG one image will do: nothing sums over the batch."""
-        prepare_compiler()
+        prepare_compiler(combine_kernels=config.machine.combine_kernels)
         cohort = Cohort(config, unloaded_content(config.loss.content), CPU, Precision())
         blocks = blocks_of(cohort)
         for how, place in self.places.items():
             part, block = blocks[place]
+            for module in block.modules():
+                if isinstance(module, CAST):
+                    module.to(torch.bfloat16)  # as the step casts them, once for the whole network
             shape = (1, *how.shape[1:]) if part == "VGG" else how.shape
             x = torch.zeros(shape, dtype=how.dtype).to(memory_format=torch.channels_last)
             with torch.set_grad_enabled(how.with_gradient):

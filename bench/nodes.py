@@ -64,6 +64,9 @@ def main(arguments: list[str] | None = None) -> None:
         action="store_true",
         help="with inductor's code for compiled blocks; two minutes",
     )
+    parser.add_argument(
+        "--combine-kernels", action="store_true", help="with --compile: independent kernels as one"
+    )
     parser.add_argument("--small", action="store_true", help="a small network, in a second")
     options = parser.parse_args(arguments)
     recipe = small_recipe() if options.small else paper_recipe()
@@ -71,6 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
         recipe,
         model=replace(recipe.model, scale=options.scale),
         cohort=replace(recipe.cohort, peers=options.peers),
+        machine=replace(recipe.machine, combine_kernels=options.combine_kernels),
     )
     if options.compile:
         count, manner = (

@@ -6,7 +6,7 @@ and a GPU's may cast a little differently.
 
 from collections import Counter
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -27,9 +27,11 @@ from fastsr.data.sampler import PatchSampler
 from fastsr.system.precision import Precision
 
 CPU = torch.device("cpu")
-MAIN = "main"
+MAIN, ASIDE = "main", "aside"
 COMPILED = "compiled"
 """In the names of parts that are compiled: their own operators do not count."""
+COPIES = ("aten::copy_", "aten::_foreach_copy_")
+"""They do not read what they overwrite."""
 
 
 class Node(NamedTuple):
@@ -47,7 +49,8 @@ class CountedBranches(Branches):
 
     def __init__(self, count: int) -> None:
         super().__init__(CPU, 1)
-        self.names = [f"branch {index}" for index in range(count)] if count > 1 else []
+        branches = [f"branch {index}" for index in range(count)]
+        self.names = [*branches, ASIDE] if count > 1 else []
         self.current = MAIN
         self.longest: Counter[str] = Counter()
 
@@ -55,12 +58,15 @@ class CountedBranches(Branches):
         for name in self.names:
             self.longest[name] = max(self.longest[name], self.longest[MAIN])
 
+    def branch(self, index: int) -> AbstractContextManager[None]:
+        return self.at(self.names[index % (len(self.names) - 1)] if self.names else MAIN)
+
+    def aside(self) -> AbstractContextManager[None]:
+        return self.at(ASIDE if self.names else MAIN)
+
     @contextmanager
-    def branch(self, index: int) -> Generator[None, None, None]:
-        before, self.current = (
-            self.current,
-            self.names[index % len(self.names)] if self.names else MAIN,
-        )
+    def at(self, name: str) -> Generator[None, None, None]:
+        before, self.current = self.current, name
         try:
             yield
         finally:
@@ -121,6 +127,8 @@ class NodeRecorder(Recorder):
         ):
             return result
         writes = self.regions((result, list(mutated(func, args, kwargs))))
+        if func._schema.name in COPIES:
+            reads = self.regions(args[1:])
         moved = sum(reads.values()) + sum(writes.values())
         self.queue(
             self.parts.name(), func._schema.name.removeprefix("aten::"), nodes_of(func, args), moved

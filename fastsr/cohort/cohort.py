@@ -18,6 +18,7 @@ from fastsr.cohort.schedule import Schedule
 from fastsr.cohort.streams import Branches
 from fastsr.config.mixing import mixing_matrix, start_indices, temperatures
 from fastsr.config.settings import TrainConfig
+from fastsr.models.norm import write_batch_count
 from fastsr.system.device import move
 from fastsr.system.precision import Precision
 
@@ -94,6 +95,7 @@ class Cohort:
             torch.channels_last if config.machine.channels_last else torch.contiguous_format
         )
         move(content, device, self.layout)
+        content.cast(precision.dtype)
         self.pixel = PixelContent()
         self.loss_operator = cohort_loss if config.machine.fused else reference.cohort_loss
         self.branches = branches or Branches(
@@ -134,14 +136,26 @@ class Cohort:
                 for home, value in zip(peer.state(), self.peers[first].state(), strict=True):
                     home.copy_(value)
 
+    def write_batch_counts(self, step: int) -> None:
+        """Tells BN how many batches it has seen after `step` steps: G one in each, D two in each adversarial one.
+
+        Steps themselves do not count, so this belongs before a checkpoint is saved. The EMA counts its own.
+        """
+        adversarial = max(step - self.config.optim.pretrain_steps, 0)
+        for peer in self.peers:
+            write_batch_count(peer.generator, step)
+            write_batch_count(peer.discriminator, 2 * adversarial)
+
     @contextmanager
     def in_precision(self, precision: Precision) -> Generator[None, None, None]:
         """Forward passes within are in that precision; loss scaling stays as it was built."""
         before, self.precision = self.precision, precision
+        self.content.cast(precision.dtype)
         try:
             yield
         finally:
             self.precision = before
+            self.content.cast(before.dtype)
 
     def state(self) -> list[Tensor]:
         """Every tensor that a step changes and a later one reads."""
@@ -152,20 +166,31 @@ class Cohort:
 
         The content loss goes backward to the image at once, so that VGG's activations live no longer than they must.
         """
-        with self.precision.autocast(self.device):
-            target = self.content.target(hr_NCHW)
-        sr, sr_leaf, z_real, z_fake, content, content_gradient = [], [], [], [], [], []
-        for peer in self.branched():
+        sr, target = self.generate(lr_NChw, hr_NCHW)
+        sr_leaf, z_real, z_fake, content, content_gradient = [], [], [], [], []
+        for k, peer in enumerate(self.branched()):
+            discriminator = self.precision.with_cast_weights(peer.discriminator)
             with self.precision.autocast(self.device):
-                sr.append(peer.generator(lr_NChw))
-                sr_leaf.append(sr[-1].detach().requires_grad_())
-                z_real.append(peer.discriminator(hr_NCHW))
-                z_fake.append(peer.discriminator(sr_leaf[-1]))
+                sr_leaf.append(sr[k].detach().requires_grad_())
+                z_real.append(discriminator(hr_NCHW))
+                z_fake.append(discriminator(sr_leaf[-1]))
                 value = self.content(sr_leaf[-1], target)
             (gradient,) = torch.autograd.grad(peer.g_scaler.scale(value), sr_leaf[-1])
             content.append(value.detach())
             content_gradient.append(gradient)
         return Forward(sr, sr_leaf, z_real, z_fake, torch.stack(content), content_gradient)
+
+    def generate(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Every peer's image, and beside them what the content loss compares them with."""
+        sr: list[Tensor] = []
+        self.branches.fork()
+        with self.branches.aside(), self.precision.autocast(self.device):
+            target = self.content.target(hr_NCHW)
+        for k, peer in enumerate(self.peers):
+            with self.branches.branch(k), self.precision.autocast(self.device):
+                sr.append(self.precision.with_cast_weights(peer.generator)(lr_NChw))
+        self.branches.join()
+        return sr, target
 
     def losses(self, forward: Forward) -> CohortLoss:
         """Every loss on logits, with gradients: eqs. 1 to 3 for all peers."""

@@ -30,6 +30,9 @@ class PixelContent(nn.Module):
     def forward(self, sr_NCHW: Tensor, target: Tensor) -> Tensor:
         return mse_loss(sr_NCHW, target)
 
+    def cast(self, dtype: torch.dtype | None) -> None:
+        """Nothing here has weights."""
+
     def compile_blocks(self) -> None:
         """Nothing here gains from compilation."""
 
@@ -50,6 +53,11 @@ class FeatureContent(nn.Module):
 
     def forward(self, sr_NCHW: Tensor, target: Tensor) -> Tensor:
         return mse_loss(self.vgg(sr_NCHW).float() * self.scale, target.float() * self.scale)
+
+    def cast(self, dtype: torch.dtype | None) -> None:
+        """Keeps the weights in the dtype of autocast, which would cast them anew in every call; None is fp32."""
+        for parameter in self.vgg.parameters():
+            parameter.data = parameter.data.to(dtype or torch.float32)
 
     def compile_blocks(self) -> None:
         self.vgg.features.compile(fullgraph=True, dynamic=False)

@@ -9,11 +9,12 @@ Axes: N patches of a batch, h w low resolution.
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.data.sampler import ASIDE, PatchSource
 from fastsr.models import SRResNet
+from fastsr.models.norm import BatchNorm, write_batch_count
 
 PATCHES = 400
 
@@ -53,7 +54,7 @@ def measure(generator: SRResNet, batches: list[Tensor]) -> None:
 
     Source: Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI 2018, section 3.2.
     """
-    norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in generator.modules() if isinstance(module, BatchNorm)]
     usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -65,5 +66,6 @@ def measure(generator: SRResNet, batches: list[Tensor]) -> None:
             )  # momentum=None means the same, and reads the device for the count
         generator.trunk(lr_NChw)
     generator.eval()
+    write_batch_count(generator, len(batches))
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum

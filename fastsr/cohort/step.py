@@ -38,8 +38,9 @@ class PretrainStep:
         for k, peer in enumerate(cohort.branched()):
             if cohort.pretrained_by[k] != k:
                 continue
+            generator = cohort.precision.with_cast_weights(peer.generator)
             with cohort.precision.autocast(cohort.device):
-                loss = cohort.pixel(peer.generator(lr_NChw), hr_NCHW)
+                loss = cohort.pixel(generator(lr_NChw), hr_NCHW)
             peer.g_scaler.scale(loss).backward()
             peer.update_generator(cohort.schedule.step_count)
             losses[k] = loss.detach()

@@ -7,7 +7,7 @@ import torch
 
 
 class Branches:
-    """Side streams, which begin where `fork` is called and end where `join` is: the peers of one cohort.
+    """Side streams, which begin where `fork` is called and end where `join` is: the peers of one cohort, and `aside`.
 
     A patch of 24x24 pixels does not fill a modern GPU; the work of several peers does. Within a captured CUDA graph the
     streams become parallel branches. On a CPU, and with one stream, work simply follows in order.
@@ -19,8 +19,9 @@ class Branches:
     def __init__(self, device: torch.device, count: int) -> None:
         parallel = device.type == "cuda" and count > 1
         self.streams: Sequence[torch.cuda.Stream] = [
-            torch.cuda.Stream(device) for _ in range(count * parallel)
+            torch.cuda.Stream(device) for _ in range((count + 1) * parallel)
         ]
+        """The last is `aside`."""
 
     def fork(self) -> None:
         """Work queued from here on, on any branch, begins after all that was queued before."""
@@ -33,7 +34,16 @@ class Branches:
         if not self.streams:
             yield
             return
-        with torch.cuda.stream(self.streams[index % len(self.streams)]):
+        with torch.cuda.stream(self.streams[index % (len(self.streams) - 1)]):
+            yield
+
+    @contextmanager
+    def aside(self) -> Generator[None, None, None]:
+        """Queues work beside all branches: what serves every peer."""
+        if not self.streams:
+            yield
+            return
+        with torch.cuda.stream(self.streams[-1]):
             yield
 
     def join(self) -> None:

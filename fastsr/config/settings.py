@@ -136,6 +136,9 @@ class MachineConfig:
     autotune: bool = False
     """Time every template that torch.compile has for each convolution, beside cuDNN, and keep the fastest; compiling
     takes longer. No effect without --compile."""
+    combine_kernels: bool = False
+    """Let torch.compile launch independent kernels of a block as one, which torch calls experimental. No effect without
+    --compile."""
     graph: Literal["on", "auto", "off"] = "on"
     """Record a training step once and launch it as one CUDA graph. Where that fails, on stops and auto goes on without.
     --no-graph is short for --graph off. No effect without a GPU."""

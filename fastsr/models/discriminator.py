@@ -3,13 +3,15 @@
 import torch
 from torch import Tensor, nn
 
+from fastsr.models.norm import BatchNorm
+
 
 class NormActivation(nn.Module):
     """BN - LeakyReLU(0.2), apart from its convolution so that it can be compiled alone (see `compile_blocks`)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm = BatchNorm(channels)
         self.activation = nn.LeakyReLU(0.2, inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:

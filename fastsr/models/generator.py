@@ -6,10 +6,12 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from fastsr.errors import UserError
 from fastsr.models.enlarge import Enlarge, Skip
+from fastsr.models.norm import BatchNorm
 
 UPSAMPLING_STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 DETAIL_START = 0.1
@@ -23,10 +25,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, filters: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(filters)
+        self.norm1 = BatchNorm(filters)
         self.activation = nn.PReLU(filters)
         self.conv2 = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(filters)
+        self.norm2 = BatchNorm(filters)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.norm2(self.conv2(self.activation(self.norm1(self.conv1(x)))))
@@ -74,7 +76,7 @@ class SRResNet(nn.Module):
         self.input_activation = nn.PReLU(filters)
         self.blocks = nn.ModuleList(ResidualBlock(filters) for _ in range(blocks))
         self.trunk_conv = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
-        self.trunk_norm = nn.BatchNorm2d(filters)
+        self.trunk_norm = BatchNorm(filters)
         self.upsamplers = nn.ModuleList(
             Upsampler(filters, factor) for factor in UPSAMPLING_STAGES[scale]
         )
@@ -103,10 +105,12 @@ class SRResNet(nn.Module):
     def run(self, block: nn.Module, x: Tensor) -> Tensor:
         if not (self.recompute and torch.is_grad_enabled()):
             return block(x)
-        contexts = partial(first_and_second_run, block)
+        # Those of this call, for which they may have been cast.
+        weights: dict[str, Tensor] = dict(block.named_parameters())
         return checkpoint(
-            block, x, use_reentrant=False, preserve_rng_state=False, context_fn=contexts
-        )
+            partial(functional_call, block, weights, tie_weights=False), x,
+            use_reentrant=False, preserve_rng_state=False, context_fn=partial(first_and_second_run, block),
+        )  # fmt: skip
 
     def compile_blocks(self) -> None:
         """Compiles in place, block by block: 32 equal blocks cost one compilation, and state-dict keys stay clean."""
@@ -117,19 +121,19 @@ class SRResNet(nn.Module):
 def first_and_second_run(
     block: nn.Module,
 ) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """Contexts of a checkpointed block: computing it again must not count its batch again."""
+    """Contexts of a checkpointed block: computing it again must not move its statistics again."""
     return nullcontext(), kept_statistics(block)
 
 
 @contextmanager
 def kept_statistics(block: nn.Module) -> Generator[None, None, None]:
     """Within, BN normalises by the batch as in training and leaves its running statistics as they are."""
-    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
-    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    norms = [module for module in block.modules() if isinstance(module, BatchNorm)]
+    before = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, (momentum, count) in zip(norms, before, strict=True):
-            norm.momentum, norm.num_batches_tracked = momentum, count
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum

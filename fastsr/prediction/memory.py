@@ -55,6 +55,14 @@ class CountedBranches(Branches):
         finally:
             self.current = 0
 
+    @contextmanager
+    def aside(self) -> Generator[None, None, None]:
+        self.current = 1 + self.count if self.count > 1 else 0
+        try:
+            yield
+        finally:
+            self.current = 0
+
 
 class LiveBytes(TorchDispatchMode):
     """Counts the storages that operations create and the moment each is freed, for each stream by itself.

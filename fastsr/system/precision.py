@@ -1,10 +1,36 @@
 """The precision of training: fp32, bf16 where the hardware multiplies it, else fp16 with loss scaling."""
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+CAST = (nn.Conv2d, nn.Linear, nn.PReLU)
+"""Modules whose weights autocast casts, each in a kernel of its own."""
+
+
+class Cast(torch.autograd.Function):
+    """Tensors in another dtype, all by one kernel, or a few where there are many. So are their gradients cast back."""
+
+    @staticmethod
+    def forward(ctx: Any, dtype: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return cast(tensors, dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *cast(gradients, torch.float32)
+
+
+def cast(tensors: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    copies = [torch.empty_like(tensor, dtype=dtype) for tensor in tensors]
+    torch._foreach_copy_(copies, list(tensors))  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+    return tuple(copies)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +49,20 @@ class Precision:
         return torch.autocast(
             device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None
         )
+
+    def with_cast_weights(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
+        """The network, its weights cast once for all calls to what autocast would cast them to; their gradients are
+        fp32. Without autocast it is the network itself."""
+        if self.dtype is None:
+            return network
+        weights = {
+            f"{prefix}.{name}": weight
+            for prefix, module in network.named_modules()
+            if isinstance(module, CAST)
+            for name, weight in module.named_parameters()
+        }
+        copies = dict(zip(weights, Cast.apply(self.dtype, *weights.values()), strict=True))  # pyright: ignore
+        return partial(functional_call, network, copies, tie_weights=False)
 
     def scaler(self, device: torch.device) -> torch.amp.GradScaler:
         return torch.amp.GradScaler(device.type, enabled=self.scaled)

@@ -24,6 +24,7 @@ CHANGEABLE = {
         "device",
         "compile",
         "autotune",
+        "combine_kernels",
         "fused",
         "graph",
         "peer_streams",

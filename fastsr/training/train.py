@@ -209,6 +209,7 @@ def complete(training: Training) -> None:
     """Does what steps leave undone because only those need it who look at the peers: between steps, on the device."""
     if isinstance(training.stage.body, PretrainStep):
         training.cohort.share_pretraining()
+    training.cohort.write_batch_counts(training.step)
     training.ema_statistics.measure(training.step)
 
 

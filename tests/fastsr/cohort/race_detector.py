@@ -15,7 +15,7 @@ Not seen: memory that kernels use and free within themselves, which is the label
 import weakref
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from torch.utils._pytree import tree_iter
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.streams import Branches
 
-MAIN = "main"
+MAIN, ASIDE = "main", "aside"
 NO_FORWARD = 2**63
 """Sequence numbers from here on belong to nodes that no operator made."""
 ALLOCATE_ONLY = (
@@ -76,7 +76,7 @@ class LabelledBranches(Branches):
 
     def __init__(self, count: int) -> None:
         super().__init__(torch.device("cpu"), 1)
-        self.labels = [f"branch {index}" for index in range(count)]
+        self.labels = [*(f"branch {index}" for index in range(count)), ASIDE]
         self.clocks = Clocks(self.labels)
         self.current = MAIN
         self.began: list[tuple[int, str]] = [(0, MAIN)]
@@ -86,10 +86,16 @@ class LabelledBranches(Branches):
         for label in self.labels:
             self.clocks.wait(label, MAIN)
 
+    def branch(self, index: int) -> AbstractContextManager[None]:
+        return self.at(self.labels[index % (len(self.labels) - 1)])
+
+    def aside(self) -> AbstractContextManager[None]:
+        return self.at(ASIDE)
+
     @contextmanager
-    def branch(self, index: int) -> Generator[None, None, None]:
+    def at(self, label: str) -> Generator[None, None, None]:
         before = self.current
-        self.enter(self.labels[index % len(self.labels)])
+        self.enter(label)
         try:
             yield
         finally:

@@ -44,3 +44,19 @@ def test_random_vgg_content_needs_no_file(name: str, layer: str) -> None:
     want = VGG19Features(layer).randomise().state_dict()  # type: ignore[arg-type]
     assert content.vgg.state_dict().keys() == want.keys()
     assert torch.equal(content.vgg.features[0].weight, want["features.0.weight"])  # type: ignore[arg-type]
+
+
+def test_weights_in_autocasts_dtype_give_what_casting_them_gives() -> None:
+    """Bit for bit, with the gradient of the image; and fp32 comes back where a check asks for it."""
+    contents = [FeatureContent(VGG19Features("conv2_2").randomise(), 1.0) for _ in range(2)]
+    contents[1].cast(torch.bfloat16)
+    results = []
+    for content in contents:
+        sr, hr = torch.rand(2, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0)).unbind()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = content(sr.requires_grad_(), content.target(hr))
+        (gradient,) = torch.autograd.grad(value, sr)
+        results.append((value.detach(), gradient))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    contents[1].cast(None)
+    assert contents[1](sr, contents[1].target(hr)).dtype == torch.float32

@@ -145,3 +145,24 @@ def test_what_is_saved_has_its_own_statistics(
         saved = load_file(checkpoint / f"peer-{k}-ema.safetensors")
         assert saved["trunk_norm.num_batches_tracked"] == 200
         assert bool(saved["trunk_norm.running_mean"].any())
+
+
+@pytest.mark.parametrize("steps", [3, 5])
+def test_saved_norms_say_how_many_batches_they_have_seen(
+    tiny_config: TrainConfig, tmp_path: Path, steps: int
+) -> None:
+    """Of three steps of pre-training, which compute no D, and of adversarial ones, in which D sees real and fake."""
+    (tmp_path / "images").mkdir()
+    Image.fromarray(random_image(40, 50)).save(tmp_path / "images/0.png")
+    config = replace(
+        tiny_config,
+        images=replace(tiny_config.images, data=(tmp_path / "images",)),
+        optim=replace(tiny_config.optim, steps=steps - 3),
+    )
+    checkpoint = train(config, Console(quiet=True)).latest()
+    assert checkpoint is not None
+    for k in range(2):
+        for network, batches in (("generator", steps), ("discriminator", 2 * (steps - 3))):
+            saved = load_file(checkpoint / f"peer-{k}-{network}.safetensors")
+            counts = [value for key, value in saved.items() if key.endswith("num_batches_tracked")]
+            assert counts and all(count == batches for count in counts)

@@ -20,6 +20,7 @@ from fastsr.models.vgg import VGG19Features
 from fastsr.system.precision import Precision
 from tests.fastsr.cohort import race_detector
 from tests.fastsr.cohort.race_detector import (
+    ASIDE,
     MAIN,
     LabelledBranches,
     RaceDetector,
@@ -79,7 +80,9 @@ def test_the_step_has_no_race(
     detector = watched(make_step(config, store, stage, precision, branches), branches)
     assert detector.faults == []
     queued = detector.clocks.known[MAIN]
+    aside = queued.pop(ASIDE, 0)
     assert len(queued) == 1 + streams and min(queued.values()) > 20
+    assert bool(aside) == (stage is Step), "VGG's features of hr"
 
 
 class WithoutFork(LabelledBranches):

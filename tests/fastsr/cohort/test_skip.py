@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_step_lint import lint
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import PixelContent
@@ -26,6 +25,7 @@ from fastsr.models.enlarge import Enlarge, Skip
 from fastsr.models.weights import load_generator, save_generator
 from fastsr.prediction.memory import predict_memory
 from fastsr.system.precision import Precision
+from tests.fastsr.cohort.test_step_lint import lint
 from tests.images import random_image
 
 CPU = torch.device("cpu")

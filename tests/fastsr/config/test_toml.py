@@ -65,6 +65,7 @@ CHANGED = TrainConfig(
         amp=True,
         compile=True,
         autotune=True,
+        combine_kernels=True,
         checkpoint_activations=True,
         graph="auto",
         peer_streams=1,

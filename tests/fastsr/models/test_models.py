@@ -9,6 +9,7 @@ from torch import nn
 
 from fastsr.errors import UserError
 from fastsr.models import Discriminator, SRResNet, VGG19Features
+from fastsr.models.norm import BatchNorm
 from fastsr.models.vgg import CONVOLUTIONS, URL
 
 
@@ -78,6 +79,15 @@ def test_activations_computed_again_change_nothing() -> None:
     for (name, a), b in zip(plain.named_buffers(), spared.buffers(), strict=True):
         assert torch.equal(a, b), name
     assert spared.blocks[0].norm1.momentum == 0.1
+
+
+def test_batch_normalisation_is_torchs_but_for_its_count() -> None:
+    ours, theirs, x = BatchNorm(3), nn.BatchNorm2d(3), torch.randn(4, 3, 5, 5)
+    for training in (True, True, False):
+        assert torch.equal(ours.train(training)(x), theirs.train(training)(x))
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], value) != (name == "num_batches_tracked")
 
 
 def test_compiled_blocks_keep_their_keys() -> None:
