@@ -10,7 +10,9 @@ from typing import TextIO, cast
 
 from rich.console import Console
 
-PLAIN_SIGNS = str.maketrans({"×": "x", "…": "~", "→": "->", "↑": "^", "↓": "v", "–": "-", "—": "-"})
+PLAIN = {
+    "×": "x", "…": "~", "→": "->", "↑": "^", "↓": "v", "–": "-", "—": "-", "·": "-", "•": "*", "±": "~",
+}  # fmt: skip
 """Signs of our own sentences, and of rich, as ASCII has them."""
 
 
@@ -64,7 +66,11 @@ def encodable(text: str, encoding: str) -> str:
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        return text.translate(PLAIN_SIGNS).encode(encoding, "backslashreplace").decode(encoding)
+        return (
+            text.translate(str.maketrans(PLAIN))
+            .encode(encoding, "backslashreplace")
+            .decode(encoding)
+        )
     return text
 
 

@@ -9,12 +9,11 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from types import FrameType
 
+from fastsr.console import PLAIN
 from fastsr.errors import UserError
 
 BROKEN_PIPE = 128 + 13
 """The exit status of a process that SIGPIPE ended, as other tools have it whose reader went away."""
-PLAIN = {"↑": "^", "↓": "v", "…": "~", "–": "-", "—": "-", "×": "x", "·": "-", "•": "*", "±": "~"}
-"""What stands in for characters of ours where a terminal has none of them, each as wide as before."""
 
 
 class Stopped(KeyboardInterrupt):

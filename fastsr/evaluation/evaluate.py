@@ -195,7 +195,7 @@ def score_sets(
             about = (len(images.images), str(images.folder), tuple(notes[images.name]), perceptual)
             scored = ScoredSet(images.name, *about)
             evaluation = evaluation.with_set(scored, scores, pictures)
-            console.print(score_table(evaluation, scored, console.encoding))
+            console.print(score_table(evaluation, scored))
     return evaluation
 
 

@@ -13,14 +13,13 @@ from fastsr.evaluation.protocol import BICUBIC
 from fastsr.evaluation.results import JSON_NAME, Evaluation, ScoredSet
 
 
-def score_table(evaluation: Evaluation, scored: ScoredSet, encoding: str = "utf-8") -> Table:
-    """One set: rows are models, columns metrics, the best model of each column in bold; arrows where there are some."""
+def score_table(evaluation: Evaluation, scored: ScoredSet) -> Table:
+    """One set: rows are models, columns metrics, the best model of each column in bold."""
     count = counted(scored.images, "image")
     table = Table(title=Text(f"{scored.name}, x{evaluation.scale}, {count}"), title_justify="left")
-    higher, lower = ("↑", "↓") if encoding.lower().startswith("utf") else ("^", "v")
     table.add_column("")
     for metric in evaluation.metrics:
-        arrow = higher if MEASURES[metric].higher_is_better else lower
+        arrow = "↑" if MEASURES[metric].higher_is_better else "↓"
         table.add_column(f"{MEASURES[metric].title} {arrow}", justify="right")
     for model in evaluation.models:
         cells = (cell(evaluation, scored.name, model.name, metric) for metric in evaluation.metrics)

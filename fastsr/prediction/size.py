@@ -9,9 +9,8 @@ import torch
 
 from fastsr.config.settings import ImagesConfig, ModelConfig, TrainConfig
 from fastsr.errors import UserError
-from fastsr.system.memory import memory_of
+from fastsr.system.memory import gigabytes, memory_of
 
-GIB = 2**30
 HOPELESS = 10
 """How many times a device's memory settings must need at least to be refused before anything is tried."""
 STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
@@ -24,8 +23,8 @@ def check_size(config: TrainConfig, device: torch.device, room: int | None = Non
     need = least_bytes(config)
     if room and need > HOPELESS * room:
         raise UserError(
-            f"{unusual(config)} cannot be used: at least {need / GIB:,.0f} GB of memory are needed, and "
-            f"{device.type} has {room / GIB:.1f} GB; use smaller numbers"
+            f"{unusual(config)} cannot be used: at least {gigabytes(need)} of memory are needed, and "
+            f"{device.type} has {gigabytes(room)}; use smaller numbers"
         )
 
 

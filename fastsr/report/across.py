@@ -6,12 +6,13 @@ from statistics import fmean
 
 from markupsafe import Markup
 
+from fastsr.console import counted
 from fastsr.evaluation.metrics import MEASURES
 from fastsr.evaluation.protocol import BICUBIC
 from fastsr.evaluation.results import ScoredSet
 from fastsr.report.comparisons import shown_models
 from fastsr.report.curves import score
-from fastsr.report.html import counted, missing, number, render
+from fastsr.report.html import missing, number, render
 from fastsr.report.lines import known_mean
 from fastsr.report.overlay import losses, validation
 from fastsr.report.runs import Run

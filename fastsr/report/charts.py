@@ -6,6 +6,7 @@ from math import isfinite, nan
 
 from markupsafe import Markup
 
+from fastsr.console import counted
 from fastsr.report.axes import (
     BOTTOM,
     HEIGHT,
@@ -20,7 +21,7 @@ from fastsr.report.axes import (
     text,
     value_scale,
 )
-from fastsr.report.html import counted, grid, missing, typeset
+from fastsr.report.html import grid, missing, typeset
 
 COLOURS, SPARSE = 8, 5
 MARKERS = (

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from fastsr.console import counted
 from fastsr.evaluation.protocol import BICUBIC
 from fastsr.evaluation.results import ORIGINAL, Evaluation, ScoredModel
-from fastsr.report.html import counted, number, render
+from fastsr.report.html import number, render
 from fastsr.report.pictures import Box, Shown, chosen, show_pictures
 
 

@@ -8,10 +8,11 @@ from math import isfinite, nan
 from markupsafe import Markup
 
 from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
+from fastsr.console import counted
 from fastsr.evaluation.metrics import MEASURES, metric_name, metric_text
 from fastsr.evaluation.protocol import BICUBIC
 from fastsr.report.charts import Series, line_chart, plot, reliability_chart
-from fastsr.report.html import counted, grid, missing
+from fastsr.report.html import grid, missing
 from fastsr.report.lines import NOTE, known_mean, thinned, with_smoothing
 from fastsr.report.runs import BINS, Peer, Run, TrainRow, ValidationRow
 from fastsr.reproduction.paper import BASELINE

@@ -7,6 +7,7 @@ from math import isfinite
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from fastsr.console import counted
 from fastsr.evaluation.metrics import (
     MEASURES,
     better_direction,
@@ -38,10 +39,6 @@ def render(template: str, **values: object) -> Markup:
         "number": number,
     }
     return Markup(environment().get_template(template, globals=functions).render(values))
-
-
-def counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def metric_unit(metric: str) -> str:

@@ -10,14 +10,14 @@ from pathlib import Path
 from markupsafe import Markup
 
 from fastsr import __version__
-from fastsr.console import listed
+from fastsr.console import counted, listed
 from fastsr.errors import UserError
 from fastsr.evaluation.metrics import metric_name
 from fastsr.report.across import across
 from fastsr.report.comparisons import comparisons
 from fastsr.report.curves import calibration, disagreement, losses, validation
 from fastsr.report.folders import collect_all, runs_of
-from fastsr.report.html import counted, missing, render
+from fastsr.report.html import missing, render
 from fastsr.report.pictures import MOST, grid_uri
 from fastsr.report.runs import Reproduction, Run
 from fastsr.report.settings import in_words, settings

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from fastsr.cli.outcome import exit_status
 from fastsr.errors import UserError
-from fastsr.evaluation.output import complete_folder, write_csv
+from fastsr.evaluation.output import temporary_folder, write_csv
 
 PROGRAM = [sys.executable, "-m", "fastsr"]
 FILLING = """
@@ -21,10 +21,10 @@ import sys
 from pathlib import Path
 from rich.console import Console
 from fastsr.cli.outcome import exit_status
-from fastsr.evaluation.output import complete_folder
+from fastsr.evaluation.output import temporary_folder
 
 def command():
-    with complete_folder(Path(sys.argv[1])):
+    with temporary_folder(Path(sys.argv[1])):
         Console().print("scores " * 10)
 
 sys.exit(exit_status(command))
@@ -38,7 +38,7 @@ def test_a_signal_ends_a_command_by_its_number_and_leaves_nothing(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     def command() -> None:
-        with complete_folder(tmp_path / "evaluation") as folder:
+        with temporary_folder(tmp_path / "evaluation") as folder:
             (folder / "half").write_text("")
             os.kill(os.getpid(), number)
             time.sleep(60)

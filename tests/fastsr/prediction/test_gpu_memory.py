@@ -18,7 +18,7 @@ from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
-from fastsr.prediction.memory import GIB, predict_memory
+from fastsr.prediction.memory import predict_memory
 from fastsr.system.device import choose_device, set_up
 from fastsr.system.precision import Precision, choose_precision
 from tests.images import random_image
@@ -31,7 +31,7 @@ def only(gigabytes: float) -> Generator[None, None, None]:
     """Lets torch have no more of the GPU's memory than that."""
     gc.collect()
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(gigabytes * GIB / torch.cuda.mem_get_info()[1])
+    torch.cuda.set_per_process_memory_fraction(gigabytes * 1e9 / torch.cuda.mem_get_info()[1])
     try:
         yield
     finally:
