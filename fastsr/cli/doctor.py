@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted
 from fastsr.data.images import find_images, read_rgb8
+from fastsr.data.pack import examine_pack
 from fastsr.errors import UserError
 from fastsr.files import default_cache
 from fastsr.models.vgg import REMEDIES, cached_weights
@@ -47,7 +49,9 @@ def examine(config: TrainConfig, console: Console) -> bool:
     images = Examined()
     if paths:
         images = examine_images(paths, config.images.patch)
-        console.print(report("images", image_facts(images, config.images.skip_bad)))
+        pack = ("pack", examine_pack(paths, config.images.cache))
+        facts = chain(image_facts(images, config.images.skip_bad), [pack])
+        console.print(report("images", facts))
     console.print(report("this run", run_facts(config, device)))
     return not images.bad or (config.images.skip_bad and bool(images.sides))
 

@@ -212,6 +212,18 @@ def open_sound_pack(
     return store, unreadable
 
 
+def examine_pack(paths: list[Path], cache: Path | None = None) -> str:
+    """A sentence on the pack of these files, whose pixels are all compared with their checksums."""
+    folder = (cache or default_cache()) / "packs" / pack_key(paths)
+    if not folder.exists():
+        return "none yet; made when training starts"
+    try:
+        check_pixels(open_pack(folder)[0], folder)
+    except UserError as error:
+        return f"{error}; the next training makes it again"
+    return f"{folder}, every pixel as it was packed"
+
+
 def is_younger(file: Path, seconds: float, than: Path) -> bool:
     """True for a file that is younger than that, and than another file."""
     if not file.exists():

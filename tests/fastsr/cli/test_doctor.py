@@ -11,6 +11,8 @@ from rich.console import Console
 
 from fastsr.cli.doctor import examine, step_time
 from fastsr.config.settings import TrainConfig
+from fastsr.data.images import find_images
+from fastsr.data.pack import pack_images
 from fastsr.errors import UserError
 from fastsr.system.compiler import check_compiler
 from tests.fastsr.cli.command_line import TINY, Fastsr, assert_one_line
@@ -109,3 +111,18 @@ def test_times_of_a_step() -> None:
         "12 s",
         "3 min",
     ]
+
+
+def test_a_pack_is_compared_with_its_checksums(
+    fastsr: Fastsr, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    command = ("doctor", "--data", data, "--cache", tmp_path / "kept", *TINY)
+    assert "none yet; made when training starts" in fastsr(*command).out
+    pack_images(find_images((data,)), minimum_side=1, cache=tmp_path / "kept", tell=print)
+    assert "every pixel as it was packed" in fastsr(*command).out
+    (pixels,) = (tmp_path / "kept").glob("packs/*/pixels.bin")
+    content = bytearray(pixels.read_bytes())
+    content[7] ^= 1
+    pixels.write_bytes(content)
+    assert "have changed); the next training makes it again" in fastsr(*command).out
