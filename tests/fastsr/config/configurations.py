@@ -82,5 +82,6 @@ CHANGED = TrainConfig(
         val_every=4,
         keep=5,
         keep_best=False,
+        verbose=True,
     ),
 )
