@@ -89,11 +89,14 @@ def mark(folder: Path) -> None:
 
 def is_made(folder: Path) -> bool:
     """True for a folder that is marked, an evaluation, and the pictures of a run, marked or not."""
-    return (
-        (folder / MARKER).is_file()
-        or all((folder / name).is_file() for name in ("evaluation.json", "images.csv"))
-        or (folder.name == "pictures" and (folder.parent / "metrics.jsonl").is_file())
-    )
+    try:
+        return (
+            (folder / MARKER).is_file()
+            or all((folder / name).is_file() for name in ("evaluation.json", "images.csv"))
+            or (folder.name == "pictures" and (folder.parent / "metrics.jsonl").is_file())
+        )
+    except PermissionError:  # whoever searches the folder says so
+        return False
 
 
 class OtherFormatError(UserError):

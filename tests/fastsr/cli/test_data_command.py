@@ -113,6 +113,7 @@ def test_fetch_packs_what_is_trained_on(fastsr: Fastsr, tmp_path: Path) -> None:
     packed = f"packed 800 images. Train: fastsr train --data {folder} --amp --compile"
     assert outcome.out.splitlines()[1:] == [
         *map(str, DATASETS["div2k"].folders(tmp_path / "data")),
+        "packing 800 images",
         packed,
     ]
     assert len(list((tmp_path / "packed/packs").iterdir())) == 1

@@ -62,17 +62,17 @@ def test_doctor_lists_the_images_that_training_would_refuse(fastsr: Fastsr, data
     (data / "text.png").write_text("no image")
     Image.new("RGB", (40, 15)).save(data / "small.png")
     outcome = fastsr("doctor", "--data", data, *TINY)
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.err) == (1, "")
     assert f"{data}/text.png: is not an image, or is damaged" in outcome.out
     assert f"{data}/small.png: is 40x15, smaller than --patch 16" in outcome.out
-    assert "5 images" in outcome.out
+    assert "3 of 5" in outcome.out
 
 
 def test_doctor_says_what_is_missing_for_training(fastsr: Fastsr) -> None:
     outcome = fastsr("doctor", *TINY)
     assert (outcome.code, outcome.err) == (0, "")
     assert (
-        "recipe demo: x2, 2 peers (ml), 1 blocks of 4 filters, batch 2 of 16x16, 3 steps"
+        "recipe demo: x2, 2 peers (ml), 1 block of 4 filters, batch 2 of 16x16, 3 steps"
         in re.sub(r" +", " ", outcome.out)
     )
 

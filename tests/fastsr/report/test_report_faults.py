@@ -15,6 +15,7 @@ from PIL import Image
 
 from fastsr.errors import UserError
 from fastsr.report import write_report
+from fastsr.report.page import GENERATOR
 from tests.fastsr.report.pages import assert_self_contained, evaluation, page_of
 from tests.fastsr.report.report_fixture import change, write_run
 
@@ -164,11 +165,11 @@ def test_bad_input_is_one_line(
 ) -> None:
     damage(copy)
     out = tmp_path / "report.html"
-    out.write_text("before")
+    out.write_text(f"{GENERATOR}before")
     with pytest.raises(UserError, match=re.escape(words)) as caught:
         write_report((copy,), out)
     assert "\n" not in str(caught.value)
-    assert out.read_text() == "before" and not list(tmp_path.glob(".*"))
+    assert out.read_text() == f"{GENERATOR}before" and not list(tmp_path.glob(".*"))
 
 
 def test_runs_that_cannot_be_found_or_written(

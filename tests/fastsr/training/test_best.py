@@ -93,7 +93,7 @@ def test_best_and_latest_generators_are_found(trial: Trial) -> None:
     with pytest.raises(UserError, match=r"no peer 2; use --peer with one of peer 0 and peer 1"):
         find_generator(folder, 2)
     (latest / "peer-0-ema.safetensors").unlink()
-    with pytest.raises(UserError, match="no peer 0"):
+    with pytest.raises(UserError, match=r"has lost peer-0-ema\.safetensors"):
         find_generator(folder)
 
 

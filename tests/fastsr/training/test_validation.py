@@ -59,7 +59,7 @@ def test_validation_uses_running_statistics_and_changes_none(config: TrainConfig
     modes = [
         m.training for p in training.cohort.peers for n in p.networks.values() for m in n.modules()
     ]
-    with Telemetry(training.run, quiet(), start=0, total=20) as telemetry:
+    with Telemetry(training.run, quiet(), training.config) as telemetry:
         validate(training, telemetry)
     after = everything(training)
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
