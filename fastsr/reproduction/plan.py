@@ -20,8 +20,9 @@ from fastsr.evaluation.evaluate import Request, open_metrics, open_sets
 from fastsr.evaluation.metrics import MEASURES, PROTOCOLS, USUAL
 from fastsr.evaluation.protocol import Protocol
 from fastsr.evaluation.reading import check_images
+from fastsr.evaluation.results import JSON_NAME, Evaluation
 from fastsr.evaluation.test_sets import find_set
-from fastsr.files import default_cache
+from fastsr.files import OtherFormatError, default_cache
 from fastsr.prediction.duration import duration, seconds_per_step
 from fastsr.prediction.memory import Prediction, predict_memory
 from fastsr.reproduction.paper import three_pairs
@@ -188,9 +189,14 @@ def seconds_a_step(config: TrainConfig, prediction: Prediction, device: torch.de
 
 
 def steps_done(folder: Path) -> int:
-    """Steps of the latest checkpoint of a run; 0 where there is none."""
-    latest = Run(folder).latest()
-    return int(latest.name.removeprefix("step-")) if latest else 0
+    """Steps of the latest checkpoint of a run; of its evaluation where a record of the run is all that was kept."""
+    latest, evaluation = Run(folder).latest(), folder / "evaluation" / JSON_NAME
+    if latest:
+        return int(latest.name.removeprefix("step-"))
+    if evaluation.is_file():
+        with suppress(OtherFormatError):
+            return Evaluation.read(evaluation).step or 0
+    return 0
 
 
 def describe(plan: Plan) -> dict[str, Any]:

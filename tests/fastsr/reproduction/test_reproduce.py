@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -134,6 +135,11 @@ def test_what_is_done_is_not_done_again(home: Path, capsys: pytest.CaptureFixtur
     said = capsys.readouterr().out
     assert "x4-seed0 is trained" in said and "x4-seed0 is evaluated" in said
     assert (home / "all/x4-seed0/evaluation/evaluation.json").stat().st_mtime_ns == before
+    shutil.move(home / "all/x4-seed0/checkpoints", home / "away")  # as a record is kept
+    assert main(words("all", "--scales", "4")) == 0
+    assert "x4-seed0 is trained" in capsys.readouterr().out
+    assert (home / "all/x4-seed0/evaluation/evaluation.json").stat().st_mtime_ns == before
+    shutil.move(home / "away", home / "all/x4-seed0/checkpoints")
     assert (
         main(words("all", "--scales", "4", steps=4)) == 0
     )  # more steps: trained on, and evaluated anew
