@@ -37,6 +37,7 @@ from fastsr.evaluation.results import Evaluation, ImageScores, Picture, ScoredMo
 from fastsr.evaluation.score_cache import ScoreCache
 from fastsr.evaluation.tables import print_protocol, score_table
 from fastsr.evaluation.test_sets import ImageSet, find_set
+from fastsr.evaluation.trained import known_images, training_note
 from fastsr.files import default_cache, sha256_of
 from fastsr.system.environment import environment
 from fastsr.system.precision import choose_precision
@@ -177,6 +178,7 @@ def score_sets(
     Raises UserError listing all images that cannot be used, before any is scored.
     """
     reader = PairReader(examiner.protocol, reading_room())
+    known = [one for model in request.models if (one := known_images(model))]
     with progress(console) as bar:
         task = bar.add_task("reading", total=None)
         notes = reader.check(sets)
@@ -192,7 +194,13 @@ def score_sets(
             scores, pictures = score_set(
                 examiner, images, reader, shown, perceptual, lambda: bar.advance(task)
             )
-            about = (len(images.images), str(images.folder), tuple(notes[images.name]), perceptual)
+            seen = training_note(known, reader.pairs(images.images), evaluation.scale)
+            about = (
+                len(images.images),
+                str(images.folder),
+                (*notes[images.name], *seen),
+                perceptual,
+            )
             scored = ScoredSet(images.name, *about)
             evaluation = evaluation.with_set(scored, scores, pictures)
             console.print(score_table(evaluation, scored))
