@@ -1,5 +1,6 @@
 """Fixtures shared by all tests. Everything is tiny, made here, and needs neither network nor data."""
 
+import signal
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -34,6 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU"))
+
+
+@pytest.fixture(autouse=True)
+def hang_up_is_heard() -> Generator[None, None, None]:
+    """SIGHUP ends processes, as it does unless tests are run by nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Fixtures of the tests of training."""
 
-import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +8,6 @@ from PIL import Image
 
 from fastsr.config.settings import TrainConfig
 from tests.images import random_image
-
-
-@pytest.fixture(autouse=True)
-def hang_up_is_heard() -> Iterator[None]:
-    """SIGHUP ends processes, as it does unless tests are run by nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture
