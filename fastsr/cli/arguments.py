@@ -143,8 +143,8 @@ class UpscaleArguments:
     out: Path = Path("upscaled")
     """Folder to write to."""
     peer: int | Literal["best"] = 0
-    """Which peer of the latest checkpoint enlarges. best: that with the highest validation PSNR of the whole run, as it
-    was then. No effect on a single file."""
+    """The peer of the latest checkpoint that enlarges. best: that with the highest validation PSNR of the whole run,
+    as it was then. No effect on a single file."""
     device: str = "auto"
     """auto, cpu, cuda, or cuda:N."""
 

@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, one line for what went wrong, and nothing left behind when it is stopped."""
+"""The end of a command: its exit status, one line for what went wrong, and nothing left behind when it is stopped."""
 
 import codecs
 import os
@@ -74,7 +74,7 @@ def outcome(command: Callable[[], None]) -> tuple[int, str]:
 
 
 def explained(error: OSError) -> str:
-    """What the system refused, in one line: the file, where it names one, and the reason."""
+    """A line on what the system refused: the file, where it names one, and the reason."""
     reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
     return f"{error.filename}: {reason}" if error.filename else f"the system refuses: {reason}"
 

@@ -59,7 +59,7 @@ def check(config: TrainConfig) -> TrainConfig:
 
 
 def warnings(config: TrainConfig) -> list[str]:
-    """What a configuration may hold but hardly means: each names the setting, its value and usual ones."""
+    """Warnings of values that are allowed but hardly meant: each names the setting, its value and usual ones."""
     usual = (
         ("lr", config.optim.lr, 1e-2, "1e-5 to 1e-3"),
         ("content_weight", config.loss.initial_content_weight, 1e4, "0.006 to 1"),

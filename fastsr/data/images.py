@@ -107,7 +107,7 @@ def count_images(folder: Path) -> int:
 
 
 def refuse(error: OSError) -> None:
-    """What a search does about a folder that it cannot look into: its images would be missing unseen."""
+    """Refuses a folder that a search cannot look into: its images would be missing unseen."""
     if isinstance(error, FileNotFoundError):
         return  # nothing is there, or no longer
     raise UserError(

@@ -30,7 +30,7 @@ FORMAT = 3  # counted up whenever the decoding rule or the layout of a pack chan
 STALE_SECONDS = 24 * 3600
 INDEX, PIXELS = "index.json", "pixels.bin"
 TRUST_SECONDS = 24 * 3600
-"""How long pixels that were compared with their checksums are trusted."""
+"""Time for which pixels are trusted that were compared with their checksums."""
 
 
 def pack_images(

@@ -224,7 +224,7 @@ class Shown:
 
     folder: Path
     place: Path
-    """Where they are, below the folder."""
+    """Their place below the folder."""
     count: int
     """Of the first so many images."""
 

@@ -38,7 +38,7 @@ class Examiner:
 
     @property
     def methods(self) -> int:
-        """How many there are, bicubic included."""
+        """Number of methods, bicubic included."""
         return 1 + len(self.models)
 
     def examine(

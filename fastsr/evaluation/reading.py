@@ -52,7 +52,7 @@ class PairReader:
         return notes
 
     def cropped(self, files: ImageFiles) -> bool | str:
-        """Whether an image is cropped, which is kept where there is room; a line on the fault where it has one."""
+        """True for an image that is cropped; it is kept where there is room. A line on the fault where it has one."""
         try:
             pair = load(files, self.protocol)
         except UserError as error:

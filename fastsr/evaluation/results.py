@@ -108,7 +108,7 @@ class Evaluation:
         )
 
     def difference(self, other: "Evaluation") -> str:
-        """What keeps the scores of two evaluations apart, for people; empty where they belong into one."""
+        """A phrase on why the scores of two evaluations do not belong into one; empty where they do."""
         ours = {model.name: (model.weights, model.sha256) for model in self.models}
         theirs = {model.name: (model.weights, model.sha256) for model in other.models}
         if self.scale != other.scale:

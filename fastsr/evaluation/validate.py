@@ -25,7 +25,7 @@ def score(sr: Tensor, pair: Pair, scale: int) -> Score:
 
 @dataclass(frozen=True)
 class Bicubic:
-    """What bicubic makes of images, which no training changes."""
+    """Images enlarged by bicubic and their scores, which no training changes."""
 
     score: Score
     first: tuple[Tensor, ...]

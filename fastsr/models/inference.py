@@ -77,7 +77,7 @@ def upscale_files(
 def plan(
     paths: list[Path], out: Path, scale: int, model_digest: str
 ) -> dict[Path, tuple[Path, str]]:
-    """What is written, from which image, and the origin that is noted in it.
+    """The files to write, each with its image and the origin that is noted in it.
 
     Raises UserError where a file is in the way, or there are no images.
     """

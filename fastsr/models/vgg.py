@@ -160,7 +160,7 @@ def download_weights() -> dict[str, Tensor]:
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, without torch's advice on loading a pickle all the same, which would run its code."""
+    """The first line of an exception, without torch's advice on loading a pickle all the same, which runs its code."""
     if isinstance(error, UnpicklingError):
         return "it holds more than tensors, or is damaged"
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -21,7 +21,7 @@ ARCHITECTURE = "fastsr.SRResNet"
 NAMES = {"ema": "ema", "raw": "generator"}
 """Names in a checkpoint of a generator's averaged and trained weights."""
 STEP, PEER = re.compile(r"step-\d+"), re.compile(r"peer-\d+-")
-"""How names of checkpoints, and of a peer's files in them, begin; whatever else lies there is not ours."""
+"""Beginnings of the names of checkpoints, and of a peer's files in them; whatever else lies there is not ours."""
 
 
 def save_tensors(

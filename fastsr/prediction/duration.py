@@ -60,7 +60,7 @@ def work_of_steps(config: TrainConfig) -> Work:
 
 
 def expected_seconds(config: TrainConfig, work: Work, device: torch.device, step: int = 0) -> float:
-    """What the steps after `step` will take, as roughly as `seconds_per_step`."""
+    """Seconds that the steps after `step` will take, as roughly as `seconds_per_step`."""
     between, end = config.optim.pretrain_steps, config.total_steps
     flop = max(0, between - step) * work.pretraining + (end - max(step, between)) * work.training
     return flop / training_speed(config, device)

@@ -12,7 +12,7 @@ from fastsr.errors import UserError
 from fastsr.system.memory import gigabytes, memory_of
 
 HOPELESS = 10
-"""How many times a device's memory settings must need at least to be refused before anything is tried."""
+"""Settings that need over so many times a device's memory are refused before anything is tried."""
 STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 """Factors of the generator's upsamplers by scale."""
 

@@ -121,7 +121,7 @@ def validation(run: Run, most: int) -> Markup:
 
 
 def begin_note(step: float) -> Markup:
-    """What the dotted line is; nothing where there is none."""
+    """A sentence on the dotted line; nothing where there is none."""
     note = f"The dotted upright line marks step {step:,.0f}, where adversarial training begins."
     return missing(note) if isfinite(step) else Markup()
 

@@ -1,4 +1,4 @@
-"""Which runs a page is about: folders of runs are opened, and names that several runs share are told apart."""
+"""The runs that a page is about: folders of runs are opened, and names that several runs share are told apart."""
 
 import re
 from collections import Counter

@@ -60,7 +60,7 @@ def write_report(runs: tuple[Path, ...], out: Path, overwrite: bool = False) -> 
 
 
 GENERATOR = '<meta name="generator" content="fastsr report">'
-"""What a page says of itself, near its beginning."""
+"""The mark of a page of ours, near its beginning."""
 
 
 def is_page(file: Path) -> bool:

@@ -50,7 +50,7 @@ REFUSALS = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory, on a GPU or the host, was not to be had."""
+    """True for an exception that says that memory, on a GPU or the host, was not to be had."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in REFUSALS)

@@ -47,7 +47,7 @@ class Pace:
         self.ticks = deque([(time.perf_counter(), step)])
 
     def leave_out(self, seconds: float) -> None:
-        """What was no training until now, such as a validation, makes it no slower."""
+        """Leaves out of the speed what was no training until now, such as a validation."""
         self.ticks = deque((moment + seconds, step) for moment, step in self.ticks)
 
     @property
@@ -67,12 +67,12 @@ class Pace:
 
 
 class Screen:
-    """What a terminal shows of a run, laid out for 80 columns; it uses more where there are more."""
+    """The live view of a run on a terminal, laid out for 80 columns; it uses more where there are more."""
 
     def __init__(self, start: int, total: int, pace: Pace) -> None:
         self.step, self.total, self.pace = start, total, pace
         self.activity = ""
-        """What is going on, unless it is training."""
+        """The work going on, unless it is training."""
         self.stage = ""
         self.peers: list[dict[Term, float]] = []
         self.validated = 0

@@ -72,7 +72,7 @@ class Training:
 
     @property
     def wants_graph(self) -> bool:
-        """Whether steps are to be captured, where there is a GPU."""
+        """True if steps are to be captured, where there is a GPU."""
         return self.config.machine.graph != "off" and self.capturable
 
     @property

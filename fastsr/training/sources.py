@@ -51,7 +51,7 @@ def validation_paths(config: TrainConfig) -> list[Path]:
 
 
 def validation_sources(config: TrainConfig) -> tuple[Path, ...]:
-    """What is validated on: the demonstration's own photos where it trains on its own."""
+    """Folders and files that are validated on: the demonstration's own photos where it trains on its own."""
     return config.images.val or (() if config.images.data else sample_photos(VAL))
 
 

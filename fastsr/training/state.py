@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself in state.json: its step, its images, its settings, its loss scalers."""
+"""The contents of a checkpoint's state.json: its step, its images, its settings, its loss scalers."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ from fastsr.training.run import CHANGEABLE
 
 FORMAT = 1
 SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
-"""What torch's GradScaler keeps."""
+"""Entries of the state of torch's GradScaler."""
 FITTED = ("scale", "blocks", "filters", "skip", "discriminator_filters", "patch", "peers", "log_every")  # fmt: skip
 """Settings by which tensors in a checkpoint have their shapes, or are used as they were trained."""
 

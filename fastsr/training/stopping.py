@@ -19,7 +19,7 @@ PATIENCE = 1.0
 
 
 class Stop:
-    """Whether somebody wants training to stop, and what to tell them.
+    """The wish to stop training, and the answer to whoever has it.
 
     SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal) are such wishes. A SIGINT after one leaves the process at
     once: checkpoints have their names only when whole, so nothing is harmed.
@@ -29,7 +29,7 @@ class Stop:
         self.console = console
         self.wanted = False
         self.run: Run | None = None
-        """What is saved when training stops. Before there is one, a signal interrupts whatever is going on."""
+        """The run that is saved when training stops. Before there is one, a signal interrupts whatever is going on."""
         self.step = 0
         """The step that will be saved: the one under way. 0 before the first."""
 
@@ -63,7 +63,7 @@ class Stop:
 
 
 def continue_command(run: Run) -> str:
-    """How a run is continued."""
+    """The command that continues a run."""
     return f"fastsr train --resume --out {shlex.quote(str(run.folder))}"
 
 

@@ -1,4 +1,4 @@
-"""What is known of a run while it trains: metrics.jsonl, TensorBoard, pictures, and what a person sees."""
+"""Telemetry of a run while it trains: metrics.jsonl, TensorBoard, pictures, and the screen."""
 
 import time
 from collections.abc import Generator

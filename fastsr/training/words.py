@@ -40,7 +40,7 @@ def outcome(rows: list[dict[str, Any]], console: Console) -> None:
 
 
 def next_commands(config: TrainConfig, folder: Path, console: Console) -> None:
-    """What one does with a run."""
+    """The commands that follow training."""
     run = shlex.quote(str(folder))
     commands = [
         f"fastsr upscale {run} IMAGES",
