@@ -37,9 +37,8 @@ from fastsr.data.sampler import PatchSampler
 
 SCALE, BATCH, WORKERS = 4, 16, 2
 AHEAD = 2 * WORKERS  # batches that a DataLoader prepares in advance
-LARGEST_ERROR = (
-    1 / 255
-)  # of one bicubic against another, mean over a batch; seen: 0.4 / 255, and 17 / 255 mirrored
+# Of one bicubic against another, mean over a batch; seen: 0.4 / 255, and 17 / 255 mirrored.
+LARGEST_ERROR = 1 / 255
 LEAST_PAIRS_PER_S = {"device": 500_000, "pinned": 100_000}
 
 

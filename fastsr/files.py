@@ -62,9 +62,8 @@ def lock(file: Path, when_held: str) -> BaseFileLock:
 
     Raises UserError: `when_held` where another has it, and a line of its own where the file cannot be made.
     """
-    taken = FileLock(
-        file, timeout=0, thread_local=False
-    )  # whichever thread took it, any may release it
+    # Whichever thread took it, any may release it.
+    taken = FileLock(file, timeout=0, thread_local=False)
     try:
         taken.acquire()
     except Timeout:

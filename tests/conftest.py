@@ -25,9 +25,8 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_configure() -> None:
-    torch.set_num_threads(
-        1
-    )  # tiny tensors gain nothing from more, and sums always run in one order
+    # Tiny tensors gain nothing from more, and sums always run in one order.
+    torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

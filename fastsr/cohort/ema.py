@@ -61,9 +61,8 @@ def measure(generator: SRResNet, batches: list[Tensor]) -> None:
     generator.train()
     for k, lr_NChw in enumerate(batches):
         for norm in norms:
-            norm.momentum = 1 / (
-                k + 1
-            )  # momentum=None means the same, and reads the device for the count
+            # momentum=None means the same, and reads the device for the count
+            norm.momentum = 1 / (k + 1)
         generator.trunk(lr_NChw)
     generator.eval()
     write_batch_count(generator, len(batches))

@@ -167,9 +167,8 @@ def decode_all(paths: list[Path]) -> Iterator[tuple[Path, NDArray[np.uint8] | st
     workers = os.cpu_count() or 1
     waiting: deque[tuple[Path, Future[NDArray[np.uint8] | str]]] = deque()
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
-        warnings.simplefilter(
-            "ignore", Image.DecompressionBombWarning
-        )  # the error beyond twice that size stays
+        # The error beyond twice that size stays.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         for path in paths:
             waiting.append((path, pool.submit(read_or_reason, path)))
             if len(waiting) > 2 * workers:

@@ -137,9 +137,8 @@ def receive(archive: Archive, part: Path, bar: tuple[Progress, TaskID], timeout:
             with part.open("ab" if arrived else "wb") as out:
                 if not arrived:
                     remember(part, response)
-                progress.reset(
-                    task, completed=arrived, total=total
-                )  # so that the speed is of what arrives from now on
+                # The speed is then of what arrives from now on.
+                progress.reset(task, completed=arrived, total=total)
                 for chunk in chunks(response):
                     arrived += out.write(chunk)
                     progress.advance(task, len(chunk))

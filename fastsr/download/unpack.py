@@ -66,9 +66,8 @@ def unpack(
     except DAMAGE as error:
         if isinstance(error, UserError):
             raise
-        reason = (
-            str(error).partition(":\n")[0] or type(error).__name__
-        )  # tarfile lists what it tried on further lines
+        # tarfile lists what it tried on further lines.
+        reason = str(error).partition(":\n")[0] or type(error).__name__
         raise UserError(f"{file} is damaged ({reason}); delete it and run again") from None
     except OSError as error:
         need = f"about {decimal(file.stat().st_size)} must be free there"
@@ -104,9 +103,8 @@ def harmless(entries: Iterable[Entry], file: Path) -> Iterator[Entry]:
     """Entries as they are. Raises UserError before one that leaves its folder, or that makes the contents too large."""
     limit, total = max(EXPANSION * file.stat().st_size, EXPANSION_FLOOR), 0
     for count, entry in enumerate(entries, 1):
-        path = PureWindowsPath(
-            entry.name
-        )  # which takes both kinds of slashes, and drives, for what they are
+        # It takes both kinds of slashes, and drives, for what they are.
+        path = PureWindowsPath(entry.name)
         if path.anchor or ".." in path.parts:
             raise UserError(
                 f"{file} holds {entry.name}, a path outside its folder; delete it and run again"

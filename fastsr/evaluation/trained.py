@@ -26,10 +26,8 @@ def known_images(model: Path) -> Known | None:
         packs = (images.cache or default_cache()) / "packs"
         folder = packs / pack_key(find_images(images.data))
         return Known(open_pack(folder)[0]) if images.data and folder.is_dir() else None
-    except (
-        UserError
-    ):  # of images that are no longer there, or of a damaged pack: training tells of those
-        return None
+    except UserError:
+        return None  # images that are no longer there, or a damaged pack: training tells of those
 
 
 def training_note(known: Iterable[Known], pairs: Iterable[Pair], scale: int) -> list[str]:

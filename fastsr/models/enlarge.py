@@ -29,16 +29,14 @@ class Enlarge(nn.Module):
     def __init__(self, scale: int, skip: Literal["nearest", "bicubic"]) -> None:
         super().__init__()
         self.scale, self.skip = scale, skip
-        self.register_buffer(
-            "kernel", bicubic_kernel(scale), persistent=False
-        )  # a constant: in no weight file
+        # A constant: in no weight file.
+        self.register_buffer("kernel", bicubic_kernel(scale), persistent=False)
 
     def forward(self, lr_NChw: Tensor) -> Tensor:
         if self.skip == "nearest":
             return interpolate(lr_NChw.float(), scale_factor=self.scale, mode="nearest")
-        with torch.autocast(
-            lr_NChw.device.type, enabled=False
-        ):  # 8 bits of bf16 are fewer than those of an image
+        # 8 bits of bf16 are fewer than those of an image.
+        with torch.autocast(lr_NChw.device.type, enabled=False):
             padded = pad(lr_NChw.float(), (REACH,) * 4, mode="replicate")
             return pixel_shuffle(conv2d(padded, self.kernel, groups=3), self.scale)
 

@@ -60,9 +60,8 @@ def choose_device(name: str) -> torch.device:
 def set_up(device: torch.device) -> None:
     """Process-wide settings of the device that is trained on."""
     if device.type == "cuda":
-        torch.cuda.set_device(
-            device
-        )  # whose abilities are asked next, and for which a thread pins patches
+        # Its abilities are asked next, and a thread pins patches for it.
+        torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True  # shapes never change
     else:
         keep_freed_memory()

@@ -65,9 +65,8 @@ class Run:
     def start(folder: Path, config: TrainConfig) -> "Run":
         """A new run. Raises UserError where the folder cannot be written, or holds a run or a config.toml of others."""
         run = Run(folder)
-        to_toml(
-            config.with_absolute_paths()
-        )  # what cannot be kept is refused before anything is made
+        # What cannot be kept is refused before anything is made.
+        to_toml(config.with_absolute_paths())
         run.check_places()
         try:
             for path in (run.checkpoints, run.pictures):

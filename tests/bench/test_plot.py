@@ -144,9 +144,8 @@ def test_history_has_the_last_rung_of_each_session() -> None:
         "240.0",
     ]
     heights = [float(point.attrib["cy"]) for point in points]
-    assert heights[0] - heights[1] == pytest.approx(
-        heights[1] - heights[2], abs=0.2
-    )  # equal gains, equal rises
+    # Equal gains, equal rises.
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=0.2)
     assert "paper recipe, x4, 2 peers: last rung, now CUDA graph" in shown
 
 

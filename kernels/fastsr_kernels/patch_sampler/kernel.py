@@ -181,9 +181,8 @@ def plan(
 ) -> tuple[Launch, tuple[Tensor, Tensor]]:
     """The launch, and the patches `lr_NChw, hr_NCHW` that it will fill. Tiles are powers of two."""
     side = crop.patch // crop.scale
-    taps = triton.next_power_of_2(
-        crop.scale + 2 * halo(crop.scale)
-    )  # those beyond the filter are zero
+    # Those beyond the filter are zero.
+    taps = triton.next_power_of_2(crop.scale + 2 * halo(crop.scale))
     lr_tile = lr_tile or min(64, LR_TILE // taps)
     lr_NChw, hr_NCHW = (
         torch.empty(

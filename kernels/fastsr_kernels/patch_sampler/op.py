@@ -110,9 +110,10 @@ def operator(
     images = Images(pixels_B, start_I, height_I, width_I, cumulative_I)
     crop = Crop(scale, patch, batch, "mirror" if border == "mirror" else "replicate", augment)
     if backend(step.device.type) == "triton":
+        # Imports triton, which not every system has.
         from fastsr_kernels.patch_sampler import (
             kernel,
-        )  # imports triton, which not every system has
+        )
 
         return kernel.patch_sampler(images, crop, seed, step, dtype)
     return reference.patch_sampler(images, crop, seed, step, dtype)

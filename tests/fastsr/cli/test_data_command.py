@@ -39,9 +39,8 @@ def listed(outcome: Outcome) -> dict[str, list[str]]:
 
 def test_list_has_every_data_set_and_how_to_get_it(fastsr: Fastsr, tmp_path: Path) -> None:
     outcome = fastsr("data", "list")
-    assert f"below{tmp_path}/cache/fastsr/data" in "".join(
-        outcome.out.split()
-    )  # a long title is wrapped
+    # A long title is wrapped.
+    assert f"below{tmp_path}/cache/fastsr/data" in "".join(outcome.out.split())
     rows = listed(outcome)
     assert list(rows) == list(DATASETS) == ["div2k", "set5", "set14", "bsd100", "urban100"]
     for name, dataset in DATASETS.items():

@@ -109,9 +109,8 @@ def test_values_that_cannot_be_used(
 ) -> None:
     outcome = fastsr(command, "--data", data, *TINY, "--out", "run", *words.split())
     assert_one_line(outcome, message)
-    assert outcome.out == "" or outcome.out.startswith(
-        "paper: "
-    )  # the recipe, said before torch is there
+    # The recipe, said before torch is there.
+    assert outcome.out == "" or outcome.out.startswith("paper: ")
     assert outcome.out.count("\n") <= 1
     assert not Path("run").exists()
 

@@ -51,9 +51,8 @@ def tiff(pixels: NDArray[np.uint16], leave_out: int = 0, second_page: bytes = b"
         (262, short, 1, 2), (273, long, 1, 8), (277, short, 1, 3), (278, long, 1, height), (279, long, 1, len(data)),
     ]  # fmt: skip
     entries = [struct.pack("<HHII", *tag) for tag in tags if tag[0] != leave_out]
-    first = (
-        8 + len(data) + 6
-    )  # of the directory: behind the header, the pixels and the three bit depths
+    # Of the directory: behind the header, the pixels and the three bit depths.
+    first = 8 + len(data) + 6
     following = first + 2 + 12 * len(entries) + 4 if second_page else 0
     directory = struct.pack("<H", len(entries)) + b"".join(entries) + struct.pack("<I", following)
     return (

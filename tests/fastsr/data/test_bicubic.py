@@ -64,9 +64,10 @@ def imresize(image: np.ndarray, factor: float, border: Border) -> np.ndarray:
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
 def test_equals_floating_point_statement(scale: int, border: Border) -> None:
     image = random_image(5 * scale, 7 * scale, seed=scale)
+    # Rings.
     image[: 2 * scale, : 2 * scale] = np.random.default_rng(0).choice(
         [0, 255], (2 * scale, 2 * scale, 3)
-    )  # rings
+    )
     tensor = torch.from_numpy(image)
     np.testing.assert_array_equal(
         downscale(tensor, scale, border).numpy(), imresize(image, 1 / scale, border)

@@ -30,9 +30,8 @@ def test_a_pack_holds_the_pixels_of_its_files(pack: Packer, paths: list[Path]) -
 def test_images_keep_the_order_of_paths_although_decoded_in_parallel(
     pack: Packer, tmp_path: Path
 ) -> None:
-    sizes = tuple(
-        (400, 400) if k % 3 == 0 else (16, 16 + k) for k in range(24)
-    )  # the slow ones come first
+    # The slow ones come first.
+    sizes = tuple((400, 400) if k % 3 == 0 else (16, 16 + k) for k in range(24))
     paths = save_images(tmp_path / "many", sizes)[::-1]
     assert_holds(pack(paths), paths)
 

@@ -43,9 +43,8 @@ def test_predicted_peak_grows_with_the_batch_and_shrinks_with_bf16(
         predict_memory(replace(config, images=replace(config.images, batch=n)), Precision())
         for n in (4, 8)
     )
-    assert (
-        large.resident - small.resident == 2 * 2 * (8 - 4) * 4
-    )  # logits of the last step: real and fake, two peers
+    # Logits of the last step: real and fake, two peers.
+    assert large.resident - small.resident == 2 * 2 * (8 - 4) * 4
     assert 1.7 < (large.peak - large.resident) / (small.peak - small.resident) < 2.1
     mixed = predict_memory(
         replace(config, images=replace(config.images, batch=8)), Precision(dtype=torch.bfloat16)

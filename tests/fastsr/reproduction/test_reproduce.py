@@ -140,9 +140,8 @@ def test_what_is_done_is_not_done_again(home: Path, capsys: pytest.CaptureFixtur
     assert "x4-seed0 is trained" in capsys.readouterr().out
     assert (home / "all/x4-seed0/evaluation/evaluation.json").stat().st_mtime_ns == before
     shutil.move(home / "away", home / "all/x4-seed0/checkpoints")
-    assert (
-        main(words("all", "--scales", "4", steps=4)) == 0
-    )  # more steps: trained on, and evaluated anew
+    # More steps: trained on, and evaluated anew.
+    assert main(words("all", "--scales", "4", steps=4)) == 0
     assert (home / "all/x4-seed0/evaluation/evaluation.json").stat().st_mtime_ns > before
 
 
