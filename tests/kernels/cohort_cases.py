@@ -3,6 +3,7 @@
 Axes: P peers, E logits of one peer.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -99,18 +100,27 @@ def named(loss: CohortLoss) -> dict[str, Tensor]:
     return dict(zip(TERMS, outputs.pop("terms_P4").unbind(1), strict=True)) | outputs
 
 
-def assert_close(got: CohortLoss, want: CohortLoss, tolerance: float = TOLERANCE) -> None:
+def assert_close(
+    got: CohortLoss, want: CohortLoss, tolerance: float = TOLERANCE, nats: float = 1.0
+) -> None:
     """Compares each value and each gradient by name, as an error relative to the largest entry.
 
-    Values below one nat are held to an absolute error: a KL divergence is the difference of two entropies.
+    Values below `nats` are held to an absolute error: a KL divergence is the difference of two entropies, which may be
+    many times larger than itself.
     """
     expected = named(want)
     for name, a in named(got).items():
         b = expected[name]
         assert a.shape == b.shape, f"{name}: {tuple(a.shape)} instead of {tuple(b.shape)}"
-        largest = float(b.abs().max())
-        error = float((a - b).abs().max()) / max(largest, 1e-30 if name.startswith("grad") else 1.0)
+        smallest = 1e-30 if name.startswith("grad") else nats
+        error = float((a - b).abs().max()) / max(float(b.abs().max()), smallest)
         assert error < tolerance, f"{name}: relative error {error:.1e}"
+
+
+def entropies(inputs: Inputs) -> float:
+    """A bound of what is subtracted in a KL divergence, in nats: T^2 times the entropies of all teachers of a peer."""
+    weight_P = inputs.temperature_P.square() * inputs.mixing_PP.sum(1)
+    return max(1.0, float(weight_P.max()) * math.log(2))
 
 
 def assert_equal(got: CohortLoss, want: CohortLoss) -> None:
