@@ -24,6 +24,7 @@ from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.prediction.size import check_size
 from fastsr.proof.first_time import require_kernels, told
+from fastsr.proof.tuning import applied, default_way, fastest_way, is_tuned
 from fastsr.system.backend import check_triton, kernels
 from fastsr.system.compiler import check_compiler
 from fastsr.system.device import choose_device, set_up
@@ -109,12 +110,19 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     store = open_images(config, console)
     validation = open_validation(config)
     warn_of_repeated(store, validation, config.model.scale, console)
+    way = default_way(config)
+    if is_tuned(config, device):
+        with doing(
+            console, "looking for the fastest settings here, up to two minutes the first time"
+        ):
+            way = fastest_way(config, device, precision, console.print)
+        say(console, f"computing with {way} (--no-tune: {default_way(config)})")
     activity = f"building {counted(config.cohort.peers, 'peer')}; checking that every loss is alive"
     with (
         doing(console, activity),
         out_of_memory(lambda: out_of_memory_advice(config, device)),
     ):
-        cohort = Cohort(config, content, device, precision)
+        cohort = Cohort(applied(config, way), content, device, precision)
         patches = patch_source(config, store, device)
         ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
         patches.load()
@@ -138,7 +146,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     if isinstance(patches, HostPatches):
         patches.seek(training.step)
     if config.machine.compile:
-        compile_cohort(cohort)
+        compile_cohort(cohort, way.compiled)
     return training
 
 
