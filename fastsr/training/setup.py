@@ -27,7 +27,7 @@ from fastsr.proof.first_time import require_kernels, told
 from fastsr.proof.tuning import applied, default_way, fastest_way, is_tuned
 from fastsr.system.backend import check_triton, kernels
 from fastsr.system.compiler import check_compiler
-from fastsr.system.device import choose_device, set_up
+from fastsr.system.device import choose_device, set_up, without_search
 from fastsr.system.environment import processor_name
 from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import Precision, choose_precision
@@ -126,7 +126,8 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         patches = patch_source(config, store, device)
         ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
         patches.load()
-        check_losses(cohort, patches)
+        with without_search():
+            check_losses(cohort, patches)
     run = continued or new_run(config)
     if run.folder != folder:
         say(console, f"{folder} was taken meanwhile; the run is in {run.folder}")
