@@ -26,13 +26,13 @@ from fastsr.evaluation.results import Evaluation
 from fastsr.files import OtherFormatError, write_text
 from fastsr.prediction.size import check_size
 from fastsr.reproduction.comparison import table, verdict
+from fastsr.reproduction.deviations import deviations
 from fastsr.reproduction.markdown import markdown
 from fastsr.reproduction.paper import TAUGHT
 from fastsr.reproduction.plan import (
     Plan,
     check_sets,
     describe,
-    deviations,
     folder_of,
     print_plan,
     steps_done,
