@@ -113,7 +113,7 @@ def reproductions() -> list[float]:
         found += numbers([table["noise"], plain])
     for file in (RESULTS / "reproduce").glob("*/tables.json"):
         for one in json.loads(file.read_text()).get("discriminators", []):
-            found += numbers([one["values"], one["differences"]])
+            found += numbers([[line["values"], line["differences"]] for line in one["opinions"]])
     return found
 
 
