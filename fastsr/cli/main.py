@@ -254,10 +254,6 @@ def list_packs(arguments: PacksArguments) -> None:
 
 def fetch_and_pack(arguments: FetchArguments) -> None:
     """Downloads data sets, and packs those that are trained on."""
-    if not arguments.names:
-        raise UserError(
-            "fastsr data fetch names no data set; give some of div2k set5 set14 bsd100 urban100"
-        )
     from fastsr.download.catalogue import DATASETS
     from fastsr.download.fetch import fetch
 
