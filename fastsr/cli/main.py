@@ -227,10 +227,10 @@ def run_data(words: list[str]) -> None:
         list_packs(parse("data packs", PacksArguments, words[1:]))
         return
     if words[0] == "list":
-        from fastsr.download.catalogue import listing
+        from fastsr.download.catalogue import print_listing
 
         root = parse("data list", ListArguments, words[1:]).root
-        Console().print(listing(root or default_data_root()))
+        print_listing(root or default_data_root(), Console())
         return
     from fastsr.download.catalogue import DATASETS
 
