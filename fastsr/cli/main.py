@@ -15,6 +15,7 @@ from fastsr.cli.arguments import (
     DoctorArguments,
     EvalArguments,
     FetchArguments,
+    InfoArguments,
     ListArguments,
     PacksArguments,
     ReportArguments,
@@ -39,6 +40,7 @@ Train GAN super-resolution models, alone or in cohorts that teach each other.
   eval      PSNR, SSIM, NIQE, PI of trained models beside bicubic
   upscale   enlarge images with a trained model
   report    one page with the curves, pictures and tables of runs
+  info      what a run or a model's file holds
   data      fetch and list the data sets of the field
   reproduce repeat the paper's experiment, with its numbers beside ours
   doctor    what this machine can do, whether images are fit, what a run needs
@@ -65,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor, "reproduce": run_reproduce,
-        "report": run_report, "data": run_data,
+        "report": run_report, "info": run_info, "data": run_data,
     }  # fmt: skip
     if not words or words[0] in ("-h", "--help"):
         return exit_status(lambda: write(HELP))
@@ -216,6 +218,12 @@ def run_report(words: list[str]) -> None:
         arguments.overwrite,
     )
     Console().print(str(page), soft_wrap=True, highlight=False, markup=False)
+
+
+def run_info(words: list[str]) -> None:
+    from fastsr.cli.info import inform
+
+    inform(parse("info", InfoArguments, words).run, Console())
 
 
 def run_data(words: list[str]) -> None:

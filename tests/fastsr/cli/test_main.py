@@ -9,7 +9,7 @@ import pytest
 from fastsr import __version__
 from tests.fastsr.cli.command_line import TINY, Fastsr, Outcome, assert_one_line
 
-COMMANDS = ("train", "eval", "upscale", "report", "data", "reproduce", "doctor")
+COMMANDS = ("train", "eval", "upscale", "report", "info", "data", "reproduce", "doctor")
 
 
 def test_version(fastsr: Fastsr) -> None:
