@@ -24,11 +24,17 @@ FOLDERS = (
     "system",
 )
 """From top to bottom: a folder imports only from itself and from folders below it."""
-SHARED = ("errors", "files", "console")
+SHARED = ("errors", "files", "console", "checkpoints")
 """Modules that everybody may use, and that use only each other."""
 LEVEL = {name: level for level, name in enumerate((*SHARED, *reversed(FOLDERS)))}
 ENTRANCES = ("__init__", "__main__")
-WITHOUT_TORCH = ("fastsr.report", "fastsr.config", "fastsr.download")
+WITHOUT_TORCH = (
+    "fastsr.report",
+    "fastsr.config",
+    "fastsr.download",
+    "fastsr.checkpoints",
+    "fastsr.cli.info",
+)
 """Folders and modules that are read, or answer, before torch could be imported."""
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 300, 60
 

@@ -197,6 +197,21 @@ class PacksArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InfoArguments:
+    """What a run holds: its settings, steps, checkpoints and the best of them, scores, and the next commands.
+
+    Of a folder of runs one line each; of a model's file what it says of itself.
+
+    Examples:
+        fastsr info runs/x4
+        fastsr info runs
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run, a folder of runs, or a model's .safetensors file."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportArguments:
     """One page, without network or server: settings, curves, tables and comparisons of runs.
 

@@ -15,6 +15,7 @@ from fastsr.cli.arguments import (
     DoctorArguments,
     EvalArguments,
     FetchArguments,
+    InfoArguments,
     ListArguments,
     PacksArguments,
     ReportArguments,
@@ -39,6 +40,7 @@ Train GAN super-resolution models, alone or in cohorts that teach each other.
   eval      PSNR, SSIM, NIQE, PI of trained models beside bicubic
   upscale   enlarge images with a trained model
   report    one page with the curves, pictures and tables of runs
+  info      what a run or a model's file holds
   data      fetch and list the data sets of the field
   reproduce repeat the paper's experiment, with its numbers beside ours
   doctor    what this machine can do, whether images are fit, what a run needs
@@ -65,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor, "reproduce": run_reproduce,
-        "report": run_report, "data": run_data,
+        "report": run_report, "info": run_info, "data": run_data,
     }  # fmt: skip
     if not words or words[0] in ("-h", "--help"):
         return exit_status(lambda: write(HELP))
@@ -218,6 +220,12 @@ def run_report(words: list[str]) -> None:
     Console().print(str(page), soft_wrap=True, highlight=False, markup=False)
 
 
+def run_info(words: list[str]) -> None:
+    from fastsr.cli.info import inform
+
+    inform(parse("info", InfoArguments, words).run, Console())
+
+
 def run_data(words: list[str]) -> None:
     if asks_for_help(words[:1]):
         show(DATA_HELP)
@@ -227,10 +235,10 @@ def run_data(words: list[str]) -> None:
         list_packs(parse("data packs", PacksArguments, words[1:]))
         return
     if words[0] == "list":
-        from fastsr.download.catalogue import listing
+        from fastsr.download.catalogue import print_listing
 
         root = parse("data list", ListArguments, words[1:]).root
-        Console().print(listing(root or default_data_root()))
+        print_listing(root or default_data_root(), Console())
         return
     from fastsr.download.catalogue import DATASETS
 
@@ -254,10 +262,6 @@ def list_packs(arguments: PacksArguments) -> None:
 
 def fetch_and_pack(arguments: FetchArguments) -> None:
     """Downloads data sets, and packs those that are trained on."""
-    if not arguments.names:
-        raise UserError(
-            "fastsr data fetch names no data set; give some of div2k set5 set14 bsd100 urban100"
-        )
     from fastsr.download.catalogue import DATASETS
     from fastsr.download.fetch import fetch
 

@@ -124,6 +124,8 @@ def coerced(value: Any, hint: Any, where: str) -> Any:
     elif get_origin(hint) in (Union, UnionType):
         return coerced_to_one(value, options, where)
     if hint is Path and isinstance(value, str):
+        if not value:  # as a path it would be this folder
+            raise UserError(f'{where} = "" is empty; write "." where this folder is meant')
         return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
