@@ -287,6 +287,10 @@ def fetch_and_pack(arguments: FetchArguments) -> None:
 def run_doctor(words: list[str]) -> None:
     config = train_config(words, DoctorArguments)
     from fastsr.cli.doctor import examine
+    from fastsr.cli.prove import prove_machine
 
-    if not examine(config, Console()):
+    fit = examine(config, Console())
+    # The setting is on by default, for training; only the word itself asks for a proof now.
+    proved = "--prove" not in words or prove_machine(config, Console())
+    if not (fit and proved):
         sys.exit(1)

@@ -148,6 +148,10 @@ class MachineConfig:
     """Spare memory: keep only the inputs of the generator's blocks, and compute the rest again going backward."""
     fused: bool = True
     """Compute losses on logits and draw patches by Triton kernels, on a GPU. Off: the same in plain torch."""
+    prove: bool = True
+    """Before the first training with a GPU, a driver and versions that are new together, show in some seconds that
+    kernels compute what they should and that replays of the graph do what single steps do. `fastsr doctor --prove`
+    shows all of that, and more, at once. No effect on training without a GPU."""
     channels_last: bool = True
     """Keep channels innermost in memory, which convolutions prefer."""
     seed: int = 0

@@ -27,6 +27,7 @@ CHANGEABLE = {
         "combine_kernels",
         "fused",
         "graph",
+        "prove",
         "peer_streams",
         "checkpoint_activations",
     },

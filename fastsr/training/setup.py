@@ -23,6 +23,7 @@ from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.prediction.size import check_size
+from fastsr.proof.first_time import require_kernels, told
 from fastsr.system.backend import check_triton, kernels
 from fastsr.system.compiler import check_compiler
 from fastsr.system.device import choose_device, set_up
@@ -96,6 +97,8 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     precision = choose_precision(config.machine.amp, device)
     if config.machine.fused and kernels(device) == "triton":
         check_triton(device)
+        for line in told(require_kernels(config, device)):
+            say(console, line)
     if config.machine.compile and device.type == "cpu":
         check_compiler()
     folder = continued.folder if continued else config.output.out or fresh_folder(config)
