@@ -13,6 +13,7 @@ import tyro
 from fastsr.cli.arguments import REPRODUCE_DECIDES, ReproduceArguments, TrainArguments
 from fastsr.cli.help import groups, help_text
 from fastsr.cli.refusals import usable_words
+from fastsr.config.presets import preset
 from fastsr.config.recipes import demo, paper
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
@@ -98,6 +99,9 @@ def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
     for option, folders in (("--data", config.images.data), ("--val", config.images.val)):
         if option in given and not folders:
             raise UserError(f"{option} names no folder; give at least one, or leave it out")
+    if "--degrade" in given:
+        degrade = preset(config.degrade.degrade)
+        return replace(parsed, train=replace(config, degrade=degrade))
     return parsed
 
 

@@ -24,6 +24,7 @@ from fastsr.cli.arguments import (
 )
 from fastsr.cli.configuration import asks_for_help, parse, show, train_arguments, train_config
 from fastsr.cli.outcome import exit_status
+from fastsr.cli.preview import PreviewArguments, write_preview
 from fastsr.config.check import check
 from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
@@ -52,6 +53,7 @@ DATA_HELP = """usage: fastsr data COMMAND [options]
 
   fetch     download data sets: div2k set5 set14 bsd100 urban100
   list      which there are, and which of them are here
+  preview   patches with blind degradations, on one page
   packs     decoded images that are kept for training, their size and age
 
 fastsr data COMMAND --help lists the options.
@@ -229,8 +231,11 @@ def run_info(words: list[str]) -> None:
 def run_data(words: list[str]) -> None:
     if asks_for_help(words[:1]):
         show(DATA_HELP)
-    if not words or words[0] not in ("fetch", "list", "packs"):
-        raise UserError("fastsr data takes a word more: fetch NAMES, list, or packs")
+    if not words or words[0] not in ("fetch", "list", "packs", "preview"):
+        raise UserError("fastsr data takes a word more: fetch NAMES, list, packs, or preview")
+    if words[0] == "preview":
+        write_preview(parse("data preview", PreviewArguments, words[1:]))
+        return
     if words[0] == "packs":
         list_packs(parse("data packs", PacksArguments, words[1:]))
         return

@@ -20,6 +20,8 @@ from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Step
 from fastsr.cohort.streams import Branches
 from fastsr.config.settings import TrainConfig
+from fastsr.data.degrade import DegradedPatches
+from fastsr.data.sampler import PatchSource
 from fastsr.prediction.flops import FlopCount
 from fastsr.system.memory import gigabytes, memory_of
 from fastsr.system.precision import Precision, choose_precision
@@ -111,7 +113,7 @@ class FakePatches:
     """Patches of the right shape and layout, with no contents."""
 
     def __init__(self, config: TrainConfig) -> None:
-        batch, side = config.images.batch, config.images.patch
+        batch, side = config.images.batch, config.drawn_side
         self.shapes = (
             (batch, 3, side // config.model.scale, side // config.model.scale),
             (batch, 3, side, side),
@@ -131,6 +133,20 @@ class FakePatches:
         return lr, hr
 
 
+def fake_patches(config: TrainConfig) -> PatchSource:
+    """Patches without contents; where they are degraded, by the reference, which needs more memory than the kernels."""
+    if config.degrade.is_bicubic:
+        return FakePatches(config)
+    return DegradedPatches(
+        FakePatches(config),
+        config.degrade,
+        scale=config.model.scale,
+        seed=0,
+        device=torch.device("cpu"),
+        fused=False,
+    )
+
+
 def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = False) -> Prediction:
     """Runs a step on fake CPU tensors and counts bytes. Content weights are not needed; pixels are not counted.
 
@@ -144,7 +160,7 @@ def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = Fal
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes(branches) as live:
         unscaled = replace(precision, scaled=False)
         cohort = Cohort(config, unloaded_content(config.loss.content), device, unscaled, branches)
-        step = Step(cohort, FakePatches(config), MetricsRing(1, len(cohort.peers), device))
+        step = Step(cohort, fake_patches(config), MetricsRing(1, len(cohort.peers), device))
         resident = live.now.total()
         live.most = live.now.copy()
         with FlopCount() as count:
