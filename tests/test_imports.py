@@ -15,11 +15,14 @@ COMMANDS = (
     "eval",
     "upscale",
     "report",
+    "info",
     "doctor",
     "reproduce",
     "data",
     "data fetch",
     "data list",
+    "data preview",
+    "data packs",
 )
 COMMAND = "from fastsr.cli.main import main; sys.exit(main({words!r}))"
 EVERY_MODULE = """
