@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
+from collections.abc import Generator as Iteration
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -15,14 +16,14 @@ from torch import Tensor
 from fastsr.data.images import DAMAGE, find_images, read_rgb8
 from fastsr.errors import UserError
 from fastsr.files import mark, sha256_of, sync
-from fastsr.models import SRResNet
+from fastsr.models import Generator
 from fastsr.models.weights import find_generator, load_generator
 from fastsr.system.precision import Precision
 
 
 @torch.no_grad()
 def super_resolve(
-    generator: SRResNet, lr_hwC: Tensor, precision: Precision | None = None
+    generator: Generator, lr_hwC: Tensor, precision: Precision | None = None
 ) -> Tensor:
     """uint8 `[h, w, 3]` to uint8 `[scale*h, scale*w, 3]`, rounded; runs where the generator is, returns to the CPU."""
     assert not any(module.training for module in generator.modules()), "not in evaluation mode"
@@ -127,7 +128,7 @@ def save_whole(image: Image.Image, file: Path, origin: str) -> None:
 
 
 @contextmanager
-def writing_to(out: Path) -> Generator[None, None, None]:
+def writing_to(out: Path) -> Iteration[None, None, None]:
     """Says in one line that the folder cannot be written."""
     try:
         yield
