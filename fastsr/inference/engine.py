@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from fastsr.errors import UserError
-from fastsr.inference.extent import bytes_per_pixel, receptive_field
+from fastsr.inference.memory import bytes_per_pixel
 from fastsr.inference.tiles import LEAST_CORE, Cut, Span, cut, paste
-from fastsr.models import SRResNet
+from fastsr.models import Generator
 from fastsr.models.enlarge import Enlarge
 from fastsr.system.memory import gigabytes, is_out_of_memory, memory_of, resident_memory
 from fastsr.system.precision import Precision
@@ -27,8 +27,6 @@ COPIES = 3
 ENOUGH_PIXELS = {"cpu": 256**2, "cuda": 1024**2}
 """Pixels of a batch behind which more make nothing faster."""
 MOST_IMAGES = 16
-FAR = 64
-"""Overlap where a network sees the whole image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +53,7 @@ class Engine:
 
     def __init__(
         self,
-        generators: tuple[SRResNet, ...],
+        generators: tuple[Generator, ...],
         choices: Choices,
         precision: Precision,
         tell: Callable[[str], None] = lambda text: None,
@@ -69,12 +67,10 @@ class Engine:
         """Pixels that a tile may have since memory ran out."""
         self.told: set[str] = set()
 
-    @cached_property
-    def field(self) -> int | None:
-        """Pixels beyond a pixel that the generators see; None where that is the whole image."""
-        with torch.compiler.set_stance("force_eager"):
-            fields = [receptive_field(one, self.device) for one in self.generators]
-        return None if None in fields else max(field for field in fields if field is not None)
+    @property
+    def field(self) -> int:
+        """Pixels beyond a pixel that the generators see."""
+        return max(one.receptive_radius for one in self.generators)
 
     @cached_property
     def bytes_per_pixel(self) -> float:
@@ -130,13 +126,11 @@ class Engine:
         side, most = self.choices.tile, self.most_pixels(result) // n
         if h * w <= most and (side is None or max(h, w) <= side):
             return Cut(h, w, 0, True)
-        field = FAR if self.field is None else self.field
-        plan = cut(h, w, most, field, side, self.choices.overlap)
-        if not plan.is_exact or self.field is None:
-            sees = "the whole image" if self.field is None else f"{field} pixels around each"
+        plan = cut(h, w, most, self.field, side, self.choices.overlap)
+        if not plan.is_exact:
             self.tell_once(
-                f"tiles overlap by {plan.overlap} pixels and are blended: the network sees {sees}, so they differ "
-                "slightly from an image enlarged whole"
+                f"tiles overlap by {plan.overlap} pixels and are blended: the network sees {self.field} pixels around "
+                "each, so they differ slightly from an image enlarged whole"
             )
         return plan
 

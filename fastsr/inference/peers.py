@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from fastsr.errors import UserError
-from fastsr.models import SRResNet
+from fastsr.models import Generator
 from fastsr.models.weights import find_generator, find_generators, load_generator
 
 Peers = int | Literal["best", "average", "ensemble"]
@@ -23,7 +23,7 @@ def generator_files(model: Path, peer: Peers) -> tuple[Path, ...]:
     return (find_generator(model, peer),)
 
 
-def open_generators(files: tuple[Path, ...], peer: Peers, device: torch.device) -> tuple[SRResNet, ...]:  # fmt: skip
+def open_generators(files: tuple[Path, ...], peer: Peers, device: torch.device) -> tuple[Generator, ...]:  # fmt: skip
     """The generators in these files; their average, as one, where that is asked for.
 
     Raises UserError where a file cannot be used, or they do not go together.
@@ -36,7 +36,7 @@ def open_generators(files: tuple[Path, ...], peer: Peers, device: torch.device) 
     return (average(generators, files),) if peer == "average" else generators
 
 
-def average(generators: tuple[SRResNet, ...], files: tuple[Path, ...]) -> SRResNet:
+def average(generators: tuple[Generator, ...], files: tuple[Path, ...]) -> Generator:
     """The generator with the mean of all weights and statistics. It is worth something where all began alike.
 
     Raises UserError where the networks differ.

@@ -20,7 +20,8 @@ from fastsr.facts import ModelFacts, read_facts
 from fastsr.inference.engine import Choices, Engine
 from fastsr.inference.peers import Peers, generator_files, open_generators
 from fastsr.inference.picture import OWN_SPACE, converted, samples
-from fastsr.models import SRResNet
+from fastsr.models import Generator
+from fastsr.models.architecture import CHANNELS
 from fastsr.models.fold import folded
 from fastsr.system.compiler import check_compiler
 from fastsr.system.device import choose_device
@@ -41,7 +42,7 @@ class Upscaler:
 
     def __init__(
         self,
-        generators: tuple[SRResNet, ...],
+        generators: tuple[Generator, ...],
         info: ModelFacts,
         choices: Choices = Choices(),  # noqa: B008 - frozen
         amp: bool = False,
@@ -167,7 +168,18 @@ def load(
         check_compiler()
         for block in (block for one in generators for block in one.blocks_to_compile()):
             block.compile(fullgraph=True, dynamic=True)
-    return Upscaler(generators, read_facts(files[0]), choices, amp, tell)
+    return Upscaler(generators, facts_of(files[0], generators[0]), choices, amp, tell)
+
+
+def facts_of(file: Path, generator: Generator) -> ModelFacts:
+    """What is known of the model in a file, which may be one of others that says nothing of itself."""
+    if file.suffix == ".safetensors":
+        facts = read_facts(file)
+    else:
+        count = sum(one.numel() for one in generator.parameters())
+        facts = ModelFacts(file, file.stat().st_size, "", None, None, count, ("F32",), {})
+    label = generator.architecture.label
+    return replace(facts, architecture=label, scale=generator.scale, channels=CHANNELS)
 
 
 def place_of(model: str | Path) -> Path:

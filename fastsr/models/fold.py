@@ -6,10 +6,10 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from fastsr.models import SRResNet
+from fastsr.models import Generator
 
 
-def folded(generator: SRResNet) -> SRResNet:
+def folded(generator: Generator) -> Generator:
     """A copy without normalisation, for evaluation: each that is registered behind a convolution becomes part of it."""
     copy = deepcopy(generator).eval().requires_grad_(False)
     for parent in list(copy.modules()):

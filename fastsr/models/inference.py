@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from fastsr.models import SRResNet
+from fastsr.models import Generator
 from fastsr.system.precision import Precision
 
 
 @torch.no_grad()
 def super_resolve(
-    generator: SRResNet, lr_hwC: Tensor, precision: Precision | None = None
+    generator: Generator, lr_hwC: Tensor, precision: Precision | None = None
 ) -> Tensor:
     """uint8 `[h, w, 3]` to uint8 `[scale*h, scale*w, 3]`, rounded; runs where the generator is, returns to the CPU."""
     assert not any(module.training for module in generator.modules()), "not in evaluation mode"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fastsr.errors import UserError
 from fastsr.inference.engine import Choices, Engine, turned, turned_back
 from fastsr.inference.tiles import cut
+from fastsr.models import SPAN, Compact, MSRResNet, RRDBNet
 from fastsr.models.enlarge import Enlarge
 from fastsr.models.fold import folded
 from fastsr.system.precision import Precision
@@ -43,6 +44,27 @@ def test_tiles_leave_no_trace(channels: int, tile: int) -> None:
     tiled = engine(Choices(tile=tile), said=said).enlarge(whole, 255)
     assert difference(tiled, engine().enlarge(whole, 255)) <= 1
     assert said == []
+
+
+NETWORKS = {
+    "srresnet": lambda: small_generator(4),
+    "msrresnet": lambda: MSRResNet(4, blocks=1, filters=4),
+    "rrdb": lambda: RRDBNet(4, blocks=1, filters=4, growth=4),
+    "rrdb x2": lambda: RRDBNet(2, blocks=1, filters=4, growth=4),
+    "compact": lambda: Compact(4, blocks=2, filters=4),
+    "span": lambda: SPAN(4, filters=4),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_tiles_of_every_network_leave_no_trace(name: str) -> None:
+    """Odd sides, where networks on a grid of their own fill up the last cell."""
+    torch.manual_seed(0)
+    network = NETWORKS[name]().eval().requires_grad_(False)
+    whole, said = image(129, 155), list[str]()
+    want = engine(PLAIN, network).enlarge(whole, 255)
+    assert difference(engine(Choices(tile=96), network, said=said).enlarge(whole, 255), want) <= 1
+    assert said == [] and len(want.unique()) > 10
 
 
 def test_an_overlap_below_the_receptive_field_is_blended_and_said() -> None:
