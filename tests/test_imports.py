@@ -74,7 +74,7 @@ def test_a_report_is_light(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["config", "download", "report", "errors.py", "files.py", "console.py"]
+    "part", ["config", "download", "report", "errors.py", "files.py", "console.py", "facts.py"]
 )
 def test_no_module_leads_to_torch(part: str) -> None:
     """Neither itself nor through what it imports."""

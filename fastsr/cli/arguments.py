@@ -129,28 +129,6 @@ class EvalArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpscaleArguments:
-    """Enlarge images with a trained model. Writes PNG files named like the images, and overwrites nothing.
-
-    Examples:
-        fastsr upscale runs/x4 photo.jpg
-        fastsr upscale generator.safetensors photos --out enlarged
-    """
-
-    model: Annotated[Path, tyro.conf.Positional]
-    """A run or checkpoint, or a generator (.safetensors)."""
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Image files, or folders of them."""
-    out: Path = Path("upscaled")
-    """Folder to write to."""
-    peer: int | Literal["best"] = 0
-    """The peer of the latest checkpoint that enlarges. best: that with the highest validation PSNR of the whole run,
-    as it was then. No effect on a single file."""
-    device: str = "auto"
-    """auto, cpu, cuda, or cuda:N."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class FetchArguments:
     """Download data sets from where their authors publish them. Continues what was interrupted.
 

@@ -15,11 +15,11 @@ from fastsr.cli.arguments import (
     InfoArguments,
     ReportArguments,
     ReproduceArguments,
-    UpscaleArguments,
 )
 from fastsr.cli.configuration import parse, train_arguments, train_config
 from fastsr.cli.data import run_data
 from fastsr.cli.outcome import exit_status
+from fastsr.cli.upscale import run_upscale
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
 from fastsr.console import doing, hush_cuda_home, lasting_console, say
@@ -168,26 +168,6 @@ def run_reproduce(words: list[str]) -> None:
     reproduce(plan, console)
     page = write_report((plan.out,), plan.out / "report.html")
     say(console, f"tables: {plan.out / 'tables.md'}; page: {page}")
-
-
-def run_upscale(words: list[str]) -> None:
-    arguments = parse("upscale", UpscaleArguments, words)
-    from fastsr.models.inference import upscale_files
-    from fastsr.system.device import choose_device
-    from fastsr.system.memory import out_of_memory
-
-    device = choose_device(arguments.device)
-    elsewhere = ", or add --device cpu" if device.type != "cpu" else ""
-    with out_of_memory(lambda: f"cut the image into smaller ones{elsewhere}"):
-        for path in upscale_files(
-            arguments.model,
-            arguments.images,
-            arguments.out,
-            device,
-            arguments.peer,
-            tell=lambda text: say(Console(), text),
-        ):
-            say(Console(), str(path))
 
 
 def run_report(words: list[str]) -> None:
