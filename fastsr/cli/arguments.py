@@ -129,28 +129,6 @@ class EvalArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpscaleArguments:
-    """Enlarge images with a trained model. Writes PNG files named like the images, and overwrites nothing.
-
-    Examples:
-        fastsr upscale runs/x4 photo.jpg
-        fastsr upscale generator.safetensors photos --out enlarged
-    """
-
-    model: Annotated[Path, tyro.conf.Positional]
-    """A run or checkpoint, or a generator (.safetensors)."""
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Image files, or folders of them."""
-    out: Path = Path("upscaled")
-    """Folder to write to."""
-    peer: int | Literal["best"] = 0
-    """The peer of the latest checkpoint that enlarges. best: that with the highest validation PSNR of the whole run,
-    as it was then. No effect on a single file."""
-    device: str = "auto"
-    """auto, cpu, cuda, or cuda:N."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class FetchArguments:
     """Download data sets from where their authors publish them. Continues what was interrupted.
 
@@ -195,6 +173,21 @@ class PacksArguments:
     """Folder of packs. Default: ~/.cache/fastsr."""
     prune: bool = False
     """Delete those that were not used for 30 days. They are made again when they are needed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoArguments:
+    """What a run holds: its settings, steps, checkpoints and the best of them, scores, and the next commands.
+
+    Of a folder of runs one line each; of a model's file what it says of itself.
+
+    Examples:
+        fastsr info runs/x4
+        fastsr info runs
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run, a folder of runs, or a model's .safetensors file."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ def examine(config: TrainConfig, console: Console) -> bool:
     console.print(report("this machine", machine_facts(config, device)))
     images = Examined()
     if paths:
-        images = examine_images(paths, config.images.patch)
+        images = examine_images(paths, config.drawn_side)
         pack = ("pack", examine_pack(paths, config.images.cache))
         facts = chain(image_facts(images, config.images.skip_bad), [pack])
         console.print(report("images", facts))

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from fastsr.config.degrade import DegradeConfig
+
 Variant = Literal["independent", "ml", "ml-star"]
 Border = Literal["replicate", "mirror"]
 MixingName = Literal["variant", "independent", "mutual", "ring", "star", "pairs"]
@@ -196,6 +198,7 @@ class TrainConfig:
 
     recipe: Annotated[str, tyro.conf.Suppress] = "paper"
     images: ImagesConfig = field(default_factory=ImagesConfig)
+    degrade: DegradeConfig = field(default_factory=DegradeConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     cohort: CohortConfig = field(default_factory=CohortConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -206,6 +209,11 @@ class TrainConfig:
     @property
     def total_steps(self) -> int:
         return self.optim.pretrain_steps + self.optim.steps
+
+    @property
+    def drawn_side(self) -> int:
+        """Side in HR pixels of what is drawn from an image: a patch, and the context that degrading it takes."""
+        return self.images.patch + self.degrade.context_at(self.model.scale)
 
     def with_absolute_paths(self) -> "TrainConfig":
         """The same settings, meant the same wherever the run is continued from."""

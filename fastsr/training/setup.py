@@ -16,6 +16,7 @@ from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, doing, listed, say
+from fastsr.data.degrade import DegradedPatches
 from fastsr.data.sampler import ASIDE, HostPatches, PatchSource
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair
@@ -144,7 +145,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     if continued:
         training.step = continue_run(training, console)
         say(console, f"continuing {run.folder} at step {training.step}")
-    if isinstance(patches, HostPatches):
+    if isinstance(patches, HostPatches | DegradedPatches):
         patches.seek(training.step)
     if config.machine.compile:
         compile_cohort(cohort, way.compiled)
