@@ -38,6 +38,7 @@ CHANGEABLE = {
         "resume",
         "resume_from",
         "save_every",
+        "save_minutes",
         "val_every",
         "keep",
         "keep_best",
