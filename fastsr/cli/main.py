@@ -22,6 +22,7 @@ from fastsr.cli.arguments import (
     ReproduceArguments,
     UpscaleArguments,
 )
+from fastsr.cli.completion import PRINT, print_completion
 from fastsr.cli.configuration import asks_for_help, parse, show, train_arguments, train_config
 from fastsr.cli.outcome import exit_status
 from fastsr.config.check import check
@@ -45,7 +46,8 @@ Train GAN super-resolution models, alone or in cohorts that teach each other.
   reproduce repeat the paper's experiment, with its numbers beside ours
   doctor    what this machine can do, whether images are fit, what a run needs
 
-fastsr COMMAND --help lists the options.
+fastsr COMMAND --help lists the options. Shells complete them: fastsr
+--tyro-print-completion bash, or zsh, prints the script for it.
 Examples: fastsr train; fastsr report runs/demo-x4
 """
 DATA_HELP = """usage: fastsr data COMMAND [options]
@@ -68,6 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor, "reproduce": run_reproduce,
         "report": run_report, "info": run_info, "data": run_data,
+        PRINT: print_completion,
     }  # fmt: skip
     if not words or words[0] in ("-h", "--help"):
         return exit_status(lambda: write(HELP))
