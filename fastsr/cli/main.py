@@ -16,6 +16,7 @@ from fastsr.cli.arguments import (
     ReportArguments,
     ReproduceArguments,
 )
+from fastsr.cli.completion import PRINT, print_completion
 from fastsr.cli.configuration import parse, train_arguments, train_config
 from fastsr.cli.data import run_data
 from fastsr.cli.outcome import exit_status
@@ -40,7 +41,8 @@ Train GAN super-resolution models, alone or in cohorts that teach each other.
   reproduce repeat the paper's experiment, with its numbers beside ours
   doctor    what this machine can do, whether images are fit, what a run needs
 
-fastsr COMMAND --help lists the options.
+fastsr COMMAND --help lists the options. Shells complete them: fastsr
+--tyro-print-completion bash, or zsh, prints the script for it.
 Examples: fastsr train; fastsr report runs/demo-x4
 """
 
@@ -51,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor, "reproduce": run_reproduce,
         "report": run_report, "info": run_info, "data": run_data,
+        PRINT: print_completion,
     }  # fmt: skip
     if not words or words[0] in ("-h", "--help"):
         return exit_status(lambda: write(HELP))

@@ -70,7 +70,7 @@ class CohortConfig:
     """Teachers of each peer: by the variant, all others (mutual), the previous peer (ring), peer 0 (star), or one's
     neighbour in pairs. A matrix of your own goes into a TOML file as mixing_matrix."""
     mixing_matrix: Annotated[tuple[tuple[float, ...], ...], tyro.conf.Suppress] = ()
-    """M[k][j]: the weight of peer j's teaching in the loss of peer k; diagonal 0. Overrides `mixing`; TOML only."""
+    """`M[k][j]`: the weight of peer j's teaching in the loss of peer k; diagonal 0. Overrides `mixing`; TOML only."""
     starts: tuple[int, ...] = ()
     """Initial weights of each peer, one number each: peers with equal numbers begin alike, and differ only by their
     teachers. Default: all differ."""

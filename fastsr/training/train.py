@@ -34,9 +34,9 @@ PICTURE_ROWS = 4
 def train(config: TrainConfig, console: Console | None = None) -> Run:
     """Trains a cohort and returns its run; continues one where the configuration says so.
 
-    SIGINT, SIGTERM and SIGHUP save a checkpoint and then raise KeyboardInterrupt; a second SIGINT ends the process. By
-    default it prints to standard output, and goes on silently where that ends. Raises UserError for everything that the
-    user can mend; what was saved stays intact.
+    SIGINT, SIGTERM and SIGHUP save a checkpoint and then raise KeyboardInterrupt with their number; a second SIGINT
+    ends the process. By default it prints to standard output, and goes on silently where that ends. Raises UserError
+    for everything that the user can mend; what was saved stays intact.
     """
     console = console or lasting_console()
     stop = Stop(console)
@@ -48,7 +48,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     if training.step < config.total_steps:
         go_on = f"and saved. Continue: {continue_command(training.run)}"
         say(console, f"stopped at {last} {go_on if training.step else 'with nothing to save'}")
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(stop.number)
     say(console, f"done: {last}. Everything is in {training.run.folder}")
     return training.run
 
