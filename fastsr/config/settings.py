@@ -154,6 +154,10 @@ class MachineConfig:
     """Before the first training with a GPU, a driver and versions that are new together, show in some seconds that
     kernels compute what they should and that replays of the graph do what single steps do. `fastsr doctor --prove`
     shows all of that, and more, at once. No effect on training without a GPU."""
+    tune: bool = True
+    """Before a recipe is trained on a GPU for the first time, try settings that compute the same, for at most 90
+    seconds after compiling, and keep the fastest: how many peers at the same time, which networks compiled, which
+    layout in memory. What you set yourself stays. No effect without a GPU, without --compile and with --no-graph."""
     channels_last: bool = True
     """Keep channels innermost in memory, which convolutions prefer."""
     seed: int = 0

@@ -19,6 +19,7 @@ from fastsr.models.inference import super_resolve
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.proof.first_time import replay_proof, told
 from fastsr.proof.trial import Trial
+from fastsr.system.device import without_search
 from fastsr.system.memory import out_of_memory
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import assert_finite, prune, save_checkpoint
@@ -153,7 +154,8 @@ def after_step(training: Training, telemetry: Telemetry) -> None:
     if training.validation and (
         step % output.val_every == 0 or step == training.config.total_steps
     ):
-        with telemetry.doing(f"validating on {counted(len(training.validation), 'image')}"):
+        images = counted(len(training.validation), "image")
+        with telemetry.doing(f"validating on {images}"), without_search():
             validate(training, telemetry)
     if step % output.save_every == 0:
         save(training)

@@ -70,6 +70,8 @@ CHANGED = TrainConfig(
         graph="auto",
         peer_streams=1,
         fused=False,
+        prove=False,
+        tune=False,
         channels_last=False,
         seed=2**53 + 1,
     ),
