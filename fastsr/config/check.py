@@ -1,6 +1,6 @@
 """Checks of a configuration: each error names the setting, its value and the remedy."""
 
-from fastsr.config.mixing import mixing_matrix, require, start_indices, temperatures
+from fastsr.config.mixing import check_lengths, mixing_matrix, require, start_indices, temperatures
 from fastsr.config.settings import SCALES, TrainConfig
 from fastsr.errors import UserError
 
@@ -55,6 +55,7 @@ def check(config: TrainConfig) -> TrainConfig:
     start_indices(cohort)
     mixing_matrix(cohort)
     temperatures(cohort)
+    check_lengths(cohort)
     return config
 
 

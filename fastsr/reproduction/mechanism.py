@@ -119,7 +119,9 @@ def seed_values(rows: Iterable[Row], variants: Sequence[str]) -> Values:
 
 def late(rows: Iterable[Row]) -> list[Row]:
     """The rows of the last steps of adversarial training."""
-    training = [row for row in rows if row.get("kind") == "train" and row.get("stage") == "training"]
+    training = [
+        row for row in rows if row.get("kind") == "train" and row.get("stage") == "training"
+    ]
     last = max((row["step"] for row in training), default=0)
     return [row for row in training if row["step"] > last - STEPS]
 
