@@ -96,10 +96,11 @@ def table(evaluations: Sequence[Evaluation], metric: str) -> Table:
 
 def row(scores: Scores, scale: int, metric: str, test_set: str, images: int) -> Row:
     variants: dict[str, Variant] = {}
-    for name in VARIANTS:
+    controls = [name for name in scores.peers if name not in VARIANTS]
+    for name in (*VARIANTS, *controls):
         peers = scores.peer_means(name)
         variants[name] = Variant(peers, mean(peers), published(scale, metric, test_set, name))
-    differences = {name: scores.difference(name) for name in TAUGHT}
+    differences = {name: scores.difference(name) for name in (*TAUGHT, *controls)}
     return Row(test_set, images, mean(scores.bicubic), variants, differences)
 
 
