@@ -3,7 +3,6 @@
 from dataclasses import replace
 from math import isnan, nan
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -26,9 +25,9 @@ from fastsr.reproduction.reproduce import covers, measuring_notes
 from tests.images import random_image
 
 
-def config(**output: Any) -> TrainConfig:
+def config() -> TrainConfig:
     optim = OptimConfig(pretrain_steps=100, steps=110)
-    return TrainConfig(optim=optim, output=OutputConfig(**{"save_every": 20, **output}))
+    return TrainConfig(optim=optim, output=OutputConfig(save_every=20))
 
 
 def test_the_last_checkpoints_of_adversarial_training() -> None:
