@@ -165,6 +165,9 @@ def run_reproduce(words: list[str]) -> None:
         data_root=arguments.data_root or default_data_root(),
         metrics=arguments.metrics,
         perceptual_sets=arguments.perceptual_sets,
+        pi_images=arguments.pi_images,
+        average_checkpoints=arguments.average_checkpoints,
+        controls=arguments.controls,
         metric_weights=arguments.metric_weights,
         level=arguments.level,
     )

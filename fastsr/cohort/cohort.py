@@ -113,6 +113,10 @@ class Cohort:
         self.one_outcome = config.cohort.kl == "one-outcome"
         self.content_weight = scalar(config.loss.initial_content_weight)
         self.adversarial_weight = scalar(config.loss.adversarial_weight)
+        """A scalar; `[P, 1]` where the peers' weights differ."""
+        if config.cohort.adversarial_factors:
+            factors = torch.tensor(config.cohort.adversarial_factors, device=device)
+            self.adversarial_weight = self.adversarial_weight * factors[:, None]
         self.logits_2PE = torch.zeros(2, len(self.peers), config.images.batch, device=device)
         """Each D's logits on the real and on the generated images of the last step, to look at: no step reads them."""
 

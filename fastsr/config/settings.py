@@ -74,6 +74,10 @@ class CohortConfig:
     starts: tuple[int, ...] = ()
     """Initial weights of each peer, one number each: peers with equal numbers begin alike, and differ only by their
     teachers. Default: all differ."""
+    labels: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
+    """Names of the peers in tables, where Independent, ML and ML* do not tell them apart; TOML only."""
+    adversarial_factors: Annotated[tuple[float, ...], tyro.conf.Suppress] = ()
+    """Factors of --adversarial-weight, one for each peer. Default: 1; TOML only."""
     kl_weight: float = 1.0
     """Weight lambda of the KL divergence in each discriminator's loss."""
     kl: Literal["bernoulli", "one-outcome"] = "bernoulli"

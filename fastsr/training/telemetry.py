@@ -133,9 +133,13 @@ def losses(
     """The loss of G, and in training that of D, of each peer, as they are minimised."""
     if "pixel" in peers[0]:
         return {"G": [peer["pixel"] for peer in peers]}
-    adversarial, kl = config.loss.adversarial_weight, config.cohort.kl_weight
+    weight, kl = config.loss.adversarial_weight, config.cohort.kl_weight
+    factors = config.cohort.adversarial_factors or (1.0,) * len(peers)
     return {
-        "G": [content_weight * p["content"] + adversarial * p["adversarial"] for p in peers],
+        "G": [
+            content_weight * p["content"] + weight * factor * p["adversarial"]
+            for p, factor in zip(peers, factors, strict=True)
+        ],
         "D": [p["bce_real"] + p["bce_fake"] + kl * (p["kl_real"] + p["kl_fake"]) for p in peers],
     }
 
