@@ -21,7 +21,9 @@ from fastsr.cli.arguments import (
     ReproduceArguments,
 )
 from fastsr.cli.configuration import asks_for_help, parse, show, train_arguments, train_config
+from fastsr.cli.export import run_export
 from fastsr.cli.outcome import exit_status
+from fastsr.cli.publish import run_card, run_push
 from fastsr.cli.upscale import run_upscale
 from fastsr.config.check import check
 from fastsr.config.recipes import paper
@@ -38,6 +40,9 @@ Train GAN super-resolution models, alone or in cohorts that teach each other.
   train     train a cohort of SRGANs; without --data, a demonstration
   eval      PSNR, SSIM, NIQE, PI of trained models beside bicubic
   upscale   enlarge images with a trained model
+  export    write a model as ONNX, or for spandrel (ComfyUI, chaiNNer)
+  card      describe a run's model in Markdown
+  push      publish a run's model on the Hugging Face hub
   report    one page with the curves, pictures and tables of runs
   data      fetch and list the data sets of the field
   reproduce repeat the paper's experiment, with its numbers beside ours
@@ -65,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor, "reproduce": run_reproduce,
-        "report": run_report, "data": run_data,
+        "report": run_report, "data": run_data, "export": run_export, "card": run_card, "push": run_push,
     }  # fmt: skip
     if not words or words[0] in ("-h", "--help"):
         return exit_status(lambda: write(HELP))

@@ -97,7 +97,9 @@ class Upscaler:
         if isinstance(image, Image.Image):
             return self.enlarge_image(image)
         if isinstance(image, Tensor):
-            return self.enlarge_tensor(image.movedim(1, -1) if image.ndim == 4 else image).movedim(-1, 1)  # fmt: skip
+            return self.enlarge_tensor(image.movedim(1, -1) if image.ndim == 4 else image).movedim(
+                -1, 1
+            )
         return self.enlarge_array(image)
 
     def enlarge_image(self, image: Image.Image) -> Image.Image:
@@ -180,6 +182,12 @@ def facts_of(file: Path, generator: Generator) -> ModelFacts:
         facts = ModelFacts(file, file.stat().st_size, "", None, None, count, ("F32",), {})
     label = generator.architecture.label
     return replace(facts, architecture=label, scale=generator.scale, channels=CHANNELS)
+
+
+def notes_of(file: Path) -> dict[str, str]:
+    """What a file says of itself beside its network: a summary of its training, a licence."""
+    about = read_facts(file).about if file.suffix == ".safetensors" else {}
+    return {name: about[name] for name in ("training", "license") if name in about}
 
 
 def place_of(model: str | Path) -> Path:
