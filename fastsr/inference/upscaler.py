@@ -111,7 +111,7 @@ class Upscaler:
         return result
 
     def enlarge_array(self, image: NDArray[Any]) -> NDArray[Any]:
-        native = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+        native = np.require(image, image.dtype.newbyteorder("="), ["C", "W"])
         pixels = torch.from_numpy(native[..., None] if image.ndim == 2 else native)
         large = self.enlarge_tensor(pixels[None] if pixels.ndim == 3 else pixels[None, None])
         return large[0].numpy()[..., 0] if image.ndim == 2 else large[0].numpy()

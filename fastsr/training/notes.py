@@ -13,6 +13,7 @@ def training_notes(config: TrainConfig, peer: int, step: int) -> dict[str, str]:
     about: dict[str, Any] = {
         "fastsr": __version__, "recipe": config.recipe, "step": step, "steps": config.total_steps,
         "peer": peer, "peers": config.cohort.peers, "variant": variants(config.cohort)[peer],
-        "seed": config.machine.seed, "images": [path.name for path in config.images.data], "content": config.loss.content,
+        "seed": config.machine.seed, "content": config.loss.content,
+        "images": [path.name for path in config.images.data],
     }  # fmt: skip
     return {"training": json.dumps(about)}

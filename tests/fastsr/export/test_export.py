@@ -43,7 +43,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "half"), [("srresnet", False), ("srresnet", True), ("rrdb x2", False), ("span", True)]
+    ("name", "half"), [("srresnet", False), ("rrdb x2", False), ("span", True)]
 )
 def test_onnx_makes_the_same_pictures(quick: None, tmp_path: Path, name: str, half: bool) -> None:
     import onnx
@@ -86,7 +86,7 @@ def test_spandrel_makes_the_same_pictures(tmp_path: Path, name: str) -> None:
     assert loaded.scale == generator.scale and (loaded.architecture.id == "fastsr") == (
         name not in BY_ITSELF
     )
-    image = torch.rand(1, 3, 6, 10)
+    image = torch.rand(1, 3, 16, 20)
     with torch.no_grad():
         assert torch.allclose(loaded(image), generator(image).clamp(0, 1), atol=1e-4)
     assert export_spandrel(generator, file, half=True, overwrite=True) <= 2e-2
