@@ -143,7 +143,7 @@ def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = Fal
     )
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes(branches) as live:
         unscaled = replace(precision, scaled=False)
-        cohort = Cohort(config, unloaded_content(config.loss.content), device, unscaled, branches)
+        cohort = Cohort(config, unloaded_content(config.loss), device, unscaled, branches)
         step = Step(cohort, FakePatches(config), MetricsRing(1, len(cohort.peers), device))
         resident = live.now.total()
         live.most = live.now.copy()

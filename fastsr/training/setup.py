@@ -100,7 +100,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         check_compiler()
     folder = continued.folder if continued else config.output.out or fresh_folder(config)
     describe(config, device, precision, folder, console)
-    content = content_loss(config.loss.content, config.loss.vgg)
+    content = content_loss(config.loss)
     for text in warnings(config):
         say(console, text)
     store = open_images(config, console)
