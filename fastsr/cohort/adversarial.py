@@ -7,6 +7,7 @@ the others end in zeros, which `share_PE` leaves out.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -87,16 +88,20 @@ class Maps:
     per_image: tuple[int, ...]
     by_mean: bool
     """Teach by the mean logit of each image, not by every logit of maps, which then must be of one size."""
-    share_PE: Tensor
-    """1 / (logits of the peer) for each of them; zero beyond."""
+    device: torch.device
 
-    @staticmethod
-    def of(images: int, per_image: list[int], by_mean: bool, device: torch.device) -> "Maps":
-        most = images * max(per_image)
-        share = torch.zeros(len(per_image), most)
-        for row, count in zip(share, per_image, strict=True):
-            row[: images * count] = 1 / (images * count)
-        return Maps(images, tuple(per_image), by_mean, share.to(device))
+    @property
+    def most(self) -> int:
+        """Logits of the peer that has most: E."""
+        return self.images * max(self.per_image)
+
+    @cached_property
+    def share_PE(self) -> Tensor:
+        """1 / (logits of the peer) for each of them; zero beyond. Made at first use, on the host."""
+        share = torch.zeros(len(self.per_image), self.most)
+        for k, row in enumerate(share):
+            row[: self.count(k)] = 1 / self.count(k)
+        return share.to(self.device)
 
     @property
     def alike(self) -> bool:
@@ -107,8 +112,7 @@ class Maps:
         """`[E]` of each peer as one tensor `[P, E]`."""
         if self.alike:
             return torch.stack(logits)
-        most = self.share_PE.shape[1]
-        return torch.stack([pad(z_E, (0, most - z_E.numel())) for z_E in logits])
+        return torch.stack([pad(z_E, (0, self.most - z_E.numel())) for z_E in logits])
 
     def count(self, k: int) -> int:
         """Logits of one peer."""

@@ -5,6 +5,7 @@ Axes: P peers, N images, E logits of one peer, C channels, h w low and H W high 
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -92,12 +93,13 @@ class Cohort:
         self.adversarial_weight = scalar(weights[0])
         if len(set(weights)) > 1:  # a column beside logits [P, E]
             self.adversarial_weight = torch.tensor(weights, device=device)[:, None]
-        counts = logits_per_image(config)
-        self.maps = Maps.of(config.images.batch, counts, config.cohort.exchange == "mean", device)
-        shown = self.maps.share_PE.shape[1] if self.maps.alike and not self.maps.by_mean else 0
-        self.logits_2PE = torch.zeros(
-            2, len(self.peers), shown or config.images.batch, device=device
-        )
+        by_mean = config.cohort.exchange == "mean"
+        counts = tuple(logits_per_image(config))
+        self.maps = Maps(config.images.batch, counts, by_mean, device)
+        if not self.fused_losses(self.maps):
+            _ = self.maps.share_PE  # made now: a captured step cannot copy from the host
+        shown = self.maps.most if self.maps.alike and not by_mean else config.images.batch
+        self.logits_2PE = torch.zeros(2, len(self.peers), shown, device=device)
         """Each D's logits on the real and on the generated images of the last step, to look at: no step reads them."""
 
     def arrange(self, patches: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -194,7 +196,7 @@ class Cohort:
         """The sizes of maps of logits, of a whole batch or of fewer images."""
         if len(hr_NCHW) == self.maps.images:
             return self.maps
-        return Maps.of(len(hr_NCHW), [*self.maps.per_image], self.maps.by_mean, self.device)
+        return replace(self.maps, images=len(hr_NCHW))
 
     def generate(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[list[Tensor], Any]:
         """Every peer's image, and beside them what the content loss compares them with."""
@@ -213,12 +215,17 @@ class Cohort:
         z_real_PE, z_fake_PE = forward.logits_2PE.unbind(0)
         weight_P = self.kl_weight_P if kl_weight_P is None else kl_weight_P
         name, maps = self.config.loss.adversarial, forward.maps
-        if name == "vanilla" and maps.alike and not (maps.by_mean and max(maps.per_image) > 1):
+        if self.fused_losses(maps):
             return self.loss_operator(
                 z_real_PE, z_fake_PE, self.mixing_PP, self.temperature_P, weight_P, self.one_outcome
             )
         teaching = Teaching(self.mixing_PP, self.temperature_P, weight_P, self.one_outcome)
         return logit_losses(name, z_real_PE, z_fake_PE, maps, teaching)
+
+    def fused_losses(self, maps: Maps) -> bool:
+        """True if the fused operator computes all that is asked for."""
+        of_maps = maps.alike and not (maps.by_mean and max(maps.per_image) > 1)
+        return self.config.loss.adversarial == "vanilla" and of_maps
 
     def output_gradients(self, forward: Forward, loss: CohortLoss) -> OutputGradients:
         """Weighs the generators' gradients; the discriminators' are weighted by the operator."""

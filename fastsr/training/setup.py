@@ -31,6 +31,7 @@ from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import Precision, choose_precision
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import load_checkpoint, set_aside
+from fastsr.training.initial import check_initial_weights, load_initial_weights
 from fastsr.training.run import Run, fresh_folder
 from fastsr.training.sources import (
     fingerprint,
@@ -92,6 +93,8 @@ def prepare(config: TrainConfig, console: Console) -> Training:
             say(console, line)
     device = choose_device(config.machine.device)
     check_size(config, device)
+    if not continued:
+        check_initial_weights(config)
     set_up(device)
     precision = choose_precision(config.machine.amp, device)
     if config.machine.fused and kernels(device) == "triton":
@@ -115,6 +118,8 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         patches = patch_source(config, store, device)
         ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
         patches.load()
+        if not continued:
+            load_initial_weights(cohort)
         check_losses(cohort, patches)
     run = continued or new_run(config)
     if run.folder != folder:
