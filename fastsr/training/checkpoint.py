@@ -167,8 +167,8 @@ def set_aside(run: Run, step: int) -> list[Path]:
 
 
 def save_peer(peer: SavedPeer, folder: Path, k: int) -> None:
-    save_generator(peer.generator, folder / f"peer-{k}-generator.safetensors")
-    save_generator(peer.ema, folder / f"peer-{k}-ema.safetensors")
+    save_generator(peer.generator, folder / f"peer-{k}-generator.safetensors", peer.notes)
+    save_generator(peer.ema, folder / f"peer-{k}-ema.safetensors", peer.notes)
     save_tensors(peer.discriminator.state_dict(), folder / f"peer-{k}-discriminator.safetensors")
     for name, tensors in peer.adam.items():
         save_tensors(tensors, folder / f"peer-{k}-{name}-adam.safetensors")

@@ -1,8 +1,8 @@
 """What a checkpoint holds, at one step: of the cohort itself, or copied to the host so that training can go on."""
 
 import copy
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -14,6 +14,7 @@ from fastsr.cohort.ring import MetricsRing
 from fastsr.errors import UserError
 from fastsr.models.base import Generator
 from fastsr.system.memory import available_memory
+from fastsr.training.notes import training_notes
 from fastsr.training.state import FORMAT, lasting_settings
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -28,12 +29,14 @@ class SavedPeer:
     discriminator: nn.Module
     adam: dict[str, dict[str, Tensor]]
     """By network: the state of its optimiser, by parameter index and key."""
+    notes: Mapping[str, str]
+    """What the generators' files say of their training."""
 
     @staticmethod
-    def of(peer: Peer) -> "SavedPeer":
+    def of(peer: Peer, notes: Mapping[str, str]) -> "SavedPeer":
         """Those of the peer itself."""
         adam = {name: optimizer_tensors(one) for name, one in peer.optimizers.items()}
-        return SavedPeer(peer.generator, peer.ema, peer.discriminator, adam)
+        return SavedPeer(peer.generator, peer.ema, peer.discriminator, adam, notes)
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -72,7 +75,11 @@ class Snapshot:
             "content_weight": float(cohort.content_weight),
             "settings": lasting_settings(cohort.config),
         }
-        return Snapshot(step, [SavedPeer.of(peer) for peer in cohort.peers], ring.rows_RPT, state)
+        peers = [
+            SavedPeer.of(peer, training_notes(cohort.config, k, step))
+            for k, peer in enumerate(cohort.peers)
+        ]
+        return Snapshot(step, peers, ring.rows_RPT, state)
 
     def tensors(self) -> list[Tensor]:
         return [self.rows, *(x for peer in self.peers for x in peer.tensors())]
@@ -101,12 +108,8 @@ class Twin:
             name: {key: self.like(x) for key, x in state.items()}
             for name, state in peer.adam.items()
         }
-        return SavedPeer(
-            self.network(peer.generator),
-            self.network(peer.ema),
-            self.network(peer.discriminator),
-            adam,
-        )
+        generator, ema = self.network(peer.generator), self.network(peer.ema)
+        return SavedPeer(generator, ema, self.network(peer.discriminator), adam, peer.notes)
 
     def network(self, network: Network) -> Network:
         """The same network on the host, its contents still arbitrary. Nothing is copied on the device meanwhile."""
@@ -118,7 +121,11 @@ class Twin:
     @torch.no_grad()
     def fill(self, snapshot: Snapshot) -> Snapshot:
         """Queues copies of a snapshot; `wait` tells when they are there."""
-        copied = Snapshot(snapshot.step, self.peers, self.rows, snapshot.state)
+        peers = [
+            replace(home, notes=one.notes)
+            for home, one in zip(self.peers, snapshot.peers, strict=True)
+        ]
+        copied = Snapshot(snapshot.step, peers, self.rows, snapshot.state)
         for home, value in zip(copied.tensors(), snapshot.tensors(), strict=True):
             home.copy_(value, non_blocking=True)
         if self.filled:
