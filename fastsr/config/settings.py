@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from fastsr.config.degrade import DegradeConfig
+
 Variant = Literal["independent", "ml", "ml-star"]
 Border = Literal["replicate", "mirror"]
 MixingName = Literal["variant", "independent", "mutual", "ring", "star", "pairs"]
@@ -68,7 +70,7 @@ class CohortConfig:
     """Teachers of each peer: by the variant, all others (mutual), the previous peer (ring), peer 0 (star), or one's
     neighbour in pairs. A matrix of your own goes into a TOML file as mixing_matrix."""
     mixing_matrix: Annotated[tuple[tuple[float, ...], ...], tyro.conf.Suppress] = ()
-    """M[k][j]: the weight of peer j's teaching in the loss of peer k; diagonal 0. Overrides `mixing`; TOML only."""
+    """`M[k][j]`: the weight of peer j's teaching in the loss of peer k; diagonal 0. Overrides `mixing`; TOML only."""
     starts: tuple[int, ...] = ()
     """Initial weights of each peer, one number each: peers with equal numbers begin alike, and differ only by their
     teachers. Default: all differ."""
@@ -152,6 +154,14 @@ class MachineConfig:
     """Spare memory: keep only the inputs of the generator's blocks, and compute the rest again going backward."""
     fused: bool = True
     """Compute losses on logits and draw patches by Triton kernels, on a GPU. Off: the same in plain torch."""
+    prove: bool = True
+    """Before the first training with a GPU, a driver and versions that are new together, show in some seconds that
+    kernels compute what they should and that replays of the graph do what single steps do. `fastsr doctor --prove`
+    shows all of that, and more, at once. No effect on training without a GPU."""
+    tune: bool = True
+    """Before a recipe is trained on a GPU for the first time, try settings that compute the same, for at most 90
+    seconds after compiling, and keep the fastest: how many peers at the same time, which networks compiled, which
+    layout in memory. What you set yourself stays. No effect without a GPU, without --compile and with --no-graph."""
     channels_last: bool = True
     """Keep channels innermost in memory, which convolutions prefer."""
     seed: int = 0
@@ -192,6 +202,7 @@ class TrainConfig:
 
     recipe: Annotated[str, tyro.conf.Suppress] = "paper"
     images: ImagesConfig = field(default_factory=ImagesConfig)
+    degrade: DegradeConfig = field(default_factory=DegradeConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     cohort: CohortConfig = field(default_factory=CohortConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -202,6 +213,11 @@ class TrainConfig:
     @property
     def total_steps(self) -> int:
         return self.optim.pretrain_steps + self.optim.steps
+
+    @property
+    def drawn_side(self) -> int:
+        """Side in HR pixels of what is drawn from an image: a patch, and the context that degrading it takes."""
+        return self.images.patch + self.degrade.context_at(self.model.scale)
 
     def with_absolute_paths(self) -> "TrainConfig":
         """The same settings, meant the same wherever the run is continued from."""
