@@ -48,13 +48,13 @@ def make_step(config: TrainConfig, sampler: PatchSampler) -> Step:
     device = sampler.store.device
     if device.type == "cpu":
         keep_freed_memory()  # as training does; the baseline in the same process gains from it too
-    cohort = Cohort(config, content_loss(config.loss.content), device, Precision())
+    cohort = Cohort(config, content_loss(config.loss), device, Precision())
     return Step(cohort, sampler, MetricsRing(1, config.cohort.peers, device))
 
 
 def make_baseline(config: TrainConfig, device: torch.device) -> Baseline:
     """SRGANs in the plain loop, in fp32."""
-    content = content_loss(config.loss.content)
+    content = content_loss(config.loss)
     assert isinstance(content, FeatureContent)
     return Baseline(config, content.vgg.to(device), content.scale, device)
 

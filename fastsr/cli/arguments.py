@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fastsr.config.recipes import paper
+from fastsr.config.recipes import RecipeName, paper
 from fastsr.config.settings import TrainConfig
 
 MetricName = Literal["psnr", "psnr_rgb", "ssim", "niqe", "pi", "lpips", "dists"]
@@ -26,7 +26,7 @@ class TrainArguments:
 
     config: Path | None = None
     """TOML file with settings, in sections as in a run's config.toml; options given here go before it."""
-    recipe: Literal["paper", "demo"] | None = None
+    recipe: RecipeName | None = None
     """Source of the defaults. Default: paper with --data, demo without."""
     train: TrainConfig = field(default_factory=paper)
 

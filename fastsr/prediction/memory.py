@@ -75,6 +75,9 @@ class FakePatches:
     def load(self) -> None:
         """Nothing."""
 
+    def seek(self, step: int) -> None:
+        """Nothing."""
+
     def draw_aside(self, step: int) -> tuple[Tensor, Tensor]:
         return self.draw(torch.tensor(step))
 
@@ -112,7 +115,7 @@ def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = Fal
     )
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes(lambda: branches.current) as live:
         unscaled = replace(precision, scaled=False)
-        cohort = Cohort(config, unloaded_content(config.loss.content), device, unscaled, branches)
+        cohort = Cohort(config, unloaded_content(config.loss), device, unscaled, branches)
         step = Step(cohort, fake_patches(config), MetricsRing(1, len(cohort.peers), device))
         resident = live.now.total()
         live.most = live.now.copy()

@@ -9,7 +9,7 @@ import torch
 from fastsr.cohort.capture import CaptureError, capture
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.compile import compile_cohort
-from fastsr.cohort.content import FeatureContent, PixelContent, unloaded_content
+from fastsr.cohort.content import Content, FeatureContent, PixelContent, unloaded_content
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step
 from fastsr.config.settings import TrainConfig
@@ -119,7 +119,7 @@ def rehearsal(
     config: TrainConfig,
     device: torch.device,
     precision: Precision,
-    content: PixelContent | FeatureContent | None = None,
+    content: Content | None = None,
 ) -> Trial:
     """The adversarial step of a recipe, on images of noise; the content network has random weights by default."""
     cohort = Cohort(config, content or any_content(config), device, precision)
@@ -128,10 +128,10 @@ def rehearsal(
     return Trial(Step(cohort, patches, ring), patches)
 
 
-def any_content(config: TrainConfig) -> PixelContent | FeatureContent:
+def any_content(config: TrainConfig) -> Content:
     """The content loss with weights that need no download: the arithmetic is the same."""
-    content = unloaded_content(config.loss.content)
-    if isinstance(content, FeatureContent):
+    content = unloaded_content(config.loss)
+    if not isinstance(content, PixelContent):
         content.vgg.randomise()
     return content
 

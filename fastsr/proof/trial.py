@@ -14,8 +14,8 @@ from torch import Tensor
 from fastsr.cohort.capture import unchanged
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.ring import MetricsRing
-from fastsr.cohort.step import PretrainStep, Step
-from fastsr.data.sampler import HostPatches, PatchSource
+from fastsr.cohort.step import PretrainStep, Step, WarmStep
+from fastsr.data.sampler import PatchSource
 from fastsr.proof.parts import Part, Unproved, part
 from fastsr.system.device import synchronise
 
@@ -31,7 +31,7 @@ whole steps."""
 class Trial:
     """A body of training with its patches, to be launched from the same state time and again."""
 
-    def __init__(self, body: PretrainStep | Step, patches: PatchSource) -> None:
+    def __init__(self, body: PretrainStep | WarmStep | Step, patches: PatchSource) -> None:
         self.body, self.patches = body, patches
         self.cohort: Cohort = body.cohort
         self.ring: MetricsRing = body.ring
@@ -57,8 +57,7 @@ class Trial:
 
     def rewind(self) -> None:
         """Lets a thread of the host, where one draws patches, begin at the step that the device counts."""
-        if isinstance(self.patches, HostPatches):
-            self.patches.seek(int(self.cohort.schedule.step_count))
+        self.patches.seek(int(self.cohort.schedule.step_count))
 
     def run(self, launch: Launch, steps: int) -> None:
         for _ in range(steps):

@@ -7,7 +7,7 @@ from math import isfinite, nan
 
 from markupsafe import Markup
 
-from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
+from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, WARMING_TERMS, Term
 from fastsr.console import counted
 from fastsr.evaluation.metrics import MEASURES, metric_name, metric_text
 from fastsr.evaluation.protocol import BICUBIC
@@ -18,7 +18,7 @@ from fastsr.report.runs import BINS, Peer, Run, TrainRow, ValidationRow
 from fastsr.reproduction.mechanism import calibration_error
 from fastsr.reproduction.paper import BASELINE
 
-STAGES = {"pretraining": PRETRAINING_TERMS, "training": TRAINING_TERMS}
+STAGES = {"pretraining": PRETRAINING_TERMS, "warming": WARMING_TERMS, "training": TRAINING_TERMS}
 DASHES = {BASELINE: 0, "ML": 1, "ML*": 2}
 DASH_OF_CONTROLS = 3
 MOST_LINES = 6

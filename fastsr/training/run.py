@@ -18,6 +18,7 @@ from fastsr.system.environment import session
 
 CHANGEABLE = {
     "images": {"cache", "data", "val", "skip_bad"},
+    "model": {"init_generator", "init_discriminator"},
     "loss": {"vgg"},
     "optim": {"steps"},
     "machine": {

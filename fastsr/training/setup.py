@@ -16,8 +16,7 @@ from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, doing, listed, say
-from fastsr.data.degrade import DegradedPatches
-from fastsr.data.sampler import ASIDE, HostPatches, PatchSource
+from fastsr.data.sampler import ASIDE, PatchSource
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair
 from fastsr.evaluation.validate import Bicubic
@@ -34,6 +33,7 @@ from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import Precision, choose_precision
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import load_checkpoint, set_aside
+from fastsr.training.initial import check_initial_weights, load_initial_weights
 from fastsr.training.run import Run, fresh_folder
 from fastsr.training.sources import (
     fingerprint,
@@ -95,6 +95,8 @@ def prepare(config: TrainConfig, console: Console) -> Training:
             say(console, line)
     device = choose_device(config.machine.device)
     check_size(config, device)
+    if not continued:
+        check_initial_weights(config)
     set_up(device)
     precision = choose_precision(config.machine.amp, device)
     if config.machine.fused and kernels(device) == "triton":
@@ -105,7 +107,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         check_compiler()
     folder = continued.folder if continued else config.output.out or fresh_folder(config)
     describe(config, device, precision, folder, console)
-    content = content_loss(config.loss.content, config.loss.vgg)
+    content = content_loss(config.loss)
     for text in warnings(config):
         say(console, text)
     store = open_images(config, console)
@@ -127,6 +129,8 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         patches = patch_source(config, store, device)
         ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
         patches.load()
+        if not continued:
+            load_initial_weights(cohort)
         with without_search():
             check_losses(cohort, patches)
     run = continued or new_run(config)
@@ -145,8 +149,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     if continued:
         training.step = continue_run(training, console)
         say(console, f"continuing {run.folder} at step {training.step}")
-    if isinstance(patches, HostPatches | DegradedPatches):
-        patches.seek(training.step)
+    patches.seek(training.step)
     if config.machine.compile:
         compile_cohort(cohort, way.compiled)
     return training

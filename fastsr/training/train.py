@@ -9,7 +9,7 @@ from rich.console import Console
 
 from fastsr.cohort.balance import balance, is_measured
 from fastsr.cohort.capture import CaptureError, Replay, capture, warm_up
-from fastsr.cohort.step import PretrainStep, Stage, Step
+from fastsr.cohort.step import PretrainStep, Stage, Step, WarmStep
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, lasting_console, say
@@ -73,6 +73,8 @@ def run_stage(
 ) -> None:
     """Trains to the end of a stage, or until somebody wants to stop."""
     telemetry.begin_stage(stage.name, training.step)
+    if training.step == training.config.optim.pretrain_steps:
+        training.cohort.share_pretraining()
     if isinstance(stage.body, Step) and training.step == stage.begin:
         begin_adversarial_stage(training, telemetry, console)
     with launched(stage.body, training, telemetry, console) as step:
@@ -94,9 +96,8 @@ def advise(training: Training, console: Console) -> str:
 
 
 def begin_adversarial_stage(training: Training, telemetry: Telemetry, console: Console) -> None:
-    """Shares what pre-training has made, and measures how much the content loss has to weigh, where that is wanted."""
+    """Measures how much the content loss has to weigh, where that is wanted."""
     loss = training.config.loss
-    training.cohort.share_pretraining()
     if is_measured(loss):
         with telemetry.doing("measuring the content loss"):
             weight = balance(training.cohort, training.patches)
@@ -108,7 +109,7 @@ def begin_adversarial_stage(training: Training, telemetry: Telemetry, console: C
 
 @contextmanager
 def launched(
-    body: PretrainStep | Step, training: Training, telemetry: Telemetry, console: Console
+    body: PretrainStep | WarmStep | Step, training: Training, telemetry: Telemetry, console: Console
 ) -> Generator[Callable[[], None], None, None]:
     """The step as it is best called: one CUDA graph on a GPU, itself elsewhere, compiled before the clock starts."""
     compiled = training.config.machine.compile
@@ -129,7 +130,9 @@ def launched(
     yield body
 
 
-def captured(body: PretrainStep | Step, training: Training, console: Console) -> Replay | None:
+def captured(
+    body: PretrainStep | WarmStep | Step, training: Training, console: Console
+) -> Replay | None:
     """The step as a CUDA graph; None with --graph auto where that fails. Raises UserError where it fails otherwise."""
     try:
         return capture(body, body.state())

@@ -15,7 +15,7 @@ from fastsr.cohort.content import content_loss
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Step
 from fastsr.config.recipes import paper
-from fastsr.config.settings import TrainConfig
+from fastsr.config.settings import LossConfig, TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
 from fastsr.prediction.memory import predict_memory
@@ -56,7 +56,7 @@ def make_step(config: TrainConfig, precision: Precision) -> Step:
     set_up(device)
     images: list[np.ndarray] = [random_image(200, 220, seed) for seed in range(3)]
     sampler = PatchSampler.from_config(PixelStore.from_images(images).to(device), config)
-    cohort = Cohort(config, content_loss("random-vgg"), device, precision)
+    cohort = Cohort(config, content_loss(LossConfig(content="random-vgg")), device, precision)
     return Step(cohort, sampler, MetricsRing(2, config.cohort.peers, device))
 
 
