@@ -48,8 +48,8 @@ REFUSALS = (
     "Cannot allocate memory",
     "Resource temporarily unavailable",
 )
-"""Words of torch's allocator for the host, of sizes that no allocator could be asked for, and of a system without memory
-for a further thread."""
+"""Words of torch's allocator for the host, of sizes that no allocator could be asked for, and of a system without
+memory for a further thread."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
