@@ -57,9 +57,9 @@ def key_of(config: TrainConfig, device: torch.device, precision: Precision) -> M
     return {
         **combination(device),
         "model": asdict(config.model),
-        "peers": config.cohort.peers,
+        "cohort": asdict(config.cohort),
+        "loss": asdict(config.loss),
         "patches": [images.batch, images.patch],
-        "content": config.loss.content,
         "dtype": str(precision.dtype),
         "machine": [
             machine.fused,
