@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.data.sampler import ASIDE, PatchSource
-from fastsr.models import SRResNet
+from fastsr.models import Generator, SRResNet
 from fastsr.models.norm import BatchNorm, write_batch_count
 
 PATCHES = 400
@@ -49,11 +49,16 @@ class EmaStatistics:
 
 
 @torch.no_grad()
-def measure(generator: SRResNet, batches: list[Tensor]) -> None:
+def measure(generator: Generator, batches: list[Tensor]) -> None:
     """Sets BN's running mean and variance to the means over batches, in place, and leaves the generator in eval mode.
+
+    Without BN nothing is measured; what else follows from the weights is computed anew.
 
     Source: Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI 2018, section 3.2.
     """
+    if not isinstance(generator, SRResNet):
+        generator.settle()
+        return
     norms = [module for module in generator.modules() if isinstance(module, BatchNorm)]
     usual = [norm.momentum for norm in norms]
     for norm in norms:

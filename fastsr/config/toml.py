@@ -126,10 +126,15 @@ def coerced(value: Any, hint: Any, where: str) -> Any:
     if origin is tuple and isinstance(value, list):
         return tuple(coerced(item, options[0], where) for item in cast("list[Any]", value))
     if type(None) in options:
-        hint = next(option for option in options if option is not type(None))
-    elif get_origin(hint) in (Union, UnionType):
+        some = next(option for option in options if option is not type(None))
+        return coerced(value, some, where)
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        return updated(hint(), cast("dict[str, Any]", value), where)
+    if get_origin(hint) in (Union, UnionType):
         return coerced_to_one(value, options, where)
     if hint is Path and isinstance(value, str):
+        if not value:  # as a path it would be this folder
+            raise UserError(f'{where} = "" is empty; write "." where this folder is meant')
         return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

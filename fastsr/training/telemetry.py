@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from fastsr.cohort.ring import opinions
 from fastsr.cohort.step import Stage
 from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
+from fastsr.config.peers import adversarial_weights, peer_settings
 from fastsr.config.settings import TrainConfig
 from fastsr.errors import UserError
 from fastsr.evaluation.validate import Score
@@ -37,7 +38,9 @@ class Telemetry:
             )
             self.writer.add_text("metrics", "\n".join(meanings), start)
         work, total = work_of_steps(config), config.total_steps
-        stages = ((config.optim.pretrain_steps, work.pretraining), (total, work.training))
+        warming = config.optim.pretrain_steps
+        between = warming + config.optim.warm_discriminator
+        stages = ((warming, work.pretraining), (between, work.warming), (total, work.training))
         self.pace = Pace(start, stages)
         self.screen = Screen(start, total, self.pace)
         self.display = Display(console, self.screen, config.output.verbose)
@@ -130,14 +133,18 @@ class Telemetry:
 def losses(
     peers: list[dict[str, float]], config: TrainConfig, content_weight: float
 ) -> dict[str, list[float]]:
-    """The loss of G, and in training that of D, of each peer, as they are minimised."""
+    """The losses of G and D of each peer, as they are minimised; of those that learn in this stage."""
     if "pixel" in peers[0]:
         return {"G": [peer["pixel"] for peer in peers]}
-    adversarial, kl = config.loss.adversarial_weight, config.cohort.kl_weight
-    return {
-        "G": [content_weight * p["content"] + adversarial * p["adversarial"] for p in peers],
-        "D": [p["bce_real"] + p["bce_fake"] + kl * (p["kl_real"] + p["kl_fake"]) for p in peers],
-    }
+    kl = config.cohort.kl_weight
+    of_d = [p["bce_real"] + p["bce_fake"] + kl * (p["kl_real"] + p["kl_fake"]) for p in peers]
+    if "content" not in peers[0]:
+        return {"D": of_d}
+    own = [peer.content_weight for peer in peer_settings(config)]
+    content = [content_weight if weight is None else weight for weight in own]
+    weighed = zip(peers, content, adversarial_weights(config), strict=True)
+    of_g = [c * p["content"] + a * p["adversarial"] for p, c, a in weighed]
+    return {"G": of_g, "D": of_d}
 
 
 def named(peers: list[dict[Term, float]]) -> list[dict[str, float]]:

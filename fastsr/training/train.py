@@ -9,7 +9,7 @@ from rich.console import Console
 
 from fastsr.cohort.balance import balance, is_measured
 from fastsr.cohort.capture import CaptureError, Replay, capture, warm_up
-from fastsr.cohort.step import PretrainStep, Stage, Step
+from fastsr.cohort.step import PretrainStep, Stage, Step, WarmStep
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, lasting_console, say
@@ -17,6 +17,9 @@ from fastsr.errors import UserError
 from fastsr.evaluation.validate import Bicubic, evaluate
 from fastsr.models.inference import super_resolve
 from fastsr.prediction.memory import out_of_memory_advice
+from fastsr.proof.first_time import replay_proof, told
+from fastsr.proof.trial import Trial
+from fastsr.system.device import without_search
 from fastsr.system.memory import out_of_memory
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import assert_finite, prune, save_checkpoint
@@ -32,9 +35,9 @@ PICTURE_ROWS = 4
 def train(config: TrainConfig, console: Console | None = None) -> Run:
     """Trains a cohort and returns its run; continues one where the configuration says so.
 
-    SIGINT, SIGTERM and SIGHUP save a checkpoint and then raise KeyboardInterrupt; a second SIGINT ends the process. By
-    default it prints to standard output, and goes on silently where that ends. Raises UserError for everything that the
-    user can mend; what was saved stays intact.
+    SIGINT, SIGTERM and SIGHUP save a checkpoint and then raise KeyboardInterrupt with their number; a second SIGINT
+    ends the process. By default it prints to standard output, and goes on silently where that ends. Raises UserError
+    for everything that the user can mend; what was saved stays intact.
     """
     console = console or lasting_console()
     stop = Stop(console)
@@ -46,7 +49,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     if training.step < config.total_steps:
         go_on = f"and saved. Continue: {continue_command(training.run)}"
         say(console, f"stopped at {last} {go_on if training.step else 'with nothing to save'}")
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(stop.number)
     say(console, f"done: {last}. Everything is in {training.run.folder}")
     return training.run
 
@@ -70,6 +73,8 @@ def run_stage(
 ) -> None:
     """Trains to the end of a stage, or until somebody wants to stop."""
     telemetry.begin_stage(stage.name, training.step)
+    if training.step == training.config.optim.pretrain_steps:
+        training.cohort.share_pretraining()
     if isinstance(stage.body, Step) and training.step == stage.begin:
         begin_adversarial_stage(training, telemetry, console)
     with launched(stage.body, training, telemetry, console) as step:
@@ -91,9 +96,8 @@ def advise(training: Training, console: Console) -> str:
 
 
 def begin_adversarial_stage(training: Training, telemetry: Telemetry, console: Console) -> None:
-    """Shares what pre-training has made, and measures how much the content loss has to weigh, where that is wanted."""
+    """Measures how much the content loss has to weigh, where that is wanted."""
     loss = training.config.loss
-    training.cohort.share_pretraining()
     if is_measured(loss):
         with telemetry.doing("measuring the content loss"):
             weight = balance(training.cohort, training.patches)
@@ -105,16 +109,19 @@ def begin_adversarial_stage(training: Training, telemetry: Telemetry, console: C
 
 @contextmanager
 def launched(
-    body: PretrainStep | Step, training: Training, telemetry: Telemetry, console: Console
+    body: PretrainStep | WarmStep | Step, training: Training, telemetry: Telemetry, console: Console
 ) -> Generator[Callable[[], None], None, None]:
     """The step as it is best called: one CUDA graph on a GPU, itself elsewhere, compiled before the clock starts."""
     compiled = training.config.machine.compile
     slow = "compiling, up to a minute" if compiled else "trying cuDNN's algorithms"
     if training.cohort.device.type == "cuda" and training.wants_graph:
         with telemetry.doing(f"{slow}; capturing the step as one CUDA graph"):
+            prove = replay_proof(Trial(body, training.patches), training.config)
             replay = captured(body, training, console)
         if replay is not None:
             with closing(replay):
+                for line in told(prove(replay)):
+                    say(console, line)
                 yield replay
             return
     if compiled:
@@ -123,7 +130,9 @@ def launched(
     yield body
 
 
-def captured(body: PretrainStep | Step, training: Training, console: Console) -> Replay | None:
+def captured(
+    body: PretrainStep | WarmStep | Step, training: Training, console: Console
+) -> Replay | None:
     """The step as a CUDA graph; None with --graph auto where that fails. Raises UserError where it fails otherwise."""
     try:
         return capture(body, body.state())
@@ -148,7 +157,8 @@ def after_step(training: Training, telemetry: Telemetry) -> None:
     if training.validation and (
         step % output.val_every == 0 or step == training.config.total_steps
     ):
-        with telemetry.doing(f"validating on {counted(len(training.validation), 'image')}"):
+        images = counted(len(training.validation), "image")
+        with telemetry.doing(f"validating on {images}"), without_search():
             validate(training, telemetry)
     if step % output.save_every == 0:
         save(training)

@@ -15,6 +15,7 @@ from fastsr.cli.arguments import (
     DoctorArguments,
     EvalArguments,
     FetchArguments,
+    InfoArguments,
     ListArguments,
     PacksArguments,
     ReportArguments,
@@ -28,7 +29,7 @@ from fastsr.config.degrade import DegradeConfig
 from fastsr.config.settings import TrainConfig
 from tests.fastsr.cli.command_line import Fastsr, Trained, run_without_torch
 
-COMMANDS = ("train", "eval", "upscale", "report", "data", "reproduce", "doctor")
+COMMANDS = ("train", "eval", "upscale", "report", "info", "data", "reproduce", "doctor")
 
 
 def test_help_without_words(fastsr: Fastsr) -> None:
@@ -57,6 +58,7 @@ HELP: list[tuple[str, list[str]]] = [
     ("upscale", ["A run or checkpoint", "Image files", "--out", "--peer", "--device"]),
     ("reproduce", [*KEPT, "--scales", "--seeds", "--sets", "--data-root", "--metric-weights"]),
     ("report", ["Runs, or the folder of a reproduction", "--out", "--overwrite"]),
+    ("info", ["A run, a folder of runs"]),
     ("data fetch", ["Data sets", "div2k", "set5", "set14", "bsd100", "urban100", "--root", "--cache"]),
     ("data list", ["--root"]),
     ("data packs", ["--cache", "--prune"]),
@@ -68,7 +70,7 @@ PAGES = ["", "data", *(command for command, _ in HELP)]
 ARGUMENTS = {
     "train": TrainArguments, "doctor": DoctorArguments, "reproduce": ReproduceArguments, "eval": EvalArguments,
     "upscale": UpscaleArguments, "report": ReportArguments, "data fetch": FetchArguments, "data list": ListArguments,
-    "data packs": PacksArguments, "data preview": PreviewArguments,
+    "data packs": PacksArguments, "data preview": PreviewArguments, "info": InfoArguments,
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fastsr.config.degrade import DegradeConfig
+from fastsr.config.networks import PeerConfig
 from fastsr.config.settings import (
     CohortConfig,
     ImagesConfig,
@@ -77,7 +78,19 @@ CHANGED = TrainConfig(
         jpeg_range2=(1, 100),
         final_sinc_prob=0.9,
     ),
-    model=ModelConfig(scale=8, blocks=5, filters=6, skip="nearest", discriminator_filters=7),
+    model=ModelConfig(
+        scale=8,
+        blocks=5,
+        filters=6,
+        skip="nearest",
+        discriminator_filters=7,
+        generator="compact",
+        growth=9,
+        output="linear",
+        discriminator="unet",
+        init_generator=(Path("g.pth"),),
+        init_discriminator=(Path("d.safetensors"),),
+    ),
     cohort=CohortConfig(
         peers=3,
         variant="ml-star",
@@ -85,19 +98,39 @@ CHANGED = TrainConfig(
         mixing="ring",
         mixing_matrix=((0.0, 0.5, 0.25), (1.0, 0.0, 0.0), (1e-3, 2.0, 0.0)),
         starts=(2, 0, 1),
+        labels=("one", "ünlike", "three"),
+        adversarial_factors=(1.0, 0.5, 0.0),
         kl_weight=0.1,
         kl="one-outcome",
         distillation_scale="1",
+        exchange="mean",
+        peer=(
+            PeerConfig(generator="srresnet", blocks=2, init_generator=Path("/a b.pth"), lr=1e-5),
+            PeerConfig(discriminator="vgg", content_weight=0.5, adversarial_weight=0.0),
+            PeerConfig(),
+        ),
     ),
     loss=LossConfig(
-        content="random-vgg",
+        content="random-vgg-layers",
+        vgg_layers=("conv2_2", "conv4_4"),
+        vgg_layer_weights=(2.0, 0.5),
+        pixel_weight=0.25,
+        pixel_loss="l1",
+        adversarial="lsgan",
         vgg=Path("vgg.pth"),
         content_weight=2.5,
         content_ratio=3.5,
         adversarial_weight=3e-5,
     ),
     optim=OptimConfig(
-        steps=11, pretrain_steps=12, lr=2e-5, lr_milestones=(5, 7), lr_gamma=0.5, ema=0.0
+        steps=11,
+        pretrain_steps=12,
+        warm_discriminator=13,
+        beta2=0.99,
+        lr=2e-5,
+        lr_milestones=(5, 7),
+        lr_gamma=0.5,
+        ema=0.0,
     ),
     machine=MachineConfig(
         device="cuda:1",
@@ -109,6 +142,8 @@ CHANGED = TrainConfig(
         graph="auto",
         peer_streams=1,
         fused=False,
+        prove=False,
+        tune=False,
         channels_last=False,
         seed=2**53 + 1,
     ),
