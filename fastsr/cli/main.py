@@ -18,6 +18,7 @@ from fastsr.cli.arguments import (
 )
 from fastsr.cli.completion import PRINT, print_completion
 from fastsr.cli.configuration import parse, train_arguments, train_config
+from fastsr.cli.convert import run_convert
 from fastsr.cli.data import run_data
 from fastsr.cli.export import run_export
 from fastsr.cli.outcome import exit_status
@@ -38,6 +39,7 @@ Train GAN super-resolution models, alone or in cohorts that teach each other.
   eval      PSNR, SSIM, NIQE, PI of trained models beside bicubic
   upscale   enlarge images with a trained model
   export    write a model as ONNX, or for spandrel (ComfyUI, chaiNNer)
+  convert   a generator of another project as a file of ours
   card      describe a run's model in Markdown
   push      publish a run's model on the Hugging Face hub
   report    one page with the curves, pictures and tables of runs
@@ -57,8 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor, "reproduce": run_reproduce,
-        "report": run_report, "info": run_info, "data": run_data, "export": run_export, "card": run_card,
-        "push": run_push, PRINT: print_completion,
+        "report": run_report, "info": run_info, "data": run_data, "export": run_export, "convert": run_convert,
+        "card": run_card, "push": run_push, PRINT: print_completion,
     }  # fmt: skip
     if not words or words[0] in ("-h", "--help"):
         return exit_status(lambda: write(HELP))

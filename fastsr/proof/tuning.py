@@ -14,7 +14,6 @@ from rich.text import Text
 
 from fastsr.cohort.capture import capture
 from fastsr.cohort.compile import compile_cohort
-from fastsr.cohort.content import FeatureContent, PixelContent
 from fastsr.config.settings import TrainConfig
 from fastsr.proof.choice import NETWORKS, Search, Timed, Way
 from fastsr.proof.known import Kept, combination
@@ -123,7 +122,7 @@ class Measured:
 
     def __init__(self, config: TrainConfig, device: torch.device, precision: Precision) -> None:
         self.config, self.device, self.precision = config, device, precision
-        self.content: PixelContent | FeatureContent = any_content(config)
+        self.content = any_content(config)
 
     def __call__(self, way: Way) -> float:
         try:

@@ -1,4 +1,8 @@
-"""The best of a run: the validation with the highest PSNR of any peer. Its checkpoint is kept beside the last ones."""
+"""The best of a run: the validation with the highest PSNR of any peer. Its checkpoint is kept beside the last ones.
+
+PSNR and not NIQE, which tells more of what a GAN adds: NIQE needs an extra that is not free for all, and weights, and
+what is kept must not depend on what happens to be installed.
+"""
 
 from collections.abc import Callable
 from math import inf
