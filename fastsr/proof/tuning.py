@@ -59,6 +59,7 @@ def key_of(config: TrainConfig, device: torch.device, precision: Precision) -> M
         "model": asdict(config.model),
         "cohort": asdict(config.cohort),
         "loss": asdict(config.loss),
+        "degrade": asdict(config.degrade),
         "patches": [images.batch, images.patch],
         "dtype": str(precision.dtype),
         "machine": [
