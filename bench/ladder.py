@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from bench.baseline import Baseline, Manner
 from bench.basicsr import BasicSR
 from bench.setups import sample_store
 from fastsr.cohort.capture import capture
@@ -18,6 +17,7 @@ from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Step
 from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.data.sampler import HostPatches, PatchSampler
+from fastsr.proof.usual_loop import Baseline, Manner
 from fastsr.system.device import set_up
 from fastsr.system.precision import Precision, choose_precision
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import torch
 
-from bench.baseline import Baseline
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import FeatureContent, content_loss
 from fastsr.cohort.ring import MetricsRing
@@ -15,6 +14,7 @@ from fastsr.data.images import read_rgb8
 from fastsr.data.photos import TRAIN, sample_photos
 from fastsr.data.pixels import PixelStore, place
 from fastsr.data.sampler import PatchSampler
+from fastsr.proof.usual_loop import Baseline
 from fastsr.system.device import keep_freed_memory
 from fastsr.system.precision import Precision
 

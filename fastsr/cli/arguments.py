@@ -35,11 +35,12 @@ class TrainArguments:
 class DoctorArguments(TrainArguments):
     """Examine this machine, the images in --data, and the memory and time that a run would need.
 
-    Takes the options of train, and trains nothing. The exit status is 1 where images cannot be used.
+    Takes the options of train, and trains nothing. The exit status is 1 where images cannot be used. With --prove also
+    what this machine computes is held against definitions, in about a minute; the exit status is 1 where a part fails.
 
     Examples:
-        fastsr doctor
         fastsr doctor --data DIV2K_train_HR --amp --compile
+        fastsr doctor --prove --amp --compile
     """
 
 
@@ -128,28 +129,6 @@ class EvalArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpscaleArguments:
-    """Enlarge images with a trained model. Writes PNG files named like the images, and overwrites nothing.
-
-    Examples:
-        fastsr upscale runs/x4 photo.jpg
-        fastsr upscale generator.safetensors photos --out enlarged
-    """
-
-    model: Annotated[Path, tyro.conf.Positional]
-    """A run or checkpoint, or a generator (.safetensors)."""
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Image files, or folders of them."""
-    out: Path = Path("upscaled")
-    """Folder to write to."""
-    peer: int | Literal["best"] = 0
-    """The peer of the latest checkpoint that enlarges. best: that with the highest validation PSNR of the whole run,
-    as it was then. No effect on a single file."""
-    device: str = "auto"
-    """auto, cpu, cuda, or cuda:N."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class FetchArguments:
     """Download data sets from where their authors publish them. Continues what was interrupted.
 
@@ -194,6 +173,21 @@ class PacksArguments:
     """Folder of packs. Default: ~/.cache/fastsr."""
     prune: bool = False
     """Delete those that were not used for 30 days. They are made again when they are needed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoArguments:
+    """What a run holds: its settings, steps, checkpoints and the best of them, scores, and the next commands.
+
+    Of a folder of runs one line each; of a model's file what it says of itself.
+
+    Examples:
+        fastsr info runs/x4
+        fastsr info runs
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run, a folder of runs, or a model's .safetensors file."""
 
 
 @dataclass(frozen=True, kw_only=True)

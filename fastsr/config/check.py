@@ -1,5 +1,6 @@
 """Checks of a configuration: each error names the setting, its value and the remedy."""
 
+from fastsr.config.check_degrade import check_degrade
 from fastsr.config.mixing import mixing_matrix, require, start_indices, temperatures
 from fastsr.config.peers import check_peers
 from fastsr.config.settings import SCALES, LossConfig, TrainConfig
@@ -57,6 +58,7 @@ def check(config: TrainConfig) -> TrainConfig:
     require(
         0 <= config.machine.seed < 2**63, "seed", config.machine.seed, "use 0 or more, below 2^63"
     )
+    check_degrade(config.degrade, images.patch, model.scale)
     start_indices(cohort)
     mixing_matrix(cohort)
     check_layers(loss)

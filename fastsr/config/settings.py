@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from fastsr.config.degrade import DegradeConfig
 from fastsr.config.networks import ModelConfig, PeerConfig, with_absolute_files
 
 Variant = Literal["independent", "ml", "ml-star"]
@@ -159,6 +160,10 @@ class MachineConfig:
     """Spare memory: keep only the inputs of the generator's blocks, and compute the rest again going backward."""
     fused: bool = True
     """Compute losses on logits and draw patches by Triton kernels, on a GPU. Off: the same in plain torch."""
+    prove: bool = True
+    """Before the first training with a GPU, a driver and versions that are new together, show in some seconds that
+    kernels compute what they should and that replays of the graph do what single steps do. `fastsr doctor --prove`
+    shows all of that, and more, at once. No effect on training without a GPU."""
     channels_last: bool = True
     """Keep channels innermost in memory, which convolutions prefer."""
     seed: int = 0
@@ -199,6 +204,7 @@ class TrainConfig:
 
     recipe: Annotated[str, tyro.conf.Suppress] = "paper"
     images: ImagesConfig = field(default_factory=ImagesConfig)
+    degrade: DegradeConfig = field(default_factory=DegradeConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     cohort: CohortConfig = field(default_factory=CohortConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -209,6 +215,11 @@ class TrainConfig:
     @property
     def total_steps(self) -> int:
         return self.optim.pretrain_steps + self.optim.warm_discriminator + self.optim.steps
+
+    @property
+    def drawn_side(self) -> int:
+        """Side in HR pixels of what is drawn from an image: a patch, and the context that degrading it takes."""
+        return self.images.patch + self.degrade.context_at(self.model.scale)
 
     def with_absolute_paths(self) -> "TrainConfig":
         """The same settings, meant the same wherever the run is continued from."""

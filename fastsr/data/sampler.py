@@ -95,7 +95,7 @@ class PatchSampler:
         return PatchSampler(
             store,
             scale=config.model.scale,
-            patch=images.patch,
+            patch=config.drawn_side,
             batch=images.batch,
             seed=config.machine.seed,
             border=images.border,

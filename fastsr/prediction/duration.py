@@ -1,6 +1,7 @@
 """Predicted duration of a run: the work of a step over the speed of this machine."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -96,20 +97,43 @@ def training_speed(config: TrainConfig, device: torch.device) -> float:
 def matrix_speed(device: torch.device, dtype: torch.dtype | None, tf32: bool = True) -> float:
     """Floating-point operations a second of a large square matrix product in this dtype, the best of several.
 
+    On a CPU those of one thread, in its own time, times the number of threads: what else the machine does meanwhile
+    does not count, which can make threads that wait for each other a thousand times slower.
+
     Args:
         tf32: whether fp32 products on a GPU may be TF32, as torch lets convolutions be.
     """
-    side, before = 8192 if device.type == "cuda" else 1024, torch.backends.cuda.matmul.allow_tf32
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return threads * product_speed(device, dtype, 1024, 3, time.thread_time)
+        finally:
+            torch.set_num_threads(threads)
+    before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        return product_speed(device, dtype, 8192, 8, time.perf_counter)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def product_speed(
+    device: torch.device,
+    dtype: torch.dtype | None,
+    side: int,
+    repeats: int,
+    clock: Callable[[], float],
+) -> float:
+    """Floating-point operations a second of a square matrix product by this clock, the best of several."""
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
-    for _ in range(8 if device.type == "cuda" else 3):
+    for _ in range(repeats):
         synchronise(device)
-        began = time.perf_counter()
+        began = clock()
         torch.mm(a, b)
         synchronise(device)
-        best = min(best, time.perf_counter() - began)
-    torch.backends.cuda.matmul.allow_tf32 = before
+        best = min(best, clock() - began)
     return 2 * side**3 / best
 
 

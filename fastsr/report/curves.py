@@ -15,6 +15,7 @@ from fastsr.report.charts import Series, line_chart, plot, reliability_chart
 from fastsr.report.html import grid, missing
 from fastsr.report.lines import NOTE, known_mean, thinned, with_smoothing
 from fastsr.report.runs import BINS, Peer, Run, TrainRow, ValidationRow
+from fastsr.reproduction.mechanism import calibration_error
 from fastsr.reproduction.paper import BASELINE
 
 STAGES = {"pretraining": PRETRAINING_TERMS, "warming": WARMING_TERMS, "training": TRAINING_TERMS}
@@ -237,13 +238,3 @@ def calibration(run: Run) -> Markup:
         "mean distance from the diagonal over images."
     )
     return Markup("<p>{}</p>").format(text) + grid(charts)
-
-
-def calibration_error(real: Sequence[int], generated: Sequence[int]) -> float:
-    """Mean over images of the distance between the probability predicted and the share that was real."""
-    total = sum(real) + sum(generated)
-    distances = (
-        abs(a - (a + b) * (k + 0.5) / BINS)
-        for k, (a, b) in enumerate(zip(real, generated, strict=True))
-    )
-    return sum(distances) / total if total else nan

@@ -16,8 +16,9 @@ from fastsr.console import listed
 from fastsr.evaluation.metrics import MEASURES, metric_name, metric_text
 from fastsr.evaluation.protocol import BICUBIC
 from fastsr.evaluation.results import Evaluation, mean
+from fastsr.reproduction.intervals import Difference
 from fastsr.reproduction.paper import BASELINE, TAUGHT, VARIANTS, published
-from fastsr.reproduction.results import Contrast, Difference, Row, Table, Variant
+from fastsr.reproduction.results import Contrast, Row, Table, Variant
 
 Outcome = Literal["better", "worse", "within", "open"]
 CONFIDENCE = 0.95

@@ -6,8 +6,10 @@ from math import isfinite
 from fastsr.console import listed
 from fastsr.evaluation.metrics import MEASURES
 from fastsr.reproduction.comparison import RESAMPLES, verdict
+from fastsr.reproduction.intervals import Difference
+from fastsr.reproduction.mechanism import QUANTITIES, STEPS, Mechanism
 from fastsr.reproduction.paper import BASELINE, PSNR_PROTOCOL, TAUGHT, VARIANTS
-from fastsr.reproduction.results import Difference, Row, Table, Tables
+from fastsr.reproduction.results import Row, Table, Tables
 
 DIGITS = 3
 """As the paper has them; SSIM has one more."""
@@ -30,6 +32,8 @@ def markdown(tables: Tables) -> Iterator[str]:
         yield ""
         yield from (f"* {verdict(one, variant)}" for variant in TAUGHT)
         yield from seed_rows(one)
+    for one in tables.mechanisms:
+        yield from mechanism_rows(one)
     yield "\n## What differs from the paper\n"
     yield from (f"* {note}" for note in tables.notes or ["Nothing that the paper states."])
 
@@ -51,6 +55,21 @@ def seed_rows(table: Table) -> Iterator[str]:
     yield f"| **over seeds** | {' | '.join(over)} |"
 
 
+def mechanism_rows(one: Mechanism) -> Iterator[str]:
+    """What the discriminators of each variant say, and how far that is from what those of Independent say."""
+    variants = list(one.opinions[0].values)
+    taught = [name for name in variants if name != BASELINE]
+    yield f"\n## x{one.scale}, what the discriminators say\n"
+    yield f"Over the last {STEPS} steps of training: means over the peers of a variant and over {one.seeds} seeds, with"
+    yield "95 % intervals over seeds (Student's t) where there are several. Probabilities are of being real.\n"
+    yield f"| | {' | '.join(variants)} | {' | '.join(f'{v} - {BASELINE}' for v in taught)} |"
+    yield "|---" * (1 + len(variants) + len(taught)) + "|"
+    for opinion in one.opinions:
+        cells = [interval(opinion.values[name], DIGITS, sign="") for name in variants]
+        cells += [interval(opinion.differences.get(name, Difference()), DIGITS) for name in taught]
+        yield f"| {QUANTITIES[opinion.quantity]} | {' | '.join(cells)} |"
+
+
 def markdown_row(row: Row, digits: int) -> str:
     """A line of a table: bicubic, the peers of each variant with their mean and the paper's, differences."""
     cells = [row.test_set, number(row.bicubic, digits)]
@@ -67,11 +86,11 @@ def number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if isfinite(value) else "n/a"
 
 
-def interval(difference: Difference, digits: int) -> str:
+def interval(difference: Difference, digits: int, sign: str = "+") -> str:
     if not isfinite(difference.mean):
         return "n/a"
-    text = f"{difference.mean:+.{digits}f}"
-    known = isfinite(difference.low) and isfinite(difference.high)
-    return (
-        f"{text} [{difference.low:+.{digits}f}, {difference.high:+.{digits}f}]" if known else text
+    mean, low, high = (
+        f"{value:{sign}.{digits}f}" for value in (difference.mean, difference.low, difference.high)
     )
+    known = isfinite(difference.low) and isfinite(difference.high)
+    return f"{mean} [{low}, {high}]" if known else mean

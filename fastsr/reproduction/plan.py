@@ -1,6 +1,6 @@
-"""The plan of a reproduction: which runs, from which images, what it will take, and what differs from the paper."""
+"""The plan of a reproduction: which runs, from which images, and what it will take."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from fastsr.config.mixing import ML_STAR_TEMPERATURE
-from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
 from fastsr.data.images import find_images
@@ -213,35 +212,3 @@ def describe(plan: Plan) -> dict[str, Any]:
         "patches": f"{config.images.batch} of {config.images.patch} pixels",
         "content": config.loss.content,
     }
-
-
-def deviations(config: TrainConfig, missing: Sequence[str] = ()) -> list[str]:
-    """Sentences on all that a reproduction does otherwise than the paper states, or leaves out.
-
-    Args:
-        missing: metrics that are not measured.
-    """
-    original, notes = paper(), list[str]()
-    if not any("div2k" in str(path).lower() for path in config.images.data):
-        folders = ", ".join(path.name for path in config.images.data)
-        notes.append(f"trained on {folders or 'sample photos'}, not on DIV2K")
-    settings = (
-        ("adversarial steps", config.optim.steps, original.optim.steps),
-        ("steps of pre-training", config.optim.pretrain_steps, original.optim.pretrain_steps),
-        ("residual blocks", config.model.blocks, original.model.blocks),
-        ("filters", config.model.filters, original.model.filters),
-        (
-            "filters of the discriminator",
-            config.model.discriminator_filters,
-            original.model.discriminator_filters,
-        ),
-        ("patches a step", config.images.batch, original.images.batch),
-        ("pixels of a patch's side", config.images.patch, original.images.patch),
-        ("learning rate", config.optim.lr, original.optim.lr),
-        ("content loss", config.loss.content, original.loss.content),
-    )
-    notes += [f"{name}: {ours}, not {theirs}" for name, ours, theirs in settings if ours != theirs]
-    if config.optim.lr_milestones:
-        steps = ", ".join(map(str, config.optim.lr_milestones))
-        notes.append(f"the learning rate is multiplied by {config.optim.lr_gamma} at steps {steps}")
-    return notes + [f"{MEASURES[name].name} is not measured" for name in missing]

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from fastsr.config.check import check
-from fastsr.config.mixing import require
+from fastsr.config.mixing import require, variants
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
 from fastsr.data.duplicates import Known
@@ -26,13 +26,14 @@ from fastsr.evaluation.results import Evaluation
 from fastsr.files import OtherFormatError, write_text
 from fastsr.prediction.size import check_size
 from fastsr.reproduction.comparison import table, verdict
+from fastsr.reproduction.deviations import deviations
 from fastsr.reproduction.markdown import markdown
+from fastsr.reproduction.mechanism import Mechanism, mechanism, seed_values
 from fastsr.reproduction.paper import TAUGHT
 from fastsr.reproduction.plan import (
     Plan,
     check_sets,
     describe,
-    deviations,
     folder_of,
     print_plan,
     steps_done,
@@ -42,6 +43,7 @@ from fastsr.reproduction.results import JSON_NAME, Table, Tables
 from fastsr.reproduction.seeds import decided, with_contrasts
 from fastsr.system.device import choose_device
 from fastsr.system.memory import out_of_memory
+from fastsr.training.run import Run
 from fastsr.training.sources import open_images, warn_of_shared
 from fastsr.training.train import train
 
@@ -158,11 +160,18 @@ def collect_tables(plan: Plan) -> Tables:
     """The tables of all that is evaluated so far: of each scale, the metrics that all its evaluations share."""
     tables: list[Table] = []
     names: list[str] = []
+    mechanisms: list[Mechanism] = []
     for scale in plan.scales:
         runs = [config for config in plan.runs() if config.model.scale == scale]
         found = {folder_of(config).name: read_evaluation(config) for config in runs}
         evaluations = {name: evaluation for name, evaluation in found.items() if evaluation}
         names += evaluations
+        values = [
+            seed_values(Run(folder_of(config)).read_metrics(), variants(config.cohort))
+            for config in runs
+            if folder_of(config).name in evaluations
+        ]
+        mechanisms += [mechanism(scale, values)] if values else []
         shared = [
             m for m in USUAL if evaluations and all(m in e.metrics for e in evaluations.values())
         ]
@@ -173,6 +182,7 @@ def collect_tables(plan: Plan) -> Tables:
     notes = deviations(plan.config, missing)
     return Tables(
         tables=decided(tables, plan.level),
+        mechanisms=tuple(mechanisms),
         plan=describe(plan),
         notes=tuple(notes),
         runs=tuple(names),

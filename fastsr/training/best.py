@@ -4,9 +4,9 @@ from collections.abc import Callable
 from math import inf
 from pathlib import Path
 
+from fastsr.checkpoints import Best, checkpoint_name, list_checkpoints, write_best
 from fastsr.errors import UserError
 from fastsr.evaluation.protocol import BICUBIC
-from fastsr.models.weights import Best, checkpoint_name, list_checkpoints, write_best
 from fastsr.training.run import Run
 
 

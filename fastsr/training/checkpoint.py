@@ -14,17 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fastsr.checkpoints import checkpoint_name, list_checkpoints, read_best
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.ring import MetricsRing
 from fastsr.errors import UserError
 from fastsr.files import read_text, sha256_of, sync
 from fastsr.models.weights import (
-    checkpoint_name,
-    list_checkpoints,
     load_module,
     load_tensors,
-    read_best,
     save_generator,
     save_tensors,
 )

@@ -8,12 +8,12 @@ from typing import Any
 
 from filelock import BaseFileLock
 
+from fastsr.checkpoints import BEST_NAME, list_checkpoints
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml, to_toml
 from fastsr.console import listed
 from fastsr.errors import UserError
 from fastsr.files import lock, read_sessions, read_text, write_text
-from fastsr.models.weights import BEST_NAME, list_checkpoints
 from fastsr.system.environment import session
 
 CHANGEABLE = {
@@ -28,6 +28,7 @@ CHANGEABLE = {
         "combine_kernels",
         "fused",
         "graph",
+        "prove",
         "peer_streams",
         "checkpoint_activations",
     },

@@ -16,6 +16,7 @@ from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, doing, listed, say
+from fastsr.data.degrade import DegradedPatches
 from fastsr.data.sampler import ASIDE, HostPatches, PatchSource
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair
@@ -23,6 +24,7 @@ from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.prediction.size import check_size
+from fastsr.proof.first_time import require_kernels, told
 from fastsr.system.backend import check_triton, kernels
 from fastsr.system.compiler import check_compiler
 from fastsr.system.device import choose_device, set_up
@@ -99,6 +101,8 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     precision = choose_precision(config.machine.amp, device)
     if config.machine.fused and kernels(device) == "triton":
         check_triton(device)
+        for line in told(require_kernels(config, device)):
+            say(console, line)
     if config.machine.compile and device.type == "cpu":
         check_compiler()
     folder = continued.folder if continued else config.output.out or fresh_folder(config)
@@ -137,7 +141,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     if continued:
         training.step = continue_run(training, console)
         say(console, f"continuing {run.folder} at step {training.step}")
-    if isinstance(patches, HostPatches):
+    if isinstance(patches, HostPatches | DegradedPatches):
         patches.seek(training.step)
     if config.machine.compile:
         compile_cohort(cohort)

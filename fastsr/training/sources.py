@@ -11,6 +11,7 @@ from rich.progress import track
 
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, say
+from fastsr.data.degrade import DegradedPatches
 from fastsr.data.duplicates import Known
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
@@ -32,7 +33,7 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
 
     return pack_images(
         image_paths(config),
-        minimum_side=config.images.patch,
+        minimum_side=config.drawn_side,
         skip_bad=config.images.skip_bad,
         cache=config.images.cache,
         tell=lambda text: say(console, text),
@@ -94,7 +95,17 @@ def patch_source(config: TrainConfig, store: PixelStore, device: torch.device) -
     by_triton = config.machine.fused and kernels(device) == "triton"
     reachable = placed.device == device or (by_triton and placed.pixels.is_pinned())
     sampler = PatchSampler.from_config(placed, config, device if reachable else None)
-    return sampler if reachable else HostPatches(sampler, device)
+    patches = sampler if reachable else HostPatches(sampler, device)
+    if config.degrade.is_bicubic:
+        return patches
+    return DegradedPatches(
+        patches,
+        config.degrade,
+        scale=config.model.scale,
+        seed=config.machine.seed,
+        device=device,
+        fused=config.machine.fused,
+    )
 
 
 def fingerprint(store: PixelStore) -> str:

@@ -17,6 +17,8 @@ from fastsr.errors import UserError
 from fastsr.evaluation.validate import Bicubic, evaluate
 from fastsr.models.inference import super_resolve
 from fastsr.prediction.memory import out_of_memory_advice
+from fastsr.proof.first_time import replay_proof, told
+from fastsr.proof.trial import Trial
 from fastsr.system.memory import out_of_memory
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import assert_finite, prune, save_checkpoint
@@ -113,9 +115,12 @@ def launched(
     slow = "compiling, up to a minute" if compiled else "trying cuDNN's algorithms"
     if training.cohort.device.type == "cuda" and training.wants_graph:
         with telemetry.doing(f"{slow}; capturing the step as one CUDA graph"):
+            prove = replay_proof(Trial(body, training.patches), training.config)
             replay = captured(body, training, console)
         if replay is not None:
             with closing(replay):
+                for line in told(prove(replay)):
+                    say(console, line)
                 yield replay
             return
     if compiled:

@@ -47,6 +47,7 @@ def processes() -> dict[str, Future[subprocess.CompletedProcess[str]]]:
     return {operator: pool.submit(run_interpreted, operator) for operator in OPERATORS}
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(INTERPRETED, reason="kernels are interpreted here already")
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_kernels_pass_in_the_interpreter(

@@ -51,7 +51,7 @@ CHANGED = TrainConfig(
         discriminator="unet",
         init_generator=(Path("g.pth"),),
         init_discriminator=(Path("d.safetensors"),),
-    ),  # fmt: skip
+    ),
     cohort=CohortConfig(
         peers=3,
         variant="ml-star",
