@@ -50,11 +50,7 @@ class Cohort:
         self.config, self.device, self.precision = config, device, precision
         optim = config.optim
         self.schedule = Schedule(optim.lr, optim.lr_gamma, optim.lr_milestones, device)
-        starts, models, own = (
-            start_indices(config.cohort),
-            peer_models(config),
-            peer_settings(config),
-        )
+        starts, own, models = start_indices(config.cohort), peer_settings(config), peer_models(config)
         self.peers = [
             Peer(config, model, start, device, precision, self.schedule.own_lr(peer.lr))
             for model, start, peer in zip(models, starts, own, strict=True)
@@ -93,14 +89,19 @@ class Cohort:
         self.adversarial_weight = scalar(weights[0])
         if len(set(weights)) > 1:  # a column beside logits [P, E]
             self.adversarial_weight = torch.tensor(weights, device=device)[:, None]
-        by_mean = config.cohort.exchange == "mean"
-        counts = tuple(logits_per_image(config))
-        self.maps = Maps(config.images.batch, counts, by_mean, device)
-        if not self.fused_losses(self.maps):
-            _ = self.maps.share_PE  # made now: a captured step cannot copy from the host
-        shown = self.maps.most if self.maps.alike and not by_mean else config.images.batch
+        self.maps = self.build_maps()
+        shown = config.images.batch if self.maps.shows_means else self.maps.most
         self.logits_2PE = torch.zeros(2, len(self.peers), shown, device=device)
         """Each D's logits on the real and on the generated images of the last step, to look at: no step reads them."""
+
+    def build_maps(self) -> Maps:
+        """The sizes of the maps of logits."""
+        by_mean = self.config.cohort.exchange == "mean"
+        counts = tuple(logits_per_image(self.config))
+        maps = Maps(self.config.images.batch, counts, by_mean, self.device)
+        if not self.fused_losses(maps):
+            _ = maps.share_PE  # made now: a captured step cannot copy from the host
+        return maps
 
     def arrange(self, patches: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Patches in the memory layout of the networks, which the convolutions' results take from them."""

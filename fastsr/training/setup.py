@@ -8,7 +8,7 @@ from rich.console import Console
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.compile import compile_cohort
-from fastsr.cohort.content import content_loss
+from fastsr.cohort.content import Content, content_loss
 from fastsr.cohort.ema import EmaStatistics
 from fastsr.cohort.liveness import check_liveness
 from fastsr.cohort.ring import MetricsRing
@@ -113,18 +113,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     store = open_images(config, console)
     validation = open_validation(config)
     warn_of_repeated(store, validation, config.model.scale, console)
-    activity = f"building {counted(config.cohort.peers, 'peer')}; checking that every loss is alive"
-    with (
-        doing(console, activity),
-        out_of_memory(lambda: out_of_memory_advice(config, device)),
-    ):
-        cohort = Cohort(config, content, device, precision)
-        patches = patch_source(config, store, device)
-        ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
-        patches.load()
-        if not continued:
-            load_initial_weights(cohort)
-        check_losses(cohort, patches)
+    cohort, patches, ring = built(config, content, store, device, precision, not continued, console)
     run = continued or new_run(config)
     if run.folder != folder:
         say(console, f"{folder} was taken meanwhile; the run is in {run.folder}")
@@ -146,6 +135,29 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     if config.machine.compile:
         compile_cohort(cohort)
     return training
+
+
+def built(
+    config: TrainConfig, content: Content, store: PixelStore, device: torch.device, precision: Precision,
+    from_files: bool, console: Console,
+) -> tuple[Cohort, PatchSource, MetricsRing]:  # fmt: skip
+    """Builds what computes, and checks that every loss is alive. `from_files`: load initial weights, where some are named.
+
+    Raises UserError.
+    """
+    activity = f"building {counted(config.cohort.peers, 'peer')}; checking that every loss is alive"
+    with (
+        doing(console, activity),
+        out_of_memory(lambda: out_of_memory_advice(config, device)),
+    ):
+        cohort = Cohort(config, content, device, precision)
+        patches = patch_source(config, store, device)
+        ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
+        patches.load()
+        if from_files:
+            load_initial_weights(cohort)
+        check_losses(cohort, patches)
+    return cohort, patches, ring
 
 
 def describe(

@@ -118,7 +118,7 @@ def test_discriminators_learn_alone_and_generators_stay(
     """The loss of D falls; not a bit of a generator or its average changes, BN statistics included."""
     config = config_of(tiny_config, "msrresnet, unet")
     config = replace(
-        config, model=replace(config.model, generator=generator), optim=replace(config.optim, lr=1e-3)
+        config, model=replace(config.model, generator=generator), optim=replace(config.optim, lr=3e-3)
     )  # fmt: skip
     cohort, sampler = built(config, store)
     ring = MetricsRing(30, 2, CPU)
