@@ -40,8 +40,8 @@ from fastsr.system.precision import choose_precision
 
 SRGANS = (1 / 12.75) ** 2
 """Its factor on features, as a weight of their mean squared error."""
-PRETRAIN_STEPS, POINTS = 400, 4
-STEPS: dict[ContentName, int] = {"random-vgg22": 200, "random-vgg": 40}
+PRETRAIN_STEPS, POINTS = 200, 4
+STEPS: dict[ContentName, int] = {"random-vgg22": 100, "random-vgg": 20}
 """The deeper layer costs several times as much a step."""
 
 

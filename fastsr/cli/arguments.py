@@ -70,6 +70,14 @@ class ReproduceArguments(TrainArguments):
     """Metrics to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where they can be measured."""
     perceptual_sets: tuple[str, ...] = ()
     """Test sets that perceptual metrics are measured on, which takes far longer than all else. Default: all."""
+    pi_images: int = 0
+    """Images of each test set, evenly spaced, that NIQE and PI are measured on: PI takes some 5 seconds of a CPU for
+    256x256 pixels, which makes 30 hours for everything. 0: all."""
+    average_checkpoints: int = 1
+    """Checkpoints, the last ones, that every score is averaged over."""
+    controls: tuple[Literal["one-way", "weaker", "unscaled"], ...] = ()
+    """Pairs to train beside the three, which tell what in ML does what it does: taught by Independent peers and
+    teaching nobody, Independent with half the adversarial weight, ML* without T^2. Each costs a third more."""
     level: float = 0.05
     """Family-wise level of what several seeds decide. Divide it by how often you will look at the results."""
     metric_weights: Path | None = None

@@ -27,6 +27,7 @@ from fastsr.prediction.duration import duration, seconds_per_step
 from fastsr.prediction.memory import BESIDE_TENSORS, out_of_memory_advice, predict_memory
 from fastsr.prediction.size import check_size
 from fastsr.proof.known import Proofs
+from fastsr.proof.tuning import is_tuned, known_way
 from fastsr.system.backend import check_triton, kernels
 from fastsr.system.compiler import check_compiler
 from fastsr.system.device import choose_device
@@ -175,6 +176,9 @@ def run_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, 
     prediction = predict_memory(config, choose_precision(config.machine.amp, device), on_gpu)
     yield "weights, Adam", gigabytes(prediction.resident)
     yield "peak of a step", f"{gigabytes(prediction.peak)} of tensors, weights included"
+    if is_tuned(config, device):
+        way = known_way(config, device, choose_precision(config.machine.amp, device))
+        yield "fastest here", str(way or "not known yet; found when training starts")
     if on_gpu:
         yield (
             "on top of it",

@@ -16,10 +16,13 @@ from fastsr.cli.arguments import (
     ReportArguments,
     ReproduceArguments,
 )
+from fastsr.cli.completion import PRINT, print_completion
 from fastsr.cli.configuration import parse, train_arguments, train_config
 from fastsr.cli.convert import run_convert
 from fastsr.cli.data import run_data
+from fastsr.cli.export import run_export
 from fastsr.cli.outcome import exit_status
+from fastsr.cli.publish import run_card, run_push
 from fastsr.cli.upscale import run_upscale
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
@@ -35,6 +38,9 @@ Train GAN super-resolution models, alone or in cohorts that teach each other.
   train     train a cohort of SRGANs; without --data, a demonstration
   eval      PSNR, SSIM, NIQE, PI of trained models beside bicubic
   upscale   enlarge images with a trained model
+  export    write a model as ONNX, or for spandrel (ComfyUI, chaiNNer)
+  card      describe a run's model in Markdown
+  push      publish a run's model on the Hugging Face hub
   report    one page with the curves, pictures and tables of runs
   info      what a run or a model's file holds
   convert   a generator of another project as a file of ours
@@ -42,7 +48,8 @@ Train GAN super-resolution models, alone or in cohorts that teach each other.
   reproduce repeat the paper's experiment, with its numbers beside ours
   doctor    what this machine can do, whether images are fit, what a run needs
 
-fastsr COMMAND --help lists the options.
+fastsr COMMAND --help lists the options. Shells complete them: fastsr
+--tyro-print-completion bash, or zsh, prints the script for it.
 Examples: fastsr train; fastsr report runs/demo-x4
 """
 
@@ -52,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor, "reproduce": run_reproduce,
-        "report": run_report, "info": run_info, "convert": run_convert, "data": run_data,
+        "report": run_report, "info": run_info, "convert": run_convert, "data": run_data, "export": run_export,
+        "card": run_card, "push": run_push, PRINT: print_completion,
     }  # fmt: skip
     if not words or words[0] in ("-h", "--help"):
         return exit_status(lambda: write(HELP))
@@ -164,6 +172,9 @@ def run_reproduce(words: list[str]) -> None:
         data_root=arguments.data_root or default_data_root(),
         metrics=arguments.metrics,
         perceptual_sets=arguments.perceptual_sets,
+        pi_images=arguments.pi_images,
+        average_checkpoints=arguments.average_checkpoints,
+        controls=arguments.controls,
         metric_weights=arguments.metric_weights,
         level=arguments.level,
     )

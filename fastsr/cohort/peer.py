@@ -1,6 +1,6 @@
 """One SRGAN of a cohort: its networks, their optimisers, and the average of its generator."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -115,10 +115,12 @@ class Peer:
         torch._foreach_mul_(differences, share)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         torch._foreach_add_(averages, differences)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
-    def compile(self) -> None:
-        """Compiles the trained networks in place; the EMA, run on images of any size, stays eager."""
-        self.generator.compile_blocks()
-        self.discriminator.compile_blocks()
+    def compile(self, networks: Collection[str] = ("generator", "discriminator")) -> None:
+        """Compiles those of the trained networks in place; the EMA, run on images of any size, stays eager."""
+        if "generator" in networks:
+            self.generator.compile_blocks()
+        if "discriminator" in networks:
+            self.discriminator.compile_blocks()
 
 
 def adam(network: nn.Module, lr: Tensor, beta2: float) -> torch.optim.Adam:

@@ -1,7 +1,7 @@
 """Checks of a configuration: each error names the setting, its value and the remedy."""
 
 from fastsr.config.check_degrade import check_degrade
-from fastsr.config.mixing import mixing_matrix, require, start_indices, temperatures
+from fastsr.config.mixing import check_lengths, mixing_matrix, require, start_indices, temperatures
 from fastsr.config.peers import check_peers
 from fastsr.config.settings import SCALES, LossConfig, TrainConfig
 from fastsr.errors import UserError
@@ -64,6 +64,7 @@ def check(config: TrainConfig) -> TrainConfig:
     check_layers(loss)
     check_peers(config)
     temperatures(cohort)
+    check_lengths(cohort)
     return config
 
 

@@ -58,12 +58,12 @@ def learning_rate(config: TrainConfig, peer: PeerConfig) -> float:
 
 
 def adversarial_weights(config: TrainConfig) -> list[float]:
-    """The weight of each peer's adversarial loss."""
+    """The weight of each peer's adversarial loss, its factor in it."""
+    of_all, peers = config.loss.adversarial_weight, peer_settings(config)
+    factors = config.cohort.adversarial_factors or (1.0,) * len(peers)
     return [
-        config.loss.adversarial_weight
-        if peer.adversarial_weight is None
-        else peer.adversarial_weight
-        for peer in peer_settings(config)
+        factor * (of_all if peer.adversarial_weight is None else peer.adversarial_weight)
+        for peer, factor in zip(peers, factors, strict=True)
     ]
 
 

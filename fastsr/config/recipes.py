@@ -1,4 +1,4 @@
-"""Recipes, functions that return a configuration: `demo` shows that all works, the others are for your images."""
+"""Recipes: functions that return a configuration. `demo` shows that everything works; others are for your images."""
 
 from typing import Literal
 

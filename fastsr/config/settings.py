@@ -59,10 +59,14 @@ class CohortConfig:
     """Teachers of each peer: by the variant, all others (mutual), the previous peer (ring), peer 0 (star), or one's
     neighbour in pairs. A matrix of your own goes into a TOML file as mixing_matrix."""
     mixing_matrix: Annotated[tuple[tuple[float, ...], ...], tyro.conf.Suppress] = ()
-    """M[k][j]: the weight of peer j's teaching in the loss of peer k; diagonal 0. Overrides `mixing`; TOML only."""
+    """`M[k][j]`: the weight of peer j's teaching in the loss of peer k; diagonal 0. Overrides `mixing`; TOML only."""
     starts: tuple[int, ...] = ()
     """Initial weights of each peer, one number each: peers with equal numbers begin alike, and differ only by their
     teachers. Default: all differ."""
+    labels: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
+    """Names of the peers in tables, where Independent, ML and ML* do not tell them apart; TOML only."""
+    adversarial_factors: Annotated[tuple[float, ...], tyro.conf.Suppress] = ()
+    """Factors of --adversarial-weight, one for each peer. Default: 1; TOML only."""
     kl_weight: float = 1.0
     """Weight lambda of the KL divergence in each discriminator's loss."""
     kl: Literal["bernoulli", "one-outcome"] = "bernoulli"
@@ -164,6 +168,10 @@ class MachineConfig:
     """Before the first training with a GPU, a driver and versions that are new together, show in some seconds that
     kernels compute what they should and that replays of the graph do what single steps do. `fastsr doctor --prove`
     shows all of that, and more, at once. No effect on training without a GPU."""
+    tune: bool = True
+    """Before a recipe is trained on a GPU for the first time, try settings that compute the same, for at most 90
+    seconds after compiling, and keep the fastest: how many peers at the same time, which networks compiled, which
+    layout in memory. What you set yourself stays. No effect without a GPU, without --compile and with --no-graph."""
     channels_last: bool = True
     """Keep channels innermost in memory, which convolutions prefer."""
     seed: int = 0

@@ -58,8 +58,7 @@ class DegradedPatches:
 
     def seek(self, step: int) -> None:
         """The step whose patches are drawn next, for sources that the host draws."""
-        if hasattr(self.source, "seek"):
-            self.source.seek(step)
+        self.source.seek(step)
 
     def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
         """The patches `lr_NChw, hr_NCHW`; part of the step."""

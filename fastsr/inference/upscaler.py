@@ -97,7 +97,9 @@ class Upscaler:
         if isinstance(image, Image.Image):
             return self.enlarge_image(image)
         if isinstance(image, Tensor):
-            return self.enlarge_tensor(image.movedim(1, -1) if image.ndim == 4 else image).movedim(-1, 1)  # fmt: skip
+            return self.enlarge_tensor(image.movedim(1, -1) if image.ndim == 4 else image).movedim(
+                -1, 1
+            )
         return self.enlarge_array(image)
 
     def enlarge_image(self, image: Image.Image) -> Image.Image:
@@ -109,7 +111,7 @@ class Upscaler:
         return result
 
     def enlarge_array(self, image: NDArray[Any]) -> NDArray[Any]:
-        native = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+        native = np.require(image, image.dtype.newbyteorder("="), ["C", "W"])
         pixels = torch.from_numpy(native[..., None] if image.ndim == 2 else native)
         large = self.enlarge_tensor(pixels[None] if pixels.ndim == 3 else pixels[None, None])
         return large[0].numpy()[..., 0] if image.ndim == 2 else large[0].numpy()
@@ -180,6 +182,12 @@ def facts_of(file: Path, generator: Generator) -> ModelFacts:
         facts = ModelFacts(file, file.stat().st_size, "", None, None, count, ("F32",), {})
     label = generator.architecture.label
     return replace(facts, architecture=label, scale=generator.scale, channels=CHANNELS)
+
+
+def notes_of(file: Path) -> dict[str, str]:
+    """What a file says of itself beside its network: a summary of its training, a licence."""
+    about = read_facts(file).about if file.suffix == ".safetensors" else {}
+    return {name: about[name] for name in ("training", "license") if name in about}
 
 
 def place_of(model: str | Path) -> Path:

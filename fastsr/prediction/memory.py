@@ -75,6 +75,9 @@ class FakePatches:
     def load(self) -> None:
         """Nothing."""
 
+    def seek(self, step: int) -> None:
+        """Nothing."""
+
     def draw_aside(self, step: int) -> tuple[Tensor, Tensor]:
         return self.draw(torch.tensor(step))
 

@@ -115,9 +115,14 @@ def named(what: str, config: TrainConfig, precision: Precision) -> str:
     return f"{what} ({', '.join(settings)})"
 
 
-def rehearsal(config: TrainConfig, device: torch.device, precision: Precision) -> Trial:
-    """The adversarial step of a recipe, on images of noise, the content network with random weights."""
-    cohort = Cohort(config, any_content(config), device, precision)
+def rehearsal(
+    config: TrainConfig,
+    device: torch.device,
+    precision: Precision,
+    content: Content | None = None,
+) -> Trial:
+    """The adversarial step of a recipe, on images of noise; the content network has random weights by default."""
+    cohort = Cohort(config, content or any_content(config), device, precision)
     patches = PatchSampler.from_config(noise_for(config).to(device), config)
     ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
     return Trial(Step(cohort, patches, ring), patches)

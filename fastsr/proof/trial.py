@@ -15,7 +15,7 @@ from fastsr.cohort.capture import unchanged
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step, WarmStep
-from fastsr.data.sampler import HostPatches, PatchSource
+from fastsr.data.sampler import PatchSource
 from fastsr.proof.parts import Part, Unproved, part
 from fastsr.system.device import synchronise
 
@@ -57,8 +57,7 @@ class Trial:
 
     def rewind(self) -> None:
         """Lets a thread of the host, where one draws patches, begin at the step that the device counts."""
-        if isinstance(self.patches, HostPatches):
-            self.patches.seek(int(self.cohort.schedule.step_count))
+        self.patches.seek(int(self.cohort.schedule.step_count))
 
     def run(self, launch: Launch, steps: int) -> None:
         for _ in range(steps):

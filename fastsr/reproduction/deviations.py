@@ -13,7 +13,8 @@ SECTIONS = ("images", "model", "cohort", "loss", "optim")
 SAME = frozenset(
     {
         "images.data", "images.val", "images.cache", "images.skip_bad", "model.scale", "cohort.peers", "cohort.variant",
-        "cohort.temperature", "cohort.mixing", "cohort.mixing_matrix", "cohort.starts", "loss.vgg",
+        "cohort.temperature", "cohort.mixing", "cohort.mixing_matrix", "cohort.starts", "cohort.labels",
+        "cohort.adversarial_factors", "loss.vgg",
         "optim.lr_milestones", "optim.lr_gamma",
     }
 )  # fmt: skip

@@ -26,16 +26,24 @@ def markdown(tables: Tables) -> Iterator[str]:
     for one in tables.tables:
         direction = "higher" if one.higher_is_better else "lower"
         yield f"\n## x{one.scale}, {MEASURES[one.metric].title}, {direction} is better\n"
-        yield f"| set | bicubic | {' | '.join(VARIANTS)} | {' | '.join(f'{v} - {BASELINE}' for v in TAUGHT)} |"
-        yield "|---" * (2 + len(VARIANTS) + len(TAUGHT)) + "|"
+        variants, compared = columns(one)
+        differences = (f"{name} - {BASELINE}" for name in compared)
+        yield f"| set | bicubic | {' | '.join(variants)} | {' | '.join(differences)} |"
+        yield "|---" * (2 + len(variants) + len(compared)) + "|"
         yield from (markdown_row(row, max(DIGITS, MEASURES[one.metric].digits)) for row in one.rows)
         yield ""
-        yield from (f"* {verdict(one, variant)}" for variant in TAUGHT)
+        yield from (f"* {verdict(one, variant)}" for variant in compared)
         yield from seed_rows(one)
     for one in tables.mechanisms:
         yield from mechanism_rows(one)
     yield "\n## What differs from the paper\n"
     yield from (f"* {note}" for note in tables.notes or ["Nothing that the paper states."])
+
+
+def columns(table: Table) -> tuple[list[str], list[str]]:
+    """The variants of a table, controls included, and those that are compared with Independent."""
+    row = next(iter(table.rows), None)
+    return (list(row.variants), list(row.differences)) if row else ([*VARIANTS], [*TAUGHT])
 
 
 def seed_rows(table: Table) -> Iterator[str]:
@@ -73,12 +81,11 @@ def mechanism_rows(one: Mechanism) -> Iterator[str]:
 def markdown_row(row: Row, digits: int) -> str:
     """A line of a table: bicubic, the peers of each variant with their mean and the paper's, differences."""
     cells = [row.test_set, number(row.bicubic, digits)]
-    for name in VARIANTS:
-        variant = row.variants[name]
+    for variant in row.variants.values():
         peers = " / ".join(number(value, digits) for value in variant.peers) or "none"
         printed = f", paper {variant.paper:.3f}" if isfinite(variant.paper) else ""
         cells.append(f"{peers}; **{number(variant.mean, digits)}**{printed}")
-    cells += [interval(row.differences[name], digits) for name in TAUGHT]
+    cells += [interval(one, digits) for one in row.differences.values()]
     return "| " + " | ".join(cells) + " |"
 
 

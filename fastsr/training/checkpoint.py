@@ -8,6 +8,7 @@ import hashlib
 import json
 import shlex
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from fastsr.models.weights import (
     save_generator,
     save_tensors,
 )
+from fastsr.training.notes import training_notes
 from fastsr.training.run import Run
 from fastsr.training.state import FORMAT, OtherVersionError, lasting_settings, read_state
 
@@ -46,7 +48,7 @@ def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         for k, peer in enumerate(cohort.peers):
-            save_peer(peer, temporary, k)
+            save_peer(peer, temporary, k, training_notes(cohort.config, k, step))
         save_tensors({"rows": ring.rows_RPT}, temporary / "metrics-ring.safetensors")
         scalers = [
             {name: scaler.state_dict() for name, scaler in peer.scalers.items()}
@@ -172,9 +174,10 @@ def set_aside(run: Run, step: int) -> list[Path]:
     return aside
 
 
-def save_peer(peer: Peer, folder: Path, k: int) -> None:
-    save_generator(peer.generator, folder / f"peer-{k}-generator.safetensors")
-    save_generator(peer.ema, folder / f"peer-{k}-ema.safetensors")
+def save_peer(peer: Peer, folder: Path, k: int, notes: Mapping[str, str]) -> None:
+    """Args: notes: what the generators' files say of their training."""
+    save_generator(peer.generator, folder / f"peer-{k}-generator.safetensors", notes)
+    save_generator(peer.ema, folder / f"peer-{k}-ema.safetensors", notes)
     save_tensors(peer.discriminator.state_dict(), folder / f"peer-{k}-discriminator.safetensors")
     for name, optimizer in peer.optimizers.items():
         save_tensors(optimizer_tensors(optimizer), folder / f"peer-{k}-{name}-adam.safetensors")

@@ -29,6 +29,8 @@ CHANGEABLE = {
         "fused",
         "graph",
         "prove",
+        "tune",
+        "channels_last",
         "peer_streams",
         "checkpoint_activations",
     },

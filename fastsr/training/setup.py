@@ -16,18 +16,20 @@ from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, doing, listed, say
-from fastsr.data.degrade import DegradedPatches
-from fastsr.data.sampler import ASIDE, HostPatches, PatchSource
+from fastsr.data.pixels import PixelStore
+from fastsr.data.sampler import ASIDE, PatchSource
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair
 from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.prediction.size import check_size
+from fastsr.proof.choice import Way
 from fastsr.proof.first_time import require_kernels, told
+from fastsr.proof.tuning import applied, default_way, fastest_way, is_tuned
 from fastsr.system.backend import check_triton, kernels
 from fastsr.system.compiler import check_compiler
-from fastsr.system.device import choose_device, set_up
+from fastsr.system.device import choose_device, set_up, without_search
 from fastsr.system.environment import processor_name
 from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import Precision, choose_precision
@@ -113,7 +115,10 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     store = open_images(config, console)
     validation = open_validation(config)
     warn_of_repeated(store, validation, config.model.scale, console)
-    cohort, patches, ring = built(config, content, store, device, precision, not continued, console)
+    way = chosen_way(config, device, precision, console)
+    cohort, patches, ring = built(
+        config, way, content, store, device, precision, not continued, console
+    )
     run = continued or new_run(config)
     if run.folder != folder:
         say(console, f"{folder} was taken meanwhile; the run is in {run.folder}")
@@ -130,18 +135,31 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     if continued:
         training.step = continue_run(training, console)
         say(console, f"continuing {run.folder} at step {training.step}")
-    if isinstance(patches, HostPatches | DegradedPatches):
-        patches.seek(training.step)
+    patches.seek(training.step)
     if config.machine.compile:
-        compile_cohort(cohort)
+        compile_cohort(cohort, way.compiled)
     return training
 
 
+def chosen_way(
+    config: TrainConfig, device: torch.device, precision: Precision, console: Console
+) -> Way:
+    """The fastest of some equivalent settings, where they are to be tried, or have been."""
+    way = default_way(config)
+    if is_tuned(config, device):
+        with doing(
+            console, "looking for the fastest settings here, up to two minutes the first time"
+        ):
+            way = fastest_way(config, device, precision, console.print)
+        say(console, f"computing with {way} (--no-tune: {default_way(config)})")
+    return way
+
+
 def built(
-    config: TrainConfig, content: Content, store: PixelStore, device: torch.device, precision: Precision,
+    config: TrainConfig, way: Way, content: Content, store: PixelStore, device: torch.device, precision: Precision,
     from_files: bool, console: Console,
 ) -> tuple[Cohort, PatchSource, MetricsRing]:  # fmt: skip
-    """Builds what computes, and checks that every loss is alive. `from_files`: load initial weights, where some are named.
+    """Builds what computes, and checks that every loss is alive. `from_files`: with weights of files.
 
     Raises UserError.
     """
@@ -150,13 +168,14 @@ def built(
         doing(console, activity),
         out_of_memory(lambda: out_of_memory_advice(config, device)),
     ):
-        cohort = Cohort(config, content, device, precision)
+        cohort = Cohort(applied(config, way), content, device, precision)
         patches = patch_source(config, store, device)
         ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
         patches.load()
         if from_files:
             load_initial_weights(cohort)
-        check_losses(cohort, patches)
+        with without_search():
+            check_losses(cohort, patches)
     return cohort, patches, ring
 
 

@@ -19,6 +19,7 @@ from fastsr.data.photos import TRAIN, VAL, sample_photos
 from fastsr.data.pixels import PixelStore, place
 from fastsr.data.sampler import HostPatches, PatchSampler, PatchSource
 from fastsr.evaluation.pairs import Pair, load_pairs
+from fastsr.prediction.memory import predicted_need
 from fastsr.system.backend import kernels
 
 
@@ -91,7 +92,8 @@ def warn_of_shared(
 
 def patch_source(config: TrainConfig, store: PixelStore, device: torch.device) -> PatchSource:
     """The source of patches: the device itself, where it can reach the pixels, else a thread of the host."""
-    placed = place(store, device)
+    # Predictions hold within 15 %.
+    placed = place(store, device, lambda: round(1.15 * predicted_need(config, device)))
     by_triton = config.machine.fused and kernels(device) == "triton"
     reachable = placed.device == device or (by_triton and placed.pixels.is_pinned())
     sampler = PatchSampler.from_config(placed, config, device if reachable else None)

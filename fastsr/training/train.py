@@ -19,6 +19,7 @@ from fastsr.models.inference import super_resolve
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.proof.first_time import replay_proof, told
 from fastsr.proof.trial import Trial
+from fastsr.system.device import without_search
 from fastsr.system.memory import out_of_memory
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import assert_finite, prune, save_checkpoint
@@ -34,9 +35,9 @@ PICTURE_ROWS = 4
 def train(config: TrainConfig, console: Console | None = None) -> Run:
     """Trains a cohort and returns its run; continues one where the configuration says so.
 
-    SIGINT, SIGTERM and SIGHUP save a checkpoint and then raise KeyboardInterrupt; a second SIGINT ends the process. By
-    default it prints to standard output, and goes on silently where that ends. Raises UserError for everything that the
-    user can mend; what was saved stays intact.
+    SIGINT, SIGTERM and SIGHUP save a checkpoint and then raise KeyboardInterrupt with their number; a second SIGINT
+    ends the process. By default it prints to standard output, and goes on silently where that ends. Raises UserError
+    for everything that the user can mend; what was saved stays intact.
     """
     console = console or lasting_console()
     stop = Stop(console)
@@ -48,7 +49,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     if training.step < config.total_steps:
         go_on = f"and saved. Continue: {continue_command(training.run)}"
         say(console, f"stopped at {last} {go_on if training.step else 'with nothing to save'}")
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(stop.number)
     say(console, f"done: {last}. Everything is in {training.run.folder}")
     return training.run
 
@@ -156,7 +157,8 @@ def after_step(training: Training, telemetry: Telemetry) -> None:
     if training.validation and (
         step % output.val_every == 0 or step == training.config.total_steps
     ):
-        with telemetry.doing(f"validating on {counted(len(training.validation), 'image')}"):
+        images = counted(len(training.validation), "image")
+        with telemetry.doing(f"validating on {images}"), without_search():
             validate(training, telemetry)
     if step % output.save_every == 0:
         save(training)

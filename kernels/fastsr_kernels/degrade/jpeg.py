@@ -92,14 +92,19 @@ def halved(plane_NHW: Tensor, half_N2: Tensor) -> Tensor:
 
 
 def doubled(plane_NHW: Tensor, half_N2: Tensor) -> Tensor:
-    """libjpeg's fancy upsampling: three quarters of the nearest sample and one of the next, along both axes."""
+    """libjpeg's fancy upsampling: three quarters of the nearest sample and one of the next, along both axes.
+
+    It repeats samples where there are only one or two in a row.
+    """
     _, height, width = plane_NHW.shape
+    is_narrow_N1 = half_N2[:, 1:] <= 2
 
     def near_and_far(side: int, axis: int) -> tuple[Tensor, Tensor]:
         position = torch.arange(2 * side, device=plane_NHW.device)
         near, far = position // 2, position // 2 + 2 * (position % 2) - 1
         last_N1 = half_N2[:, axis : axis + 1] - 1
-        return (torch.minimum(x.clamp(min=0), last_N1) for x in (near, far))  # pyright: ignore
+        near_NS, far_NS = (torch.minimum(x.clamp(min=0), last_N1) for x in (near, far))
+        return near_NS, torch.where(is_narrow_N1, near_NS, far_NS)
 
     near_row, far_row = near_and_far(height, 0)
     near_column, far_column = near_and_far(width, 1)

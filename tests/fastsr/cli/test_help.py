@@ -24,6 +24,7 @@ from fastsr.cli.arguments import (
     UpscaleArguments,
 )
 from fastsr.cli.configuration import parse, train_arguments
+from fastsr.cli.preview import PreviewArguments
 from fastsr.config.degrade import DegradeConfig
 from fastsr.config.settings import TrainConfig
 from tests.fastsr.cli.command_line import Fastsr, Trained, run_without_torch
@@ -40,14 +41,9 @@ def test_help_without_words(fastsr: Fastsr) -> None:
 
 def options_of(config: TrainConfig) -> list[str]:
     groups = [getattr(config, group.name) for group in fields(config)]
-    names = [
-        field.name
-        for group in groups
-        if is_dataclass(group)
-        for field in fields(group)
-        if not isinstance(group, DegradeConfig)
-        or field.name == "degrade"  # its numbers are for TOML
-    ]
+    groups = [group for group in groups if not isinstance(group, DegradeConfig)]
+    names = [field.name for group in groups if is_dataclass(group) for field in fields(group)]
+    names.append("degrade")  # whose ranges are settings of a TOML file alone
     named = ["from" if name == "resume_from" else name for name in names]
     return [f"--{name.replace('_', '-')}" for name in named if name != "mixing_matrix"]
 
@@ -66,6 +62,7 @@ HELP: list[tuple[str, list[str]]] = [
     ("data fetch", ["Data sets", "div2k", "set5", "set14", "bsd100", "urban100", "--root", "--cache"]),
     ("data list", ["--root"]),
     ("data packs", ["--cache", "--prune"]),
+    ("data preview", ["--data", "--degrade", "--scale", "--patch", "--count", "--seed", "--cache", "--out"]),
 ]  # fmt: skip
 
 
@@ -73,7 +70,7 @@ PAGES = ["", "data", *(command for command, _ in HELP)]
 ARGUMENTS = {
     "train": TrainArguments, "doctor": DoctorArguments, "reproduce": ReproduceArguments, "eval": EvalArguments,
     "upscale": UpscaleArguments, "report": ReportArguments, "data fetch": FetchArguments, "data list": ListArguments,
-    "data packs": PacksArguments, "info": InfoArguments,
+    "data packs": PacksArguments, "data preview": PreviewArguments, "info": InfoArguments,
 }  # fmt: skip
 
 
