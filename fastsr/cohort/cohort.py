@@ -27,6 +27,13 @@ from fastsr.system.device import move
 from fastsr.system.precision import Precision
 
 
+def column(weights: list[float], device: torch.device) -> Tensor:
+    """A weight of each peer, to multiply logits `[P, E]` by: a scalar, or `[P, 1]` where they differ."""
+    alike = len(set(weights)) == 1
+    weights_P = torch.tensor(weights, dtype=torch.float32, device=device)
+    return weights_P[0].clone() if alike else weights_P[:, None]
+
+
 class Cohort:
     """P peers, the mixing matrix, the content loss and the weights of their losses, all on one device.
 
@@ -50,11 +57,8 @@ class Cohort:
         self.config, self.device, self.precision = config, device, precision
         optim = config.optim
         self.schedule = Schedule(optim.lr, optim.lr_gamma, optim.lr_milestones, device)
-        starts, models, own = (
-            start_indices(config.cohort),
-            peer_models(config),
-            peer_settings(config),
-        )
+        starts, models = start_indices(config.cohort), peer_models(config)
+        own = peer_settings(config)
         self.peers = [
             Peer(config, model, start, device, precision, self.schedule.own_lr(peer.lr))
             for model, start, peer in zip(models, starts, own, strict=True)
@@ -89,11 +93,7 @@ class Cohort:
             for peer in own
         ]
         """That of all, which may be measured, or a peer's own."""
-        weights = adversarial_weights(config)
-        self.adversarial_weight = scalar(weights[0])
-        """A scalar; `[P, 1]` where the peers' weights differ."""
-        if len(set(weights)) > 1:  # a column beside logits [P, E]
-            self.adversarial_weight = torch.tensor(weights, device=device)[:, None]
+        self.adversarial_weight = column(adversarial_weights(config), device)
         by_mean = config.cohort.exchange == "mean"
         counts = tuple(logits_per_image(config))
         self.maps = Maps(config.images.batch, counts, by_mean, device)

@@ -19,7 +19,8 @@ def averaged_steps(config: TrainConfig, checkpoints: int) -> list[int]:
 
     Raises UserError where adversarial training has not so many.
     """
-    every, total, begin = config.output.save_every, config.total_steps, config.optim.pretrain_steps
+    every, total = config.output.save_every, config.total_steps
+    begin = total - config.optim.steps
     steps = [step for step in range(every, total, every) if step > begin][::-1][: checkpoints - 1]
     if len(steps) < checkpoints - 1:
         raise UserError(
