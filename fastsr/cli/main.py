@@ -25,6 +25,7 @@ from fastsr.cli.arguments import (
 from fastsr.cli.completion import PRINT, print_completion
 from fastsr.cli.configuration import asks_for_help, parse, show, train_arguments, train_config
 from fastsr.cli.outcome import exit_status
+from fastsr.cli.refusals import unknown_command
 from fastsr.config.check import check
 from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
@@ -77,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     if words[0] == "--version":
         return exit_status(lambda: write(f"fastsr {__version__}\n"))
     if words[0] not in commands:
-        sys.stderr.write(f"fastsr: no command '{words[0]}'\n\n{HELP}")
+        sys.stderr.write(f"fastsr: {unknown_command(words[0], commands)}\n")
         return 2
     hush_cuda_home()
     return exit_status(lambda: run_command(commands[words[0]], words[1:]))
