@@ -18,9 +18,13 @@ from fastsr.cli.arguments import (
     ReportArguments,
     ReproduceArguments,
     TrainArguments,
-    UpscaleArguments,
 )
 from fastsr.cli.configuration import TYRO
+from fastsr.cli.convert import ConvertArguments
+from fastsr.cli.export import ExportArguments
+from fastsr.cli.preview import PreviewArguments
+from fastsr.cli.publish import CardArguments, PushArguments
+from fastsr.cli.upscale import UpscaleArguments
 from fastsr.errors import UserError
 
 PRINT = "--tyro-print-completion"
@@ -28,10 +32,16 @@ SPECIFICATION = re.compile(r"^COMPLETION_SPEC = .*$", re.MULTILINE)
 """The line with all commands and options in tyro's script for bash."""
 SHELLS = ("bash", "zsh")
 
-DATA = {"fetch": FetchArguments, "list": ListArguments, "packs": PacksArguments}
+DATA = {
+    "fetch": FetchArguments,
+    "list": ListArguments,
+    "preview": PreviewArguments,
+    "packs": PacksArguments,
+}
 COMMANDS = {
     "train": TrainArguments, "eval": EvalArguments, "upscale": UpscaleArguments, "report": ReportArguments,
     "info": InfoArguments, "reproduce": ReproduceArguments, "doctor": DoctorArguments,
+    "export": ExportArguments, "convert": ConvertArguments, "card": CardArguments, "push": PushArguments,
 }  # fmt: skip
 
 

@@ -6,14 +6,16 @@ from collections.abc import Collection
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, get_args
 
 import tyro
 
 from fastsr.cli.arguments import REPRODUCE_DECIDES, ReproduceArguments, TrainArguments
 from fastsr.cli.help import groups, help_text
 from fastsr.cli.refusals import usable_words
-from fastsr.config.recipes import demo, paper
+from fastsr.config.presets import preset
+from fastsr.config.recipes import RecipeName, demo, paper
+from fastsr.config.recipes import recipe as recipe_of
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.errors import UserError
@@ -74,7 +76,7 @@ def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
     words = checked_words(name, command, words, may_take_a_value=("--resume",))
     first = argparse.ArgumentParser(prog=f"fastsr {name}", add_help=False, allow_abbrev=False)
     first.add_argument("--config", type=Path)
-    first.add_argument("--recipe", choices=("paper", "demo"))
+    first.add_argument("--recipe", choices=get_args(RecipeName))
     first.add_argument("--out", type=Path)
     first.add_argument("--resume", nargs="?", const="")
     early, rest = first.parse_known_args(words)
@@ -98,6 +100,9 @@ def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
     for option, folders in (("--data", config.images.data), ("--val", config.images.val)):
         if option in given and not folders:
             raise UserError(f"{option} names no folder; give at least one, or leave it out")
+    if "--degrade" in given:
+        degrade = preset(config.degrade.degrade)
+        return replace(parsed, train=replace(config, degrade=degrade))
     return parsed
 
 
@@ -113,11 +118,12 @@ def recipe_config(recipe: str | None, file: Path | None, has_data: bool) -> Trai
     """The recipe that is named on the command line or in the file, else the one for images or their absence."""
     given = from_toml(file, replace(paper(), recipe="")) if file else replace(paper(), recipe="")
     name = recipe or given.recipe or ("paper" if has_data or given.images.data else "demo")
-    if name not in ("paper", "demo"):
+    names: tuple[RecipeName, ...] = get_args(RecipeName)
+    if name not in names:
         raise UserError(
-            f'{file}: recipe = "{name}" cannot be used; use paper or demo, or leave it out'
+            f'{file}: recipe = "{name}" cannot be used; use one of {", ".join(names)}, or leave it out'
         )
-    base = demo() if name == "demo" else paper()
+    base = recipe_of(name)
     return replace(from_toml(file, base), recipe=base.recipe) if file else base
 
 

@@ -18,6 +18,7 @@ from fastsr.system.environment import session
 
 CHANGEABLE = {
     "images": {"cache", "data", "val", "skip_bad"},
+    "model": {"init_generator", "init_discriminator"},
     "loss": {"vgg"},
     "optim": {"steps"},
     "machine": {
@@ -27,6 +28,9 @@ CHANGEABLE = {
         "combine_kernels",
         "fused",
         "graph",
+        "prove",
+        "tune",
+        "channels_last",
         "peer_streams",
         "checkpoint_activations",
     },
@@ -35,6 +39,7 @@ CHANGEABLE = {
         "resume",
         "resume_from",
         "save_every",
+        "save_minutes",
         "val_every",
         "keep",
         "keep_best",
