@@ -34,8 +34,9 @@ class Enlarge(nn.Module):
     def forward(self, lr_NChw: Tensor) -> Tensor:
         if self.skip == "nearest":
             return interpolate(lr_NChw.float(), scale_factor=self.scale, mode="nearest")
-        # 8 bits of bf16 are fewer than those of an image.
-        with torch.autocast(lr_NChw.device.type, enabled=False):
+        # 8 bits of bf16 are fewer than those of an image. The meta device knows no autocast.
+        kind = "cpu" if lr_NChw.is_meta else lr_NChw.device.type
+        with torch.autocast(kind, enabled=False):
             padded = pad(lr_NChw.float(), (REACH,) * 4, mode="replicate")
             return pixel_shuffle(conv2d(padded, self.kernel, groups=3), self.scale)
 

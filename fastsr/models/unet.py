@@ -38,7 +38,9 @@ class SpectralConv(nn.Module):
 
     def normalised(self) -> Tensor:
         """The weights over the largest singular value that the vectors tell; the vectors count as constants."""
-        with torch.autocast(self.weight_orig.device.type, enabled=False):
+        # The meta device knows no autocast.
+        kind = "cpu" if self.weight_orig.is_meta else self.weight_orig.device.type
+        with torch.autocast(kind, enabled=False):
             weight = in_fp32(self.weight_orig)
             # contiguous: a reshape of channels-last weights copies; let it do so once
             matrix = weight.reshape(weight.shape[0], -1)

@@ -211,7 +211,8 @@ def noise_like(lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[Tensor, Tensor]:
     """Two patches of noise in place of those that were drawn, the same for every call."""
     generator = torch.Generator().manual_seed(0)
     noise_NCHW = torch.rand((2, *hr_NCHW.shape[1:]), generator=generator).to(hr_NCHW)
-    return adaptive_avg_pool2d(noise_NCHW, lr_NChw.shape[-2:]), noise_NCHW
+    h, w = lr_NChw.shape[-2:]
+    return adaptive_avg_pool2d(noise_NCHW, (h, w)), noise_NCHW
 
 
 def continue_run(training: Training, console: Console) -> int:
