@@ -23,6 +23,7 @@ from fastsr.cli.data import run_data
 from fastsr.cli.export import run_export
 from fastsr.cli.outcome import exit_status
 from fastsr.cli.publish import run_card, run_push
+from fastsr.cli.refusals import unknown_command
 from fastsr.cli.upscale import run_upscale
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
@@ -68,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     if words[0] == "--version":
         return exit_status(lambda: write(f"fastsr {__version__}\n"))
     if words[0] not in commands:
-        sys.stderr.write(f"fastsr: no command '{words[0]}'\n\n{HELP}")
+        sys.stderr.write(f"fastsr: {unknown_command(words[0], commands)}\n")
         return 2
     hush_cuda_home()
     return exit_status(lambda: run_command(commands[words[0]], words[1:]))
