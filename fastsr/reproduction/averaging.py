@@ -26,15 +26,21 @@ def averaged_steps(config: TrainConfig, checkpoints: int) -> list[int]:
 
     Raises UserError where adversarial training has not so many.
     """
-    every = saved_by_steps(config.output).save_every or 1
-    total, begin = config.total_steps, config.optim.pretrain_steps
-    steps = [step for step in range(every, total, every) if step > begin][::-1][: checkpoints - 1]
+    every, total = saved_by_steps(config.output).save_every, config.total_steps
+    if checkpoints == 1:
+        return [total]
+    least = max(1, config.optim.steps // checkpoints)
+    steps = [
+        step
+        for step in range(total - 1, total - config.optim.steps, -1)
+        if every and step % every == 0
+    ]
     if len(steps) < checkpoints - 1:
         raise UserError(
             f"--average-checkpoints {checkpoints} needs as many in {config.optim.steps} adversarial steps; "
-            f"use --save-every {max(1, config.optim.steps // checkpoints)} or fewer"
+            f"use --save-every {least} or fewer"
         )
-    return [*steps[::-1], total]
+    return [*steps[: checkpoints - 1][::-1], total]
 
 
 def earlier_folder(run: Path, step: int) -> Path:

@@ -69,9 +69,11 @@ def warn_of_repeated(
     known = Known(store)
     if repeated := known.repeated():
         again, first = repeated[0]
+        count = f"{len(repeated)} of {len(store)} images in --data"
+        are = "is" if len(repeated) == 1 else "are"
         say(
             console,
-            f"warning: {len(repeated)} of {len(store)} images in --data are there more than once and drawn more often, "
+            f"warning: {count} {are} there more than once and drawn more often, "
             f"such as {store.names[again]}, which is {store.names[first]}",
         )
     warn_of_shared(known, validation, "--val", scale, console)
@@ -83,10 +85,11 @@ def warn_of_shared(
     """Says how many images of a set are trained on: a score on them tells nothing of other images."""
     found = [known.find(pair.hr, slack=scale - 1) is not None for pair in pairs]
     if any(found):
+        are = "is" if sum(found) == 1 else "are"
         say(
             console,
-            f"warning: {sum(found)} of {len(found)} images of {what} are among the training images; "
-            "scores on them say little about other images",
+            f"warning: {sum(found)} of {counted(len(found), 'image')} of {what} {are} among the training images; "
+            "such scores say little about other images",
         )
 
 

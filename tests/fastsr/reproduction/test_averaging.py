@@ -34,6 +34,10 @@ def test_the_last_checkpoints_of_adversarial_training() -> None:
     assert averaged_steps(config(), 1) == [210]
     assert averaged_steps(config(), 5) == [140, 160, 180, 200, 210]
     assert averaged_steps(config(), 6) == [120, 140, 160, 180, 200, 210]
+    by_time = replace(config(), output=OutputConfig())
+    assert averaged_steps(by_time, 1) == [210]
+    with pytest.raises(UserError, match=r"--average-checkpoints 2 needs .* use --save-every 55"):
+        averaged_steps(by_time, 2)
     with pytest.raises(UserError, match=r"--average-checkpoints 7 needs .* use --save-every 15"):
         averaged_steps(config(), 7)
 
