@@ -15,14 +15,18 @@ COMMANDS = (
     "eval",
     "upscale",
     "export",
+    "convert",
     "card",
     "push",
     "report",
+    "info",
     "doctor",
     "reproduce",
     "data",
     "data fetch",
     "data list",
+    "data preview",
+    "data packs",
 )
 COMMAND = "from fastsr.cli.main import main; sys.exit(main({words!r}))"
 EVERY_MODULE = """

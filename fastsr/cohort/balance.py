@@ -36,8 +36,9 @@ def balance(cohort: Cohort, patches: PatchSource) -> float:
             forward = cohort.forward(*cohort.arrange(patches.draw_aside(ASIDE + k)))
             content += forward.content_P.mean()
             adversarial += cohort.losses(forward).adversarial_P.mean()
+    loss = cohort.config.loss
     cohort.content_weight.copy_(
-        cohort.config.loss.content_ratio * cohort.adversarial_weight * adversarial / content
+        loss.content_ratio * loss.adversarial_weight * adversarial / content
     )
     weight = float(cohort.content_weight)
     if not (isfinite(weight) and weight > 0):

@@ -64,10 +64,7 @@ def backward_one(cohort: Cohort, term: str, lr_NChw: Tensor, hr_NCHW: Tensor) ->
         parameter.grad = None
     forward = cohort.forward(lr_NChw, hr_NCHW)
     loss = cohort.losses(forward)
-    plain = cohort.loss_operator(
-        torch.stack(forward.z_real), torch.stack(forward.z_fake),
-        cohort.mixing_PP, cohort.temperature_P, torch.zeros_like(cohort.kl_weight_P),
-    )  # fmt: skip
+    plain = cohort.losses(forward, torch.zeros_like(cohort.kl_weight_P))
     nothing = torch.zeros_like(plain.grad_real_PE)
     no_content = [torch.zeros_like(x) for x in forward.content_gradient]
     off = OutputGradients(nothing, nothing, nothing, no_content)

@@ -1,5 +1,6 @@
 """Networks from their descriptions."""
 
+from fastsr.config.networks import ModelConfig
 from fastsr.models.architecture import (
     CompactArchitecture,
     DiscriminatorArchitecture,
@@ -17,7 +18,7 @@ from fastsr.models.compact import Compact
 from fastsr.models.discriminator import Discriminator
 from fastsr.models.generator import SRResNet
 from fastsr.models.msrresnet import MSRResNet
-from fastsr.models.rrdb import RRDBNet
+from fastsr.models.rrdb import UNSHUFFLE, RRDBNet
 from fastsr.models.span import SPAN
 from fastsr.models.unet import PatchDiscriminator, UNetDiscriminator
 
@@ -52,3 +53,39 @@ def build_discriminator(architecture: DiscriminatorArchitecture) -> AnyDiscrimin
             return UNetDiscriminator(filters)
         case PatchDiscriminatorArchitecture(filters=filters, layers=layers):
             return PatchDiscriminator(filters, layers)
+
+
+def generator_architecture(model: ModelConfig) -> GeneratorArchitecture:
+    """The generator that settings mean."""
+    scale, blocks, filters = model.scale, model.blocks, model.filters
+    match model.generator:
+        case "srresnet":
+            return SRResNetArchitecture(
+                scale=scale, blocks=blocks, filters=filters, skip=model.skip, output=model.output
+            )
+        case "msrresnet":
+            return MSRResNetArchitecture(scale=scale, blocks=blocks, filters=filters)
+        case "rrdb":
+            unshuffle = UNSHUFFLE.get(scale, 1)
+            return RRDBArchitecture(
+                scale=scale,
+                blocks=blocks,
+                filters=filters,
+                growth=model.growth,
+                unshuffle=unshuffle,
+            )
+        case "compact":
+            return CompactArchitecture(scale=scale, blocks=blocks, filters=filters)
+        case "span":
+            return SPANArchitecture(scale=scale, filters=filters)
+
+
+def discriminator_architecture(model: ModelConfig, patch: int) -> DiscriminatorArchitecture:
+    """The discriminator that settings mean, for patches of this side."""
+    match model.discriminator:
+        case "vgg":
+            return VGGDiscriminatorArchitecture(patch=patch, filters=model.discriminator_filters)
+        case "unet":
+            return UNetDiscriminatorArchitecture(filters=model.discriminator_filters)
+        case "patch":
+            return PatchDiscriminatorArchitecture(filters=model.discriminator_filters)

@@ -1,25 +1,23 @@
-"""Weight files of runs: generators and checkpoints found, and the best of a run."""
+"""Weight files of runs: generators found in runs and checkpoints."""
 
-import json
 import re
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from fastsr.checkpoints import checkpoint_name, list_checkpoints, read_best
 from fastsr.console import listed
 from fastsr.errors import UserError
-from fastsr.files import read_json, write_text
 from fastsr.models.model_file import load_generator, save_generator
 from fastsr.models.tensors import load_module, load_tensors, save_tensors
 
 __all__ = [
-    "Best", "checkpoint_name", "find_generator", "find_generators", "list_checkpoints", "load_generator",
-    "load_module", "load_tensors", "read_best", "save_generator", "save_tensors", "write_best",
+    "checkpoint_name", "find_generator", "find_generators", "list_checkpoints", "load_generator", "load_module",
+    "load_tensors", "save_generator", "save_tensors",
 ]  # fmt: skip
 NAMES = {"ema": "ema", "raw": "generator"}
 """Names in a checkpoint of a generator's averaged and trained weights."""
-STEP, PEER = re.compile(r"step-\d+"), re.compile(r"peer-\d+-")
-"""Beginnings of the names of checkpoints, and of a peer's files in them; whatever else lies there is not ours."""
+PEER = re.compile(r"peer-\d+-")
+"""Beginning of the names of a peer's files in a checkpoint; whatever else lies there is not ours."""
 
 
 def find_generators(
@@ -76,55 +74,5 @@ def find_generator(model: Path, peer: int | Literal["best"] = 0) -> Path:
     return files[f"peer {number}"]
 
 
-@dataclass(frozen=True)
-class Best:
-    """The best of a run by validation: of which peer, after which step, and what it scored."""
-
-    step: int
-    peer: int
-    psnr: float | None
-    """dB; None where images were equal."""
-
-
-BEST_NAME, BEST_FORMAT = "best.json", 1
-
-
-def read_best(run: Path) -> Best:
-    """Raises UserError where no best is kept, or the file is damaged."""
-    file = run / BEST_NAME
-    if not file.is_file():
-        raise UserError(
-            f"{run} keeps no best checkpoint: it was trained without --val or --keep-best, or is no run; "
-            "use --peer 0"
-        )
-    return read_json(
-        file,
-        lambda content: Best(int(content["step"]), int(content["peer"]), content["psnr"]),
-        BEST_FORMAT,
-        "delete it, and take --peer 0",
-    )
-
-
-def write_best(run: Path, best: Best) -> None:
-    """Raises OSError."""
-    write_text(run / BEST_NAME, json.dumps({"format": BEST_FORMAT, **asdict(best)}) + "\n")
-
-
 def peer_index(file: Path) -> int:
     return int(file.name.split("-")[1])
-
-
-def list_checkpoints(run: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first. Raises UserError where their folder cannot be read."""
-    folder = run / "checkpoints"
-    try:
-        found = [path for path in folder.iterdir() if STEP.fullmatch(path.name) and path.is_dir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise UserError(f"{folder} cannot be read ({error.strerror}); allow reading it") from None
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
-
-
-def checkpoint_name(step: int) -> str:
-    return f"step-{step:08d}"

@@ -15,6 +15,8 @@ from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Step
 from fastsr.cohort.streams import Branches
 from fastsr.config.settings import TrainConfig
+from fastsr.data.degrade import DegradedPatches
+from fastsr.data.sampler import PatchSource
 from fastsr.prediction.flops import FlopCount
 from fastsr.system.live_bytes import LiveBytes
 from fastsr.system.memory import gigabytes, memory_of
@@ -64,13 +66,16 @@ class FakePatches:
     """Patches of the right shape and layout, with no contents."""
 
     def __init__(self, config: TrainConfig) -> None:
-        batch, side = config.images.batch, config.images.patch
+        batch, side = config.images.batch, config.drawn_side
         self.shapes = (
             (batch, 3, side // config.model.scale, side // config.model.scale),
             (batch, 3, side, side),
         )
 
     def load(self) -> None:
+        """Nothing."""
+
+    def seek(self, step: int) -> None:
         """Nothing."""
 
     def draw_aside(self, step: int) -> tuple[Tensor, Tensor]:
@@ -82,6 +87,20 @@ class FakePatches:
             for shape in self.shapes
         )
         return lr, hr
+
+
+def fake_patches(config: TrainConfig) -> PatchSource:
+    """Patches without contents; where they are degraded, by the reference, which needs more memory than the kernels."""
+    if config.degrade.is_bicubic:
+        return FakePatches(config)
+    return DegradedPatches(
+        FakePatches(config),
+        config.degrade,
+        scale=config.model.scale,
+        seed=0,
+        device=torch.device("cpu"),
+        fused=False,
+    )
 
 
 def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = False) -> Prediction:
@@ -96,8 +115,8 @@ def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = Fal
     )
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes(lambda: branches.current) as live:
         unscaled = replace(precision, scaled=False)
-        cohort = Cohort(config, unloaded_content(config.loss.content), device, unscaled, branches)
-        step = Step(cohort, FakePatches(config), MetricsRing(1, len(cohort.peers), device))
+        cohort = Cohort(config, unloaded_content(config.loss), device, unscaled, branches)
+        step = Step(cohort, fake_patches(config), MetricsRing(1, len(cohort.peers), device))
         resident = live.now.total()
         live.most = live.now.copy()
         with FlopCount() as count:

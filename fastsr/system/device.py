@@ -2,6 +2,8 @@
 
 import ctypes
 import platform
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -37,6 +39,19 @@ def move(network: nn.Module, device: torch.device, layout: torch.memory_format) 
     for parameter in network.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=layout)
+
+
+@contextmanager
+def without_search() -> Generator[None, None, None]:
+    """Within, cuDNN takes the algorithm that it expects to be fast, instead of timing all of them for every new shape.
+
+    For what is computed once or seldom, or on images of any size.
+    """
+    before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def choose_device(name: str) -> torch.device:

@@ -16,22 +16,26 @@ from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, doing, listed, say
-from fastsr.data.sampler import ASIDE, HostPatches, PatchSource
+from fastsr.data.sampler import ASIDE, PatchSource
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair
 from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.prediction.size import check_size
+from fastsr.proof.first_time import require_kernels, told
+from fastsr.proof.tuning import applied, default_way, fastest_way, is_tuned
 from fastsr.system.backend import check_triton, kernels
 from fastsr.system.compiler import check_compiler
-from fastsr.system.device import choose_device, set_up
+from fastsr.system.device import choose_device, set_up, without_search
 from fastsr.system.environment import processor_name
 from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import Precision, choose_precision
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import load_checkpoint, set_aside
+from fastsr.training.initial import check_initial_weights, load_initial_weights
 from fastsr.training.run import Run, fresh_folder
+from fastsr.training.saver import Saver
 from fastsr.training.sources import (
     fingerprint,
     image_paths,
@@ -66,9 +70,11 @@ class Training:
     capturable: bool = True
     """True if a step may be captured as a CUDA graph; no longer once that has failed."""
     stages: tuple[Stage, ...] = field(init=False)
+    saver: Saver = field(init=False)
 
     def __post_init__(self) -> None:
         self.stages = make_stages(self.cohort, self.patches, self.ring)
+        self.saver = Saver(self.run, self.config.output)
 
     @property
     def wants_graph(self) -> bool:
@@ -92,30 +98,44 @@ def prepare(config: TrainConfig, console: Console) -> Training:
             say(console, line)
     device = choose_device(config.machine.device)
     check_size(config, device)
+    if not continued:
+        check_initial_weights(config)
     set_up(device)
     precision = choose_precision(config.machine.amp, device)
     if config.machine.fused and kernels(device) == "triton":
         check_triton(device)
+        for line in told(require_kernels(config, device)):
+            say(console, line)
     if config.machine.compile and device.type == "cpu":
         check_compiler()
     folder = continued.folder if continued else config.output.out or fresh_folder(config)
     describe(config, device, precision, folder, console)
-    content = content_loss(config.loss.content, config.loss.vgg)
+    content = content_loss(config.loss)
     for text in warnings(config):
         say(console, text)
     store = open_images(config, console)
     validation = open_validation(config)
     warn_of_repeated(store, validation, config.model.scale, console)
+    way = default_way(config)
+    if is_tuned(config, device):
+        with doing(
+            console, "looking for the fastest settings here, up to two minutes the first time"
+        ):
+            way = fastest_way(config, device, precision, console.print)
+        say(console, f"computing with {way} (--no-tune: {default_way(config)})")
     activity = f"building {counted(config.cohort.peers, 'peer')}; checking that every loss is alive"
     with (
         doing(console, activity),
         out_of_memory(lambda: out_of_memory_advice(config, device)),
     ):
-        cohort = Cohort(config, content, device, precision)
+        cohort = Cohort(applied(config, way), content, device, precision)
         patches = patch_source(config, store, device)
         ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
         patches.load()
-        check_losses(cohort, patches)
+        if not continued:
+            load_initial_weights(cohort)
+        with without_search():
+            check_losses(cohort, patches)
     run = continued or new_run(config)
     if run.folder != folder:
         say(console, f"{folder} was taken meanwhile; the run is in {run.folder}")
@@ -132,10 +152,9 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     if continued:
         training.step = continue_run(training, console)
         say(console, f"continuing {run.folder} at step {training.step}")
-    if isinstance(patches, HostPatches):
-        patches.seek(training.step)
+    patches.seek(training.step)
     if config.machine.compile:
-        compile_cohort(cohort)
+        compile_cohort(cohort, way.compiled)
     return training
 
 

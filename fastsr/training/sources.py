@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import track
 
 from fastsr.config.settings import TrainConfig
-from fastsr.console import counted, say
+from fastsr.console import counted, is_live, say
+from fastsr.data.degrade import DegradedPatches
 from fastsr.data.duplicates import Known
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
@@ -18,6 +19,7 @@ from fastsr.data.photos import TRAIN, VAL, sample_photos
 from fastsr.data.pixels import PixelStore, place
 from fastsr.data.sampler import HostPatches, PatchSampler, PatchSource
 from fastsr.evaluation.pairs import Pair, load_pairs
+from fastsr.prediction.memory import predicted_need
 from fastsr.system.backend import kernels
 
 
@@ -26,13 +28,13 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
 
     def progress(items: Iterator[Any], total: int) -> Iterator[Any]:
         text = f"packing {counted(total, 'image')}"
-        if not console.is_terminal:
+        if not is_live(console):
             say(console, text)
-        yield from track(items, text, total, console=console, disable=not console.is_terminal)
+        yield from track(items, text, total, console=console, disable=not is_live(console))
 
     return pack_images(
         image_paths(config),
-        minimum_side=config.images.patch,
+        minimum_side=config.drawn_side,
         skip_bad=config.images.skip_bad,
         cache=config.images.cache,
         tell=lambda text: say(console, text),
@@ -90,11 +92,22 @@ def warn_of_shared(
 
 def patch_source(config: TrainConfig, store: PixelStore, device: torch.device) -> PatchSource:
     """The source of patches: the device itself, where it can reach the pixels, else a thread of the host."""
-    placed = place(store, device)
+    # Predictions hold within 15 %.
+    placed = place(store, device, lambda: round(1.15 * predicted_need(config, device)))
     by_triton = config.machine.fused and kernels(device) == "triton"
     reachable = placed.device == device or (by_triton and placed.pixels.is_pinned())
     sampler = PatchSampler.from_config(placed, config, device if reachable else None)
-    return sampler if reachable else HostPatches(sampler, device)
+    patches = sampler if reachable else HostPatches(sampler, device)
+    if config.degrade.is_bicubic:
+        return patches
+    return DegradedPatches(
+        patches,
+        config.degrade,
+        scale=config.model.scale,
+        seed=config.machine.seed,
+        device=device,
+        fused=config.machine.fused,
+    )
 
 
 def fingerprint(store: PixelStore) -> str:

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from fastsr.checkpoints import Best, write_best
 from fastsr.models import SRResNet
-from fastsr.models.weights import Best, save_generator, write_best
+from fastsr.models.weights import save_generator
 from tests.fastsr.cli.command_line import (
     Fastsr,
     Outcome,
