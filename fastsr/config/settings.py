@@ -89,8 +89,9 @@ class LossConfig:
     """The generators' loss."""
 
     content: ContentName = "vgg54"
-    """Content loss: VGG19 features conv5_4 or conv2_2, those of the same network with random weights (random-vgg is
-    conv5_4), several layers before their activation (vgg-layers, as ESRGAN and Real-ESRGAN), or pixels."""
+    """Content loss: VGG19 features of conv5_4 (vgg54) or conv2_2 (vgg22), those of the same network with random weights
+    (random-vgg, random-vgg22), several layers before their activation (vgg-layers, as in ESRGAN and Real-ESRGAN;
+    random-vgg-layers), or pixel."""
     vgg_layers: tuple[VGGLayer, ...] = ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
     """Layers of vgg-layers, compared by mean absolute difference. No effect on others."""
     vgg_layer_weights: tuple[float, ...] = (0.1, 0.1, 1.0, 1.0, 1.0)
