@@ -11,6 +11,8 @@ from fastsr_kernels.bicubic import keys_kernel
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, pad, pixel_shuffle
 
+from fastsr.system.precision import exactly
+
 REACH = 2
 """Pixels that bicubic reads on each side of the one that it enlarges."""
 
@@ -34,9 +36,8 @@ class Enlarge(nn.Module):
     def forward(self, lr_NChw: Tensor) -> Tensor:
         if self.skip == "nearest":
             return interpolate(lr_NChw.float(), scale_factor=self.scale, mode="nearest")
-        # 8 bits of bf16 are fewer than those of an image. The meta device knows no autocast.
-        kind = "cpu" if lr_NChw.is_meta else lr_NChw.device.type
-        with torch.autocast(kind, enabled=False):
+        # 8 bits of bf16 are fewer than those of an image.
+        with exactly(lr_NChw.device):
             padded = pad(lr_NChw.float(), (REACH,) * 4, mode="replicate")
             return pixel_shuffle(conv2d(padded, self.kernel, groups=3), self.scale)
 

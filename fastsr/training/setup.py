@@ -10,7 +10,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.compile import compile_cohort
-from fastsr.cohort.content import content_loss
+from fastsr.cohort.content import Content, content_loss
 from fastsr.cohort.ema import EmaStatistics
 from fastsr.cohort.liveness import check_liveness
 from fastsr.cohort.ring import MetricsRing
@@ -18,6 +18,7 @@ from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, doing, listed, say
+from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import ASIDE, PatchSource
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair
@@ -25,6 +26,7 @@ from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.prediction.size import check_size
+from fastsr.proof.choice import Way
 from fastsr.proof.first_time import require_kernels, told
 from fastsr.proof.tuning import applied, default_way, fastest_way, is_tuned
 from fastsr.system.backend import check_triton, kernels
@@ -118,26 +120,10 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     store = open_images(config, console)
     validation = open_validation(config)
     warn_of_repeated(store, validation, config.model.scale, console)
-    way = default_way(config)
-    if is_tuned(config, device):
-        with doing(
-            console, "looking for the fastest settings here, up to two minutes the first time"
-        ):
-            way = fastest_way(config, device, precision, console.print)
-        say(console, f"computing with {way} (--no-tune: {default_way(config)})")
-    activity = f"building {counted(config.cohort.peers, 'peer')}; checking that every loss is alive"
-    with (
-        doing(console, activity),
-        out_of_memory(lambda: out_of_memory_advice(config, device)),
-    ):
-        cohort = Cohort(applied(config, way), content, device, precision)
-        patches = patch_source(config, store, device)
-        ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
-        patches.load()
-        if not continued:
-            load_initial_weights(cohort)
-        with without_search():
-            check_losses(cohort, patches, console)
+    way = chosen_way(config, device, precision, console)
+    cohort, patches, ring = built(
+        config, way, content, store, device, precision, not continued, console
+    )
     run = continued or new_run(config)
     if run.folder != folder:
         say(console, f"{folder} was taken meanwhile; the run is in {run.folder}")
@@ -158,6 +144,44 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     if config.machine.compile:
         compile_cohort(cohort, way.compiled)
     return training
+
+
+def chosen_way(
+    config: TrainConfig, device: torch.device, precision: Precision, console: Console
+) -> Way:
+    """The fastest of some equivalent settings, where they are to be tried, or have been."""
+    way = default_way(config)
+    if is_tuned(config, device):
+        with doing(
+            console, "looking for the fastest settings here, up to two minutes the first time"
+        ):
+            way = fastest_way(config, device, precision, console.print)
+        say(console, f"computing with {way} (--no-tune: {default_way(config)})")
+    return way
+
+
+def built(
+    config: TrainConfig, way: Way, content: Content, store: PixelStore, device: torch.device, precision: Precision,
+    from_files: bool, console: Console,
+) -> tuple[Cohort, PatchSource, MetricsRing]:  # fmt: skip
+    """Builds what computes, and checks that every loss is alive. `from_files`: with weights of files.
+
+    Raises UserError.
+    """
+    activity = f"building {counted(config.cohort.peers, 'peer')}; checking that every loss is alive"
+    with (
+        doing(console, activity),
+        out_of_memory(lambda: out_of_memory_advice(config, device)),
+    ):
+        cohort = Cohort(applied(config, way), content, device, precision)
+        patches = patch_source(config, store, device)
+        ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
+        patches.load()
+        if from_files:
+            load_initial_weights(cohort)
+        with without_search():
+            check_losses(cohort, patches, console)
+    return cohort, patches, ring
 
 
 def describe(
