@@ -1,5 +1,6 @@
 """Models on the Hugging Face hub, by the names that they have there: user/name, or user/name@revision."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -32,6 +33,9 @@ def model_from_hub(name: str) -> Path:
             f"{name} does not exist here; models of the Hugging Face hub need {REMEDY}"
         ) from None
     repository, _, revision = name.partition("@")
+    logging.getLogger("huggingface_hub").setLevel(
+        logging.ERROR
+    )  # it tells each time that it tries again
     try:
         return Path(hf_hub_download(repository, MODEL_NAME, revision=revision or None))
     except RepositoryNotFoundError:

@@ -197,9 +197,11 @@ def notes_of(file: Path) -> dict[str, str]:
 
 
 def place_of(model: str | Path) -> Path:
-    """A path as it is, or the file of a model on the hub, downloaded once."""
-    is_elsewhere = isinstance(model, str) and not Path(model).exists() and is_hub_name(model)
-    return model_from_hub(str(model)) if is_elsewhere else Path(model)
+    """A path as it is, or the file of a model on the hub, downloaded once. What lies in a folder that is here is not
+    looked for there."""
+    path, name = Path(model), str(model)
+    is_elsewhere = isinstance(model, str) and is_hub_name(name) and not path.parent.exists()
+    return model_from_hub(name) if is_elsewhere else path
 
 
 def positive(name: str, value: int | None, least: int = 1) -> int | None:
