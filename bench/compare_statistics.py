@@ -29,7 +29,6 @@ from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair, load_pairs
 from fastsr.evaluation.perceptual import Perceptual
 from fastsr.evaluation.psnr_ssim import psnr_rgb
-from fastsr.files import sha256_of
 from fastsr.models import SRResNet
 from fastsr.models.inference import super_resolve
 from fastsr.models.weights import find_generators, load_generator
@@ -48,14 +47,19 @@ class Scores:
 
 def generators(checkpoint: Path) -> Iterator[dict[str, SRResNet]]:
     """Of each peer, its generators by kind of statistics; of peers that are equal, as in pre-training, the first."""
-    raw_files, seen = find_generators(checkpoint, "raw"), set[str]()
+    raw_files, seen = find_generators(checkpoint, "raw"), list[SRResNet]()
     for name, file in find_generators(checkpoint).items():
-        if (digest := sha256_of(file)) not in seen:
-            seen.add(digest)
-            own, copied, raw = map(load_generator, (file, file, raw_files[name]))
+        own, copied, raw = map(load_generator, (file, file, raw_files[name]))
+        if not any(are_equal(own, other) for other in seen):
+            seen.append(own)
             statistics = {n: v for n, v in raw.state_dict().items() if "running_" in n}
             copied.load_state_dict(statistics, strict=False)
             yield {"own": own, "copied": copied, "raw": raw}
+
+
+def are_equal(a: SRResNet, b: SRResNet) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
 
 
 def images(peer: dict[str, SRResNet], pair: Pair) -> dict[str, Tensor]:

@@ -39,11 +39,11 @@ Train GAN super-resolution models, alone or in cohorts that teach each other.
   eval      PSNR, SSIM, NIQE, PI of trained models beside bicubic
   upscale   enlarge images with a trained model
   export    write a model as ONNX, or for spandrel (ComfyUI, chaiNNer)
+  convert   a generator of another project as a file of ours
   card      describe a run's model in Markdown
   push      publish a run's model on the Hugging Face hub
   report    one page with the curves, pictures and tables of runs
   info      what a run or a model's file holds
-  convert   a generator of another project as a file of ours
   data      fetch and list the data sets of the field
   reproduce repeat the paper's experiment, with its numbers beside ours
   doctor    what this machine can do, whether images are fit, what a run needs
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor, "reproduce": run_reproduce,
-        "report": run_report, "info": run_info, "convert": run_convert, "data": run_data, "export": run_export,
+        "report": run_report, "info": run_info, "data": run_data, "export": run_export, "convert": run_convert,
         "card": run_card, "push": run_push, PRINT: print_completion,
     }  # fmt: skip
     if not words or words[0] in ("-h", "--help"):

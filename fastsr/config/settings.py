@@ -12,7 +12,7 @@ from fastsr.config.networks import ModelConfig, PeerConfig, with_absolute_files
 Variant = Literal["independent", "ml", "ml-star"]
 AdversarialName = Literal["vanilla", "lsgan", "relativistic"]
 ContentName = Literal[
-    "vgg54", "vgg22", "random-vgg", "random-vgg22", "vgg-layers", "random-vgg-layers", "pixel"
+    "vgg54", "vgg22", "random-vgg", "random-vgg22", "layers", "random-layers", "pixel"
 ]
 VGGLayer = Literal["conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4"]
 Border = Literal["replicate", "mirror"]
@@ -87,9 +87,9 @@ class LossConfig:
 
     content: ContentName = "vgg54"
     """Content loss: VGG19 features conv5_4 or conv2_2, those of the same network with random weights (random-vgg is
-    conv5_4), several layers before their activation (vgg-layers, as ESRGAN and Real-ESRGAN), or pixels."""
+    conv5_4), several layers before their activation (layers, as ESRGAN and Real-ESRGAN), or pixels."""
     vgg_layers: tuple[VGGLayer, ...] = ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
-    """Layers of vgg-layers, compared by mean absolute difference. No effect on others."""
+    """Layers of --content layers, compared by mean absolute difference. No effect on others."""
     vgg_layer_weights: tuple[float, ...] = (0.1, 0.1, 1.0, 1.0, 1.0)
     """Weights of --vgg-layers, one each. The defaults of both are Real-ESRGAN's."""
     pixel_weight: float = 0.0
@@ -180,7 +180,7 @@ class MachineConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputConfig:
-    """Files that a run writes, and intervals between them (in steps)."""
+    """Files that a run writes, and intervals between them."""
 
     out: Path | None = None
     """Folder of the run. Default: runs/RECIPE-xSCALE, numbered where that exists (reproduce: reproduction/)."""
@@ -192,8 +192,11 @@ class OutputConfig:
     aside."""
     log_every: int = 50
     """Steps averaged into one row of metrics."""
-    save_every: int = 1000
-    """Steps between checkpoints."""
+    save_every: int | None = None
+    """Steps between checkpoints. Default: by time, --save-minutes."""
+    save_minutes: float = 10.0
+    """Minutes between checkpoints. Training goes on while they are written, and saves at its end and when it is stopped
+    in any case. No effect with --save-every."""
     val_every: int = 1000
     """Steps between validations, each with a picture."""
     keep: int = 3

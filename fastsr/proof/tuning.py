@@ -61,9 +61,9 @@ def key_of(config: TrainConfig, device: torch.device, precision: Precision) -> M
             asdict(replace(model, init_generator=(), init_discriminator=()))
             for model in peer_models(config)
         ],
-        "peers": config.cohort.peers,
+        "cohort": asdict(replace(config.cohort, peer=())),
+        "loss": asdict(replace(config.loss, vgg=None)),
         "patches": [images.batch, images.patch],
-        "content": config.loss.content,
         "dtype": str(precision.dtype),
         "machine": [
             machine.fused,

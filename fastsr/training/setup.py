@@ -37,6 +37,7 @@ from fastsr.training.best import note_best
 from fastsr.training.checkpoint import load_checkpoint, set_aside
 from fastsr.training.initial import check_initial_weights, load_initial_weights
 from fastsr.training.run import Run, fresh_folder
+from fastsr.training.saver import Saver
 from fastsr.training.sources import (
     fingerprint,
     image_paths,
@@ -71,9 +72,11 @@ class Training:
     capturable: bool = True
     """True if a step may be captured as a CUDA graph; no longer once that has failed."""
     stages: tuple[Stage, ...] = field(init=False)
+    saver: Saver = field(init=False)
 
     def __post_init__(self) -> None:
         self.stages = make_stages(self.cohort, self.patches, self.ring)
+        self.saver = Saver(self.run, self.config.output)
 
     @property
     def wants_graph(self) -> bool:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from fastsr.config.settings import TrainConfig
-from fastsr.console import counted, say
+from fastsr.console import counted, is_live, say
 from fastsr.data.degrade import DegradedPatches
 from fastsr.data.duplicates import Known
 from fastsr.data.images import find_images
@@ -28,9 +28,9 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
 
     def progress(items: Iterator[Any], total: int) -> Iterator[Any]:
         text = f"packing {counted(total, 'image')}"
-        if not console.is_terminal:
+        if not is_live(console):
             say(console, text)
-        yield from track(items, text, total, console=console, disable=not console.is_terminal)
+        yield from track(items, text, total, console=console, disable=not is_live(console))
 
     return pack_images(
         image_paths(config),

@@ -14,6 +14,7 @@ from degrade_cases import (
 )
 from fastsr_kernels.degrade import Degradation, degrade, pack, reference
 from fastsr_kernels.degrade.draw import FinalDrawn, RoundDrawn
+from fastsr_kernels.degrade.settings import unpack
 from torch import Tensor
 
 from tests.images import random_image
@@ -147,7 +148,7 @@ def test_sharpened_hr_is_target_and_source() -> None:
     what = degradation(usm=True)
     x = pictures(2, 64)
     lr, hr = run(x, what)
-    sharp = reference.sharpen(x)
+    sharp = reference.sharpen(x, unpack(pack(what)).usm_taps)
     assert torch.equal(hr, sharp)
     assert torch.equal(lr, run(sharp, what._replace(usm=False))[0])
 

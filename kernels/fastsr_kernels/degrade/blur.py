@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fastsr_kernels.degrade.draw import SINC, FinalDrawn, RoundDrawn
 
-USM_SIGMA, USM_RADIUS, USM_WEIGHT, USM_THRESHOLD = 8.0, 25, 0.5, 10 / 255
+USM_WEIGHT, USM_THRESHOLD = 0.5, 10 / 255
 
 
 def bessel_j1_over_t(t: Tensor) -> Tensor:
@@ -106,23 +106,20 @@ def blur(x_NCHW: Tensor, size_N2: Tensor, kernels_NTT: Tensor) -> Tensor:
     return F.conv2d(windows, weights, groups=batch * channels).view(x_NCHW.shape)
 
 
-def smooth(x_NCHW: Tensor) -> Tensor:
-    """Gaussian blur of 51 taps and sigma 8, rows and columns one after the other, borders reflected."""
+def smooth(x_NCHW: Tensor, taps: Tensor) -> Tensor:
+    """Blur by the same taps along rows and columns, borders reflected."""
     batch, channels, height, width = x_NCHW.shape
     size_N2 = torch.stack(
         [torch.full((batch,), side, device=x_NCHW.device) for side in (height, width)], 1
     )
-    offset = torch.arange(-USM_RADIUS, USM_RADIUS + 1, device=x_NCHW.device).float()
-    taps = (-0.5 * (offset / USM_SIGMA) ** 2).exp()
-    taps = taps / taps.sum()
-    x = padded(x_NCHW, size_N2, USM_RADIUS).flatten(0, 1)[:, None]
+    x = padded(x_NCHW, size_N2, len(taps) // 2).flatten(0, 1)[:, None]
     x = F.conv2d(F.conv2d(x, taps[None, None, :, None]), taps[None, None, None, :])
     return x.view(batch, channels, height, width)
 
 
-def sharpen(x_NCHW: Tensor) -> Tensor:
+def sharpen(x_NCHW: Tensor, taps: Tensor) -> Tensor:
     """Unsharp masking where the picture differs from its blur by more than 10 levels. Values in [0, 1] stay there."""
-    residual = x_NCHW - smooth(x_NCHW)
-    mask = smooth((residual.abs() > USM_THRESHOLD).float())
+    residual = x_NCHW - smooth(x_NCHW, taps)
+    mask = smooth((residual.abs() > USM_THRESHOLD).float(), taps)
     sharp = (x_NCHW + USM_WEIGHT * residual).clamp(0, 1)
     return mask * sharp + (1 - mask) * x_NCHW

@@ -116,9 +116,14 @@ def doubled(plane_NHW: Tensor, half_N2: Tensor) -> Tensor:
     return ((3 * columns[0] + columns[1] + bias) * 0.0625).floor()
 
 
+def levels(x: Tensor) -> Tensor:
+    """Whole levels of 8 bits; halves are rounded up."""
+    return (x.clamp(0, 1) * 255 + 0.5).floor()
+
+
 def to_whole_blocks(x_NCHW: Tensor, size_N2: Tensor) -> Tensor:
     """Levels of 8 bits on a canvas of whole 16x16 blocks, the last valid row and column repeated; fp64."""
-    level = (x_NCHW.clamp(0, 1) * 255).round().double()
+    level = levels(x_NCHW).double()
     _, channels, height, width = level.shape
     row, column = (
         torch.minimum(

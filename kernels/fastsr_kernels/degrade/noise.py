@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fastsr_kernels.degrade.draw import NOISE, RoundDrawn, unit
+from fastsr_kernels.degrade.jpeg import levels
 from fastsr_kernels.patch_sampler.reference import philox
 
 PEAK = 256.0
@@ -67,7 +68,7 @@ def poisson(mean: Tensor, z: Tensor, u: Tensor) -> Tensor:
 
 def shot_noise(x: Tensor, z: Tensor, u: Tensor) -> Tensor:
     """Poisson noise of pixels in [0, 1], which are first rounded to 8 bits."""
-    level = (x.clamp(0, 1) * 255).round() * (1 / 255)
+    level = levels(x) * (1 / 255)
     return poisson(level * PEAK, z, u) * (1 / PEAK) - level
 
 

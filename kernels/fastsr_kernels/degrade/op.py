@@ -6,6 +6,7 @@ Axes: N samples, C channels, H W high- and h w low-resolution sides, F numbers o
 import torch
 from torch import Tensor
 
+from fastsr_kernels.backend import backend
 from fastsr_kernels.degrade import reference
 from fastsr_kernels.degrade.settings import NUMBERS, Frame
 
@@ -63,8 +64,13 @@ def operator(
     hr_NCHW: Tensor, numbers_F: Tensor, step: Tensor, seed: int, scale: int, context: int, usm: bool, shuffle: bool,
     least_taps: int, taps: int, growth: float, second_growth: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Runs the reference. Checks no arguments."""
+    """Runs the Triton kernels or the reference, whichever the backend of the device is. Checks no arguments."""
     frame = Frame(scale, context, usm, shuffle, least_taps, taps, growth, second_growth)
+    if backend(hr_NCHW.device.type) == "triton":
+        # Imports triton, which not every system has.
+        from fastsr_kernels.degrade import kernel
+
+        return kernel.degrade(hr_NCHW, frame, numbers_F, seed, step)
     return reference.degrade(hr_NCHW, frame, numbers_F, seed, step)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fastsr_kernels.degrade.blur import blur, final_kernels, round_kernels, sharpen
 from fastsr_kernels.degrade.draw import Drawn, RoundDrawn, draw
-from fastsr_kernels.degrade.jpeg import Constants, jpeg
+from fastsr_kernels.degrade.jpeg import Constants, jpeg, levels
 from fastsr_kernels.degrade.noise import add_noise
 from fastsr_kernels.degrade.resize import resize
 from fastsr_kernels.degrade.settings import Frame, unpack
@@ -109,7 +109,7 @@ def finish(
     canvas = resized(canvas, low_N2, drawn.final.mode, everywhere, low)
     filtered = blur(*canvas, final_kernels(drawn.final, taps))
     canvas = compressed(canvas._replace(x_NCHW=filtered), quality * (1 - first), constants)
-    return (canvas.x_NCHW.clamp(0, 1) * 255).round() * (1 / 255)
+    return levels(canvas.x_NCHW) * (1 / 255)
 
 
 def cut(x_NCHW: Tensor, top_N: Tensor, left_N: Tensor, side: tuple[int, int]) -> Tensor:
@@ -131,7 +131,7 @@ def degrade_whole(
     scale, taps, numbers = frame.scale, frame.taps, unpack(numbers_F)
     drawn = draw(frame, numbers, seed, step, batch, (height, width))
     place = Place(seed, step * batch + torch.arange(batch, device=step.device))
-    hr_NCHW = sharpen(hr_NCHW) if frame.usm else hr_NCHW
+    hr_NCHW = sharpen(hr_NCHW, numbers.usm_taps) if frame.usm else hr_NCHW
     sides = [frame.canvas_sides(side) for side in (height, width)]
     size_N2 = torch.stack(
         [torch.full((batch,), side, device=step.device) for side in (height, width)], 1

@@ -1,5 +1,6 @@
 """Ranges and probabilities of the degradations, and the sides of the canvases that follow from them."""
 
+from math import exp
 from typing import NamedTuple
 
 import torch
@@ -105,8 +106,12 @@ WIDTHS = {
 }  # fmt: skip
 """Numbers of each field of a round, in their order."""
 ROUND_NUMBERS = sum(WIDTHS.values())
-NUMBERS = 2 * ROUND_NUMBERS + 1 + 256
-"""Both rounds, the last sinc filter, and JPEG's constants."""
+DCT_AT = 2 * ROUND_NUMBERS + 1
+"""Place of JPEG's constants, after both rounds and the last sinc filter."""
+USM_AT = DCT_AT + 256
+"""Place of the taps of unsharp masking."""
+USM_SIGMA, USM_RADIUS = 8.0, 25
+NUMBERS = USM_AT + 2 * USM_RADIUS + 1
 
 
 def pack(degradation: Degradation, device: torch.device | str = "cpu") -> Tensor:
@@ -122,8 +127,17 @@ def pack(degradation: Degradation, device: torch.device | str = "cpu") -> Tensor
             values = [float(x) for x in value] if isinstance(value, tuple) else [float(value)]
             numbers += running_sum(values) if name in ("kernel_prob", "resize_prob") else values
     return torch.tensor(
-        [*numbers, degradation.final_sinc_prob, *constants()], dtype=torch.float32, device=device
+        [*numbers, degradation.final_sinc_prob, *constants(), *usm_taps()],
+        dtype=torch.float32,
+        device=device,
     )
+
+
+def usm_taps() -> list[float]:
+    """A Gaussian of sigma 8, which OpenCV takes for 51 taps."""
+    offsets = range(-USM_RADIUS, USM_RADIUS + 1)
+    weights = [exp(-0.5 * (offset / USM_SIGMA) ** 2) for offset in offsets]
+    return [weight / sum(weights) for weight in weights]
 
 
 def running_sum(weights: list[float]) -> list[float]:
@@ -143,13 +157,16 @@ class Numbers(NamedTuple):
     final_sinc_prob: Tensor
     dct: Tensor
     """`dct.constants`."""
+    usm_taps: Tensor
 
 
 def unpack(numbers_F: Tensor) -> Numbers:
     first, second = (
         unpack_round(numbers_F[k * ROUND_NUMBERS : (k + 1) * ROUND_NUMBERS]) for k in range(2)
     )
-    return Numbers(first, second, numbers_F[2 * ROUND_NUMBERS], numbers_F[2 * ROUND_NUMBERS + 1 :])
+    return Numbers(
+        first, second, numbers_F[DCT_AT - 1], numbers_F[DCT_AT:USM_AT], numbers_F[USM_AT:]
+    )
 
 
 def unpack_round(numbers_F: Tensor) -> Round:

@@ -111,7 +111,7 @@ CHANGED = TrainConfig(
         ),
     ),
     loss=LossConfig(
-        content="random-vgg-layers",
+        content="random-layers",
         vgg_layers=("conv2_2", "conv4_4"),
         vgg_layer_weights=(2.0, 0.5),
         pixel_weight=0.25,
@@ -153,6 +153,7 @@ CHANGED = TrainConfig(
         resume_from="step-00000001",
         log_every=1,
         save_every=2,
+        save_minutes=0.5,
         val_every=4,
         keep=5,
         keep_best=False,

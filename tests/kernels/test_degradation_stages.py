@@ -27,6 +27,7 @@ from tests.images import random_image
 
 SIDES = st.integers(1, 50)
 DCT = Constants.of(torch.tensor(constants()))
+USM_TAPS = unpack(pack(degradation())).usm_taps
 
 
 def test_bessel_function() -> None:
@@ -76,7 +77,9 @@ def test_sharpening() -> None:
     residual = picture - filtered(picture, kernel)
     mask = filtered((np.abs(residual) * 255 > 10).astype(float), kernel)
     expected = mask * np.clip(picture + 0.5 * residual, 0, 1) + (1 - mask) * picture
-    got = blur.sharpen(torch.tensor(picture).float().permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+    got = blur.sharpen(torch.tensor(picture).float().permute(2, 0, 1)[None], USM_TAPS)[0].permute(
+        1, 2, 0
+    )
     np.testing.assert_allclose(got.numpy(), expected, atol=1e-3)
     assert np.abs(expected - picture).max() > 0.05
 
