@@ -7,6 +7,7 @@ network has learned from fastsr's degradations is tested on those of others. `fa
 import argparse
 import io
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +16,34 @@ from scipy.ndimage import gaussian_filter
 
 from fastsr.data.images import find_images, read_rgb8
 
-SCALE, SIGMA, NOISE, QUALITY = 4, 1.5, 6.0, 60
+SCALE = 4
 
 
-def degraded(hr: NDArray[np.uint8], seed: int) -> Image.Image:
-    """Blur of 1.5 HR pixels, a quarter of the size, noise of 6 levels, JPEG of quality 60."""
-    blurred = gaussian_filter(hr.astype(float), (SIGMA, SIGMA, 0), mode="mirror")
+class Degradation(NamedTuple):
+    """Blur in HR pixels, noise in levels, quality of JPEG."""
+
+    sigma: float
+    noise: float
+    quality: int
+
+
+KINDS = {"mild": Degradation(1.5, 6, 60), "heavy": Degradation(3, 20, 35)}
+
+
+def degraded(hr: NDArray[np.uint8], what: Degradation, seed: int) -> Image.Image:
+    """A quarter of the size, from blurred pixels, with noise, as JPEG."""
+    blurred = gaussian_filter(hr.astype(float), (what.sigma, what.sigma, 0), mode="mirror")
     height, width = (side // SCALE for side in hr.shape[:2])
     small = blurred.reshape(height, SCALE, width, SCALE, 3).mean((1, 3))
-    noisy = small + np.random.default_rng(seed).normal(0, NOISE, small.shape)
+    noisy = small + np.random.default_rng(seed).normal(0, what.noise, small.shape)
     file = io.BytesIO()
     Image.fromarray(np.clip(noisy + 0.5, 0, 255).astype(np.uint8)).save(
-        file, "JPEG", quality=QUALITY, subsampling="4:2:0"
+        file, "JPEG", quality=what.quality, subsampling="4:2:0"
     )
     return Image.open(io.BytesIO(file.getvalue()))
 
 
-def write_set(source: Path, out: Path, most: int | None) -> int:
+def write_set(source: Path, out: Path, what: Degradation, most: int | None) -> int:
     """Writes originals, cut to multiples of the scale, and their low resolutions. Returns how many."""
     paths = find_images((source,))[:most]
     low = out / "LR_bicubic" / f"X{SCALE}"
@@ -41,7 +53,7 @@ def write_set(source: Path, out: Path, most: int | None) -> int:
         hr = read_rgb8(path)
         hr = hr[: hr.shape[0] // SCALE * SCALE, : hr.shape[1] // SCALE * SCALE]
         Image.fromarray(hr).save(out / "HR" / f"{path.stem}.png")
-        degraded(hr, seed).save(low / f"{path.stem}x{SCALE}.png")
+        degraded(hr, what, seed).save(low / f"{path.stem}x{SCALE}.png")
     return len(paths)
 
 
@@ -52,8 +64,9 @@ def main() -> None:
     parser.add_argument("--most", type=int, help="images of each set")
     given = parser.parse_args()
     for source in given.sets:
-        name = f"{source.name}-degraded"
-        print(f"{given.out / name}: {write_set(source, given.out / name, given.most)} images")
+        for kind, what in KINDS.items():
+            out = given.out / f"{source.name}-{kind}"
+            print(f"{out}: {write_set(source, out, what, given.most)} images")
 
 
 if __name__ == "__main__":
