@@ -15,6 +15,7 @@ COMMANDS = (
     "eval",
     "upscale",
     "export",
+    "convert",
     "card",
     "push",
     "report",

@@ -126,6 +126,16 @@ def precisions() -> list[float]:
         for row in measured:
             found += [*row["psnr"].values(), row["seconds"]]
             found += [value - exact[step] for step, value in row["psnr"].items()]
+    return [*found, *statistics()]
+
+
+def statistics() -> list[float]:
+    """PSNR-RGB, NIQE and size of details of averaged generators, by BN statistics, and what their own ones gain."""
+    found: list[float] = []
+    for row in rows("statistics"):
+        own, copied = (row["psnr_rgb"][kind] for kind in ("own", "copied"))
+        found += [*row["psnr_rgb"].values(), *row["details"].values(), *row["niqe"].values()]
+        found.append(own - copied)
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from fastsr.cli.configuration import parse
 from fastsr.console import say
 from fastsr.errors import UserError
 
@@ -29,6 +30,11 @@ class ConvertArguments:
     """File to write. Default: FILE with the ending .safetensors, beside it."""
     overwrite: bool = False
     """Replace the file that is written, if there is one."""
+
+
+def run_convert(words: list[str]) -> None:
+    console = Console()
+    say(console, str(convert(parse("convert", ConvertArguments, words), console)))
 
 
 def convert(arguments: ConvertArguments, console: Console) -> Path:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastsr.config.check import check
+from fastsr.config.peers import networks_in_words
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted
 from fastsr.data.alignment import pair_problems
@@ -178,7 +179,7 @@ def image_facts(images: Examined, skip_bad: bool) -> Iterator[tuple[str, str]]:
 def run_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, str]]:
     """Settings, and the memory and time that they need."""
     model, images, cohort = config.model, config.images, config.cohort
-    networks = f"{counted(model.blocks, 'block')} of {model.filters} filters"
+    networks = networks_in_words(config)
     yield (
         "recipe",
         f"{config.recipe}: x{model.scale}, {counted(cohort.peers, 'peer')} ({cohort.variant}), "

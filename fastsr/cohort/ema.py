@@ -1,7 +1,8 @@
 """BN statistics of averaged generators: of their own weights, measured on drawn patches.
 
 Averaged weights with the running statistics of the weights they were averaged from are another network: such statistics
-doubled the distance between two peers and tinted pictures.
+doubled the distance between two peers and tinted pictures. Where a skip is added to, they damp the details: PSNR gains,
+NIQE loses, both by no more than a smaller factor of the right details would do.
 
 Axes: N patches of a batch, h w low resolution.
 """

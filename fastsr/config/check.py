@@ -1,7 +1,7 @@
 """Checks of a configuration: each error names the setting, its value and the remedy."""
 
 from fastsr.config.check_degrade import check_degrade
-from fastsr.config.mixing import check_lengths, mixing_matrix, require, start_indices, temperatures
+from fastsr.config.mixing import check_cohort, require
 from fastsr.config.peers import check_peers
 from fastsr.config.settings import SCALES, LossConfig, TrainConfig
 from fastsr.errors import UserError
@@ -29,7 +29,7 @@ def check(config: TrainConfig) -> TrainConfig:
         ("warm_discriminator", optim.warm_discriminator, 0),
         ("pixel_weight", loss.pixel_weight, 0),
         ("log_every", output.log_every, 1),
-        ("save_every", output.save_every, 1),
+        ("save_every", 1 if output.save_every is None else output.save_every, 1),
         ("val_every", output.val_every, 1),
         ("keep", output.keep, 1),
     ):
@@ -47,6 +47,8 @@ def check(config: TrainConfig) -> TrainConfig:
     require(0 < optim.lr < 1, "lr", optim.lr, "use a number between 0 and 1, such as 1e-4")
     require(0 < optim.beta2 < 1, "beta2", optim.beta2, "use a number between 0 and 1, such as 0.99")
     require(0 <= optim.ema < 1, "ema", optim.ema, "use a number from 0 to below 1, such as 0.999")
+    minutes = output.save_minutes
+    require(0 < minutes < float("inf"), "save_minutes", minutes, "use a number above 0")
     for milestone in optim.lr_milestones:
         require(milestone >= 0, "lr_milestones", milestone, "use 0 or more")
     require(0 < optim.lr_gamma <= 1, "lr_gamma", optim.lr_gamma, "use a number above 0, at most 1")
@@ -59,12 +61,9 @@ def check(config: TrainConfig) -> TrainConfig:
         0 <= config.machine.seed < 2**63, "seed", config.machine.seed, "use 0 or more, below 2^63"
     )
     check_degrade(config.degrade, images.patch, model.scale)
-    start_indices(cohort)
-    mixing_matrix(cohort)
+    check_cohort(cohort)
     check_layers(loss)
     check_peers(config)
-    temperatures(cohort)
-    check_lengths(cohort)
     return config
 
 

@@ -183,7 +183,7 @@ class MachineConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputConfig:
-    """Files that a run writes, and intervals between them (in steps)."""
+    """Files that a run writes, and intervals between them."""
 
     out: Path | None = None
     """Folder of the run. Default: runs/RECIPE-xSCALE, numbered where that exists (reproduce: reproduction/)."""
@@ -195,8 +195,11 @@ class OutputConfig:
     aside."""
     log_every: int = 50
     """Steps averaged into one row of metrics."""
-    save_every: int = 1000
-    """Steps between checkpoints."""
+    save_every: int | None = None
+    """Steps between checkpoints. Default: by time, --save-minutes."""
+    save_minutes: float = 10.0
+    """Minutes between checkpoints. Training goes on while they are written, and saves at its end and when it is stopped
+    in any case. No effect with --save-every."""
     val_every: int = 1000
     """Steps between validations, each with a picture."""
     keep: int = 3

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 from fastsr.config.settings import Border
-from fastsr.console import counted, listed, say
+from fastsr.console import counted, is_live, listed, say
 from fastsr.errors import UserError
 from fastsr.evaluation.candidates import Model, open_models, step_of
 from fastsr.evaluation.examiner import Examiner
@@ -195,7 +195,7 @@ def score_sets(
         for images in sets:
             bar.update(task, description=escape(images.name))
             scored = to_score(request, images, notes[images.name], examiner.perceptual.names)
-            if not console.is_terminal:
+            if not is_live(console):
                 count = f"{counted(len(images.images), 'image')} by {examiner.methods} methods"
                 say(console, f"scoring {images.name}: {count}")
             place = unused(Path(PICTURES) / slug(images.name), folder, request.out)
@@ -235,7 +235,7 @@ def progress(console: Console) -> Progress:
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    return Progress(*columns, console=console, disable=not is_live(console), transient=True)
 
 
 @dataclass(frozen=True)

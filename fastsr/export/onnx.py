@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,8 @@ def packages() -> tuple[Any, Any]:
     try:
         import onnx
         import onnxruntime
-        import onnxscript  # noqa: F401 - what torch exports with
+
+        import_module("onnxscript")  # with which torch exports
     except ImportError as error:
         raise UserError(f"--format onnx needs {error.name}; {REMEDY}") from None
     return onnx, onnxruntime

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from fastsr.data.images import DIRECT_MODES, open_image, upright
 from fastsr.errors import UserError
@@ -60,6 +60,7 @@ def read_picture(path: Path) -> Picture:
         profile = image.info.get("icc_profile")
     if halves:
         with open_image(path) as again:
+            assert isinstance(again, ImageFile.ImageFile)
             again.tile = halves
             low = samples(upright(again))
         return Picture(joined(samples(turned), low, halves), kind, profile, exif)
@@ -92,8 +93,8 @@ def split_colours(image: Image.Image) -> "list[Image.core.Tile] | None":
 def joined(high: Samples, low: Samples, halves: "list[Image.core.Tile]") -> NDArray[np.uint16]:
     """16-bit samples from their upper and lower bytes."""
     if halves[0].args == "RGBA":  # grey and alpha, whose four bytes are all in `low`
-        return low[..., 0::2].astype(np.uint16) << 8 | low[..., 1::2]
-    return high.astype(np.uint16) << 8 | low
+        high, low = low[..., 0::2], low[..., 1::2]
+    return np.bitwise_or(high.astype(np.uint16) << 8, low, dtype=np.uint16)
 
 
 def converted(image: Image.Image, profile: bytes | None) -> Image.Image:

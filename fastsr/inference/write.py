@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from fastsr.errors import UserError
@@ -66,7 +67,7 @@ def write(picture: Picture, file: BinaryIO, kind: str, quality: int) -> None:
     pixels, profile, exif = picture.pixels, picture.icc_profile, picture.exif
     if pixels.dtype == np.uint16:
         write_deep = write_png if kind == "png" else write_tiff
-        write_deep(file, pixels, profile, exif)
+        write_deep(file, pixels.astype(np.uint16, copy=False), profile, exif)
         return
     options: dict[str, object] = {"exif": PREFIX + exif} if exif and kind != "bmp" else {}
     if profile and kind != "bmp":
@@ -79,10 +80,10 @@ def write(picture: Picture, file: BinaryIO, kind: str, quality: int) -> None:
         options["compress_level"] = 4  # photos hardly shrink more, and twice the time
     elif kind == "tiff":
         options["compression"] = "tiff_adobe_deflate"
-    as_image(pixels, kind).save(file, PILLOW[kind], **options)
+    as_image(pixels.astype(np.uint8, copy=False), kind).save(file, PILLOW[kind], **options)
 
 
-def as_image(pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]", kind: str) -> Image.Image:
+def as_image(pixels: NDArray[np.uint8], kind: str) -> Image.Image:
     """8-bit samples as Pillow has them, in a mode that files of that kind know."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     if kind in OPAQUE:  # whose alpha is full all over, where there is one

@@ -37,7 +37,7 @@ class Kept:
     @staticmethod
     def of(cache: Path | None, what: str, key: Mapping[str, Any]) -> "Kept":
         """The file for `what`, such as "proofs", of whatever the key names."""
-        text = json.dumps(key, sort_keys=True)
+        text = json.dumps(key, sort_keys=True, default=str)
         name = f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
         return Kept((cache or default_cache()) / what / name)
 
@@ -52,7 +52,7 @@ class Kept:
         content = {"format": FORMAT, "key": dict(key), "kept": dict(kept)}
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(self.file, json.dumps(content, indent=2) + "\n")
+            write_text(self.file, json.dumps(content, indent=2, default=str) + "\n")
         except OSError:
             return
 

@@ -11,7 +11,7 @@ from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import Content, FeatureContent, PixelContent, unloaded_content
 from fastsr.cohort.ring import MetricsRing
-from fastsr.cohort.step import PretrainStep, Step
+from fastsr.cohort.step import PretrainStep, Step, WarmStep
 from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
@@ -102,15 +102,18 @@ def prove_captured(
 
 def names_of_captured(trial: Trial, config: TrainConfig, precision: Precision) -> tuple[str, str]:
     """The names of both parts, which hold for one stage of training."""
-    stage = "pre-training" if isinstance(trial.body, PretrainStep) else "training"
+    stages: dict[type, str] = {PretrainStep: "pre-training", WarmStep: "warming"}
+    stage = stages.get(type(trial.body), "training")
     replays, waits = (f"{what} {stage}" for what in ("replays of", "no waiting in"))
     return named(replays, config, precision), named(waits, config, precision)
 
 
 def named(what: str, config: TrainConfig, precision: Precision) -> str:
     """The name of a part that holds for these settings alone."""
-    machine = config.machine
+    machine, model = config.machine, config.model
     settings = [str(precision.dtype or torch.float32).removeprefix("torch.")]
+    others = (model.generator, model.discriminator, config.loss.adversarial)
+    settings += [name for name in others if name not in ("srresnet", "vgg", "vanilla")]
     settings += ["compiled"] * machine.compile + ["without kernels"] * (not machine.fused)
     return f"{what} ({', '.join(settings)})"
 
@@ -150,10 +153,16 @@ def noise_for(config: TrainConfig) -> PixelStore:
 def usual_speed(config: TrainConfig, device: torch.device) -> dict[str, float]:
     """Steps per second of SRGANs as most repositories train them: fp32, one after the other, losses read by the host.
 
-    None where content is compared by pixels, which that loop does not know.
+    None where networks or losses are others than SRGAN's, which that loop does not know.
     """
     content = any_content(config)
-    if not isinstance(content, FeatureContent):
+    model = config.model
+    plain = (model.generator, model.discriminator, config.loss.adversarial) == (
+        "srresnet",
+        "vgg",
+        "vanilla",
+    )
+    if not (plain and isinstance(content, FeatureContent)):
         return {}
     baseline = Baseline(config, content.vgg, content.scale, device)
     patches = PatchSampler.from_config(noise_for(config).to(device), config)

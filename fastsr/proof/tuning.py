@@ -14,7 +14,7 @@ from rich.text import Text
 
 from fastsr.cohort.capture import capture
 from fastsr.cohort.compile import compile_cohort
-from fastsr.cohort.content import FeatureContent, PixelContent
+from fastsr.config.peers import peer_models
 from fastsr.config.settings import TrainConfig
 from fastsr.proof.choice import NETWORKS, Search, Timed, Way
 from fastsr.proof.known import Kept, combination
@@ -57,10 +57,13 @@ def key_of(config: TrainConfig, device: torch.device, precision: Precision) -> M
     machine, images = config.machine, config.images
     return {
         **combination(device),
-        "model": asdict(config.model),
-        "peers": config.cohort.peers,
+        "models": [
+            asdict(replace(model, init_generator=(), init_discriminator=()))
+            for model in peer_models(config)
+        ],
+        "cohort": asdict(replace(config.cohort, peer=())),
+        "loss": asdict(config.loss),
         "patches": [images.batch, images.patch],
-        "content": config.loss.content,
         "dtype": str(precision.dtype),
         "machine": [
             machine.fused,
@@ -123,7 +126,7 @@ class Measured:
 
     def __init__(self, config: TrainConfig, device: torch.device, precision: Precision) -> None:
         self.config, self.device, self.precision = config, device, precision
-        self.content: PixelContent | FeatureContent = any_content(config)
+        self.content = any_content(config)
 
     def __call__(self, way: Way) -> float:
         try:

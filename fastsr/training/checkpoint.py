@@ -8,12 +8,10 @@ import hashlib
 import json
 import shlex
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fastsr.checkpoints import checkpoint_name, list_checkpoints, read_best
 from fastsr.cohort.cohort import Cohort
@@ -27,42 +25,36 @@ from fastsr.models.weights import (
     save_generator,
     save_tensors,
 )
-from fastsr.training.notes import training_notes
 from fastsr.training.run import Run
-from fastsr.training.state import FORMAT, OtherVersionError, lasting_settings, read_state
+from fastsr.training.snapshot import SavedPeer, Snapshot, optimizer_tensors
+from fastsr.training.state import OtherVersionError, read_state
 
 
 def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep: int) -> Path:
-    """Writes a checkpoint: all of it or nothing. Returns its folder.
+    """Writes a checkpoint of a cohort as it is: all of it or nothing. Returns its folder.
 
     Args:
         data: fingerprint of the images, compared on resume. keep: how many checkpoints to keep.
     Raises:
         UserError: the disk is full or not writable; older checkpoints are untouched.
     """
-    step = int(cohort.schedule.step_count)
-    final, temporary = run.checkpoints / f"step-{step:08d}", run.checkpoints / f".saving-{step:08d}"
+    return write_checkpoint(run, Snapshot.of(cohort, ring, data), keep)
+
+
+def write_checkpoint(run: Run, snapshot: Snapshot, keep: int) -> Path:
+    """Writes a checkpoint, as `save_checkpoint` does."""
+    name = checkpoint_name(snapshot.step)
+    final = run.checkpoints / name
+    temporary = run.checkpoints / f".saving-{name.removeprefix('step-')}"
     if final.exists():
         return final
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        for k, peer in enumerate(cohort.peers):
-            save_peer(peer, temporary, k, training_notes(cohort.config, k, step))
-        save_tensors({"rows": ring.rows_RPT}, temporary / "metrics-ring.safetensors")
-        scalers = [
-            {name: scaler.state_dict() for name, scaler in peer.scalers.items()}
-            for peer in cohort.peers
-        ]
-        weight = float(cohort.content_weight)
-        state: dict[str, Any] = {
-            "format": FORMAT,
-            "step": step,
-            "data": data,
-            "scalers": scalers,
-            "content_weight": weight,
-            "settings": lasting_settings(cohort.config),
-        }
+        for k, peer in enumerate(snapshot.peers):
+            save_peer(peer, temporary, k)
+        save_tensors({"rows": snapshot.rows}, temporary / "metrics-ring.safetensors")
+        state = dict(snapshot.state)
         state["sha256"] = {file.name: sha256_of(file) for file in sorted(temporary.iterdir())}
         state["checksum"] = checksum(state)
         (temporary / "state.json").write_text(json.dumps(state))
@@ -174,13 +166,12 @@ def set_aside(run: Run, step: int) -> list[Path]:
     return aside
 
 
-def save_peer(peer: Peer, folder: Path, k: int, notes: Mapping[str, str]) -> None:
-    """Args: notes: what the generators' files say of their training."""
-    save_generator(peer.generator, folder / f"peer-{k}-generator.safetensors", notes)
-    save_generator(peer.ema, folder / f"peer-{k}-ema.safetensors", notes)
+def save_peer(peer: SavedPeer, folder: Path, k: int) -> None:
+    save_generator(peer.generator, folder / f"peer-{k}-generator.safetensors", peer.notes)
+    save_generator(peer.ema, folder / f"peer-{k}-ema.safetensors", peer.notes)
     save_tensors(peer.discriminator.state_dict(), folder / f"peer-{k}-discriminator.safetensors")
-    for name, optimizer in peer.optimizers.items():
-        save_tensors(optimizer_tensors(optimizer), folder / f"peer-{k}-{name}-adam.safetensors")
+    for name, tensors in peer.adam.items():
+        save_tensors(tensors, folder / f"peer-{k}-{name}-adam.safetensors")
 
 
 def load_peer(peer: Peer, folder: Path, k: int) -> None:
@@ -198,16 +189,6 @@ def load_ring(ring: MetricsRing, file: Path) -> None:
     ring.rows_RPT.copy_(rows)
 
 
-def optimizer_tensors(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
-    """Adam's state as tensors named by parameter index."""
-    parameters = optimizer.param_groups[0]["params"]
-    return {
-        f"{i}.{key}": value
-        for i, p in enumerate(parameters)
-        for key, value in optimizer.state.get(p, {}).items()
-    }
-
-
 def load_optimizer(optimizer: torch.optim.Adam, file: Path) -> None:
     """Puts Adam's state back in place. Raises UserError where it does not fit.
 
@@ -221,15 +202,3 @@ def load_optimizer(optimizer: torch.optim.Adam, file: Path) -> None:
         raise UserError(f"{file} does not fit the network")
     for name, home in homes.items():
         home.copy_(values[name])
-
-
-def assert_finite(cohort: Cohort) -> None:
-    """Raises UserError, naming the peer and the weight, rather than have a checkpoint of NaNs. A sync point."""
-    for k, peer in enumerate(cohort.peers):
-        for network, module in peer.networks.items():
-            for name, value in module.state_dict().items():
-                if not bool(value.isfinite().all()):
-                    step = int(cohort.schedule.step_count)
-                    raise UserError(
-                        f"weight {name} of the {network} of peer {k} is not finite at step {step}"
-                    )

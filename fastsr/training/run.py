@@ -39,6 +39,7 @@ CHANGEABLE = {
         "resume",
         "resume_from",
         "save_every",
+        "save_minutes",
         "val_every",
         "keep",
         "keep_best",

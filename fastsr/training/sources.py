@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from fastsr.config.settings import TrainConfig
-from fastsr.console import counted, say
+from fastsr.console import counted, is_live, say
 from fastsr.data.degrade import DegradedPatches
 from fastsr.data.duplicates import Known
 from fastsr.data.given import paired, partners_of
@@ -30,9 +30,9 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
 
     def progress(items: Iterator[Any], total: int) -> Iterator[Any]:
         text = f"packing {counted(total, 'image')}"
-        if not console.is_terminal:
+        if not is_live(console):
             say(console, text)
-        yield from track(items, text, total, console=console, disable=not console.is_terminal)
+        yield from track(items, text, total, console=console, disable=not is_live(console))
 
     paths, low_paths = image_paths(config), low_image_paths(config)
     partners = partners_of(paths, low_paths, config.model.scale) if low_paths else {}
@@ -94,9 +94,11 @@ def warn_of_repeated(
     known = Known(store)
     if repeated := known.repeated():
         again, first = repeated[0]
+        count = f"{len(repeated)} of {len(store)} images in --data"
+        are = "is" if len(repeated) == 1 else "are"
         say(
             console,
-            f"warning: {len(repeated)} of {len(store)} images in --data are there more than once and drawn more often, "
+            f"warning: {count} {are} there more than once and drawn more often, "
             f"such as {store.names[again]}, which is {store.names[first]}",
         )
     warn_of_shared(known, validation, "--val", scale, console)
@@ -108,10 +110,11 @@ def warn_of_shared(
     """Says how many images of a set are trained on: a score on them tells nothing of other images."""
     found = [known.find(pair.hr, slack=scale - 1) is not None for pair in pairs]
     if any(found):
+        are = "is" if sum(found) == 1 else "are"
         say(
             console,
-            f"warning: {sum(found)} of {len(found)} images of {what} are among the training images; "
-            "scores on them say little about other images",
+            f"warning: {sum(found)} of {counted(len(found), 'image')} of {what} {are} among the training images; "
+            "such scores say little about other images",
         )
 
 

@@ -22,6 +22,7 @@ from fastsr.prediction.duration import work_of_steps
 from fastsr.training.pictures import as_tensor
 from fastsr.training.progress import Display, Pace, Screen
 from fastsr.training.run import Run
+from fastsr.training.stopwatch import Stopwatch
 
 
 class Telemetry:
@@ -44,6 +45,7 @@ class Telemetry:
         self.pace = Pace(start, stages)
         self.screen = Screen(start, total, self.pace)
         self.display = Display(console, self.screen, config.output.verbose)
+        self.stopwatch = Stopwatch()
         self.last_step, self.last_time = start, time.perf_counter()
 
     def __enter__(self) -> "Telemetry":
@@ -67,10 +69,10 @@ class Telemetry:
             self.screen.step = step
 
     @contextmanager
-    def doing(self, activity: str) -> Generator[None, None, None]:
-        """Names what takes long while it happens. Its time does not count as training."""
+    def doing(self, activity: str, kind: str) -> Generator[None, None, None]:
+        """Names what takes long while it happens. Its time does not count as training, but as that kind of work."""
         began = time.perf_counter()
-        with self.display.doing(activity):
+        with self.display.doing(activity), self.stopwatch.aside(kind):
             yield
         seconds = time.perf_counter() - began
         self.pace.leave_out(seconds)
@@ -94,12 +96,15 @@ class Telemetry:
         rate = self.rate(step)
         row = {"kind": "train", "step": step, "stage": stage.name, **scalars, "peers": named(peers)}
         row |= opinions(logits_2PE.cpu()) if logits_2PE is not None else {}
-        self.run.append_metrics({**row, "wall": {"steps_per_second": rate, "time": time.time()}})
+        share = round(self.stopwatch.share, 4)
+        wall = {"steps_per_second": rate, "training_share": share, "time": time.time()}
+        self.run.append_metrics({**row, "wall": wall})
         with written(self.run.folder):
             for k, peer in enumerate(named(peers)):
                 for name, value in peer.items():
                     self.writer.add_scalar(f"{name}/peer {k}", value, step)
             self.writer.add_scalar("machine/steps per second", rate, step)
+            self.writer.add_scalar("machine/share of time in training", share, step)
             self.writer.add_scalar("machine/learning rate", scalars["lr"], step)
             if "content_weight" in scalars:
                 self.writer.add_scalar("machine/content weight", scalars["content_weight"], step)

@@ -22,10 +22,11 @@ from fastsr.proof.trial import Trial
 from fastsr.system.device import without_search
 from fastsr.system.memory import out_of_memory
 from fastsr.training.best import note_best
-from fastsr.training.checkpoint import assert_finite, prune, save_checkpoint
+from fastsr.training.checkpoint import prune, write_checkpoint
 from fastsr.training.pictures import comparison
 from fastsr.training.run import Run
 from fastsr.training.setup import Training, prepare
+from fastsr.training.snapshot import Snapshot, assert_finite
 from fastsr.training.stopping import Stop, continue_command, stop_signals
 from fastsr.training.telemetry import Telemetry
 
@@ -58,6 +59,7 @@ def run_stages(training: Training, stop: Stop, console: Console) -> None:
     """Trains to the end, or until somebody wants to stop, and saves."""
     with (
         closing(training.run),
+        closing(training.saver),
         Telemetry(training.run, console, training.config, start=training.step) as telemetry,
         out_of_memory(lambda: advise(training, console)),
     ):
@@ -65,7 +67,9 @@ def run_stages(training: Training, stop: Stop, console: Console) -> None:
             if training.step < stage.end and not stop.wanted:
                 run_stage(stage, training, telemetry, stop, console)
         if training.step:
-            save(training)
+            with telemetry.stopwatch.aside("saving"):
+                save(training)
+        say(console, f"{telemetry.stopwatch}")
 
 
 def run_stage(
@@ -99,7 +103,7 @@ def begin_adversarial_stage(training: Training, telemetry: Telemetry, console: C
     """Measures how much the content loss has to weigh, where that is wanted."""
     loss = training.config.loss
     if is_measured(loss):
-        with telemetry.doing("measuring the content loss"):
+        with telemetry.doing("measuring the content loss", "preparing"):
             weight = balance(training.cohort, training.patches)
         say(
             console,
@@ -115,7 +119,7 @@ def launched(
     compiled = training.config.machine.compile
     slow = "compiling, up to a minute" if compiled else "trying cuDNN's algorithms"
     if training.cohort.device.type == "cuda" and training.wants_graph:
-        with telemetry.doing(f"{slow}; capturing the step as one CUDA graph"):
+        with telemetry.doing(f"{slow}; capturing the step as one CUDA graph", "preparing"):
             prove = replay_proof(Trial(body, training.patches), training.config)
             replay = captured(body, training, console)
         if replay is not None:
@@ -125,7 +129,7 @@ def launched(
                 yield replay
             return
     if compiled:
-        with telemetry.doing(slow):
+        with telemetry.doing(slow, "preparing"):
             warm_up(body, body.state(), steps=1)
     yield body
 
@@ -148,20 +152,26 @@ def captured(
 
 
 def after_step(training: Training, telemetry: Telemetry) -> None:
-    """Does all that is due after a step: a row of metrics, a validation, a checkpoint. The host waits only here."""
+    """Does all that is due after a step: a row of metrics, a validation, a checkpoint. The host waits only here.
+
+    Raises UserError, also where a checkpoint that was begun could not be written.
+    """
     step, stage, output = training.step, training.stage, training.config.output
+    training.saver.check()
     if step % output.log_every == 0 or step == stage.end:
-        telemetry.train_row(
-            step, stage, scalars(training), finite_rows(training), stage.body.logits_2PE
-        )
+        rows_RPT = finite_rows(training)  # waits for the steps that were queued
+        with telemetry.stopwatch.aside("metrics"):
+            telemetry.train_row(step, stage, scalars(training), rows_RPT, stage.body.logits_2PE)
     if training.validation and (
         step % output.val_every == 0 or step == training.config.total_steps
     ):
         images = counted(len(training.validation), "image")
-        with telemetry.doing(f"validating on {images}"), without_search():
+        with telemetry.doing(f"validating on {images}", "validation"), without_search():
             validate(training, telemetry)
-    if step % output.save_every == 0:
-        save(training)
+    if training.saver.is_due(step):
+        finite_rows(training)
+        with telemetry.stopwatch.aside("saving"):
+            begin_save(training)
 
 
 def scalars(training: Training) -> dict[str, float]:
@@ -184,6 +194,7 @@ def finite_rows(training: Training) -> torch.Tensor:
     if bad:
         row, peer, column = bad[0]
         term, value = stage.terms[column].name, float(rows_RPT[row, peer, column])
+        training.saver.wait()
         kept = training.run.latest()
         raise UserError(
             f"step {first + row + 1}: {term} of peer {peer} is {value}, and training stops. "
@@ -211,8 +222,10 @@ def validate(training: Training, telemetry: Telemetry) -> None:
     ]
     telemetry.validation(training.step, scores, comparison(rows))
     if training.config.output.keep_best:
-        note_best(training.run, training.step, lambda: save(training))
-        prune(training.run, training.config.output.keep)  # the best until now need not stay
+        saver, keep = training.saver, training.config.output.keep
+        saver.wait()  # the best is one of the checkpoints that are there
+        note_best(training.run, training.step, lambda: begin_save(training), saver.follow)
+        saver.follow(lambda: prune(training.run, keep))  # the best until now need not stay
 
 
 def complete(training: Training) -> None:
@@ -223,10 +236,21 @@ def complete(training: Training) -> None:
     training.ema_statistics.measure(training.step)
 
 
+def begin_save(training: Training) -> None:
+    """Has a checkpoint of this step written while training goes on, unless that was begun already."""
+    training.saver.begin(training.step, lambda: snapshot(training))
+
+
 def save(training: Training) -> Path:
+    """Writes a checkpoint of this step, and returns when it is there. Raises UserError."""
+    training.saver.wait()
+    now = snapshot(training)
+    assert_finite(now)
+    return write_checkpoint(training.run, now, training.config.output.keep)
+
+
+def snapshot(training: Training) -> Snapshot:
+    """The cohort as it is saved, true until the next step."""
     finite_rows(training)
     complete(training)
-    assert_finite(training.cohort)
-    return save_checkpoint(
-        training.run, training.cohort, training.ring, training.data, training.config.output.keep
-    )
+    return Snapshot.of(training.cohort, training.ring, training.data)

@@ -21,15 +21,20 @@ from fastsr.cli.arguments import (
     ReportArguments,
     ReproduceArguments,
     TrainArguments,
-    UpscaleArguments,
 )
 from fastsr.cli.configuration import parse, train_arguments
+from fastsr.cli.convert import ConvertArguments
+from fastsr.cli.export import ExportArguments
 from fastsr.cli.preview import PreviewArguments
+from fastsr.cli.publish import CardArguments, PushArguments
+from fastsr.cli.upscale import UpscaleArguments
 from fastsr.config.degrade import DegradeConfig
 from fastsr.config.settings import TrainConfig
 from tests.fastsr.cli.command_line import Fastsr, Trained, run_without_torch
 
-COMMANDS = ("train", "eval", "upscale", "report", "info", "data", "reproduce", "doctor")
+COMMANDS = (
+    "train", "eval", "upscale", "export", "convert", "card", "push", "report", "info", "data", "reproduce", "doctor",
+)  # fmt: skip
 
 
 def test_help_without_words(fastsr: Fastsr) -> None:
@@ -71,6 +76,7 @@ ARGUMENTS = {
     "train": TrainArguments, "doctor": DoctorArguments, "reproduce": ReproduceArguments, "eval": EvalArguments,
     "upscale": UpscaleArguments, "report": ReportArguments, "data fetch": FetchArguments, "data list": ListArguments,
     "data packs": PacksArguments, "data preview": PreviewArguments, "info": InfoArguments,
+    "export": ExportArguments, "convert": ConvertArguments, "card": CardArguments, "push": PushArguments,
 }  # fmt: skip
 
 

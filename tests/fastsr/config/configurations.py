@@ -154,6 +154,7 @@ CHANGED = TrainConfig(
         resume_from="step-00000001",
         log_every=1,
         save_every=2,
+        save_minutes=0.5,
         val_every=4,
         keep=5,
         keep_best=False,
