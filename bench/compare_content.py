@@ -22,19 +22,12 @@ from torch import Tensor
 from bench.rows import append_row, circumstances
 from fastsr.cohort.balance import balance
 from fastsr.cohort.cohort import Cohort
-from fastsr.cohort.content import content_loss
+from fastsr.cohort.content import ContentName, content_loss
 from fastsr.cohort.ema import EmaStatistics
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step
 from fastsr.config.recipes import paper
-from fastsr.config.settings import (
-    CohortConfig,
-    ContentName,
-    ImagesConfig,
-    LossConfig,
-    ModelConfig,
-    TrainConfig,
-)
+from fastsr.config.settings import CohortConfig, ImagesConfig, LossConfig, ModelConfig, TrainConfig
 from fastsr.data.images import find_images, read_rgb8
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
@@ -80,8 +73,10 @@ def recipe(content: ContentName) -> TrainConfig:
 
 
 def build(content: ContentName) -> Cohort:
-    cpu, config = torch.device("cpu"), recipe(content)
-    return Cohort(config, content_loss(config.loss), cpu, choose_precision(True, cpu))
+    cpu = torch.device("cpu")
+    return Cohort(
+        recipe(content), content_loss(recipe(content).loss), cpu, choose_precision(True, cpu)
+    )
 
 
 def pretrained(store: PixelStore, ring: MetricsRing) -> list[Tensor]:

@@ -64,7 +64,7 @@ class Option:
         """The text, and the default unless it is empty: then the text says what that means."""
         if self.is_required:
             return self.text if self.is_positional else f"{self.text} Required."
-        if self.default in (None, ()):
+        if self.default in (None, (), ""):
             return self.text
         other = f" (demo: {shown(self.other)})" if self.other != self.default else ""
         return f"{self.text} " + f"Default: {shown(self.default)}{other}.".replace(" ", NO_BREAK)

@@ -19,6 +19,7 @@ from fastsr.cohort.peer import Peer
 from fastsr.cohort.schedule import Schedule
 from fastsr.cohort.streams import Branches
 from fastsr.config.mixing import mixing_matrix, start_indices, temperatures
+from fastsr.config.networks import PeerConfig
 from fastsr.config.peers import adversarial_weights, logits_per_image, peer_models, peer_settings
 from fastsr.config.settings import TrainConfig
 from fastsr.models.base import kept_statistics
@@ -51,14 +52,14 @@ class Cohort:
         precision: Precision,
         branches: Branches | None = None,
     ) -> None:
-        def scalar(value: float) -> Tensor:
-            return torch.tensor(value, dtype=torch.float32, device=device)
-
         self.config, self.device, self.precision = config, device, precision
         optim = config.optim
         self.schedule = Schedule(optim.lr, optim.lr_gamma, optim.lr_milestones, device)
-        starts, models = start_indices(config.cohort), peer_models(config)
-        own = peer_settings(config)
+        starts, own, models = (
+            start_indices(config.cohort),
+            peer_settings(config),
+            peer_models(config),
+        )
         self.peers = [
             Peer(config, model, start, device, precision, self.schedule.own_lr(peer.lr))
             for model, start, peer in zip(models, starts, own, strict=True)
@@ -83,25 +84,39 @@ class Cohort:
         self.temperature_P = torch.tensor(
             temperatures(config.cohort), dtype=torch.float32, device=device
         )
-        self.kl_weight_P = scalar(config.cohort.kl_weight).repeat(len(self.peers))
+        kl_weights = [config.cohort.kl_weight] * len(self.peers)
+        self.kl_weight_P = torch.tensor(kl_weights, dtype=torch.float32, device=device)
         if config.cohort.distillation_scale == "1":  # the operator multiplies by T^2
             self.kl_weight_P /= self.temperature_P.square()
         self.one_outcome = config.cohort.kl == "one-outcome"
-        self.content_weight = scalar(config.loss.initial_content_weight)
+        self.set_weights(own)
+        self.maps = self.build_maps()
+        shown = config.images.batch if self.maps.shows_means else self.maps.most
+        self.logits_2PE = torch.zeros(2, len(self.peers), shown, device=device)
+        """Each D's logits on the real and on the generated images of the last step, to look at: no step reads them."""
+
+    def set_weights(self, own: tuple[PeerConfig, ...]) -> None:
+        """Puts the weights of the generators' losses on the device."""
+
+        def scalar(value: float) -> Tensor:
+            return torch.tensor(value, dtype=torch.float32, device=self.device)
+
+        self.content_weight = scalar(self.config.loss.initial_content_weight)
         self.content_weights = [
             self.content_weight if peer.content_weight is None else scalar(peer.content_weight)
             for peer in own
         ]
         """That of all, which may be measured, or a peer's own."""
-        self.adversarial_weight = column(adversarial_weights(config), device)
-        by_mean = config.cohort.exchange == "mean"
-        counts = tuple(logits_per_image(config))
-        self.maps = Maps(config.images.batch, counts, by_mean, device)
-        if not self.fused_losses(self.maps):
-            _ = self.maps.share_PE  # made now: a captured step cannot copy from the host
-        shown = self.maps.most if self.maps.alike and not by_mean else config.images.batch
-        self.logits_2PE = torch.zeros(2, len(self.peers), shown, device=device)
-        """Each D's logits on the real and on the generated images of the last step, to look at: no step reads them."""
+        self.adversarial_weight = column(adversarial_weights(self.config), self.device)
+
+    def build_maps(self) -> Maps:
+        """The sizes of the maps of logits."""
+        by_mean = self.config.cohort.exchange == "mean"
+        counts = tuple(logits_per_image(self.config))
+        maps = Maps(self.config.images.batch, counts, by_mean, self.device)
+        if not self.fused_losses(maps):
+            _ = maps.share_PE  # made now: a captured step cannot copy from the host
+        return maps
 
     def arrange(self, patches: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Patches in the memory layout of the networks, which the convolutions' results take from them."""

@@ -32,8 +32,24 @@ def check_liveness(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
                 )
                 if term.startswith("kl") and not bool(cohort.mixing_PP[k].any()):
                     continue
+                if term == "kl_real" and agrees(cohort, k):
+                    continue
                 for name, parameter in network.named_parameters():
                     require_gradient(term, k, name, parameter.grad)
+
+
+def agrees(cohort: Cohort, k: int) -> bool:
+    """True if a discriminator is its teachers', of one file: on real images they disagree only after learning."""
+    own = cohort.peers[k].discriminator.state_dict()
+    teachers = [
+        peer.discriminator.state_dict()
+        for weight, peer in zip(cohort.mixing_PP[k].tolist(), cohort.peers, strict=True)
+        if weight
+    ]
+    return all(
+        own.keys() == other.keys() and all(torch.equal(own[name], other[name]) for name in own)
+        for other in teachers
+    )
 
 
 def check_pretraining(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:

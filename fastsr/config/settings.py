@@ -26,6 +26,9 @@ class ImagesConfig:
 
     data: tuple[Path, ...] = ()
     """Folders of high-resolution training images, searched recursively. Without: the sample photos (demo)."""
+    lr_data: tuple[Path, ...] = ()
+    """Folders of low-resolution images for those in --data, of the same names (with x4, the scale, behind or not).
+    Without: they are made, by bicubic or as --degrade says."""
     val: tuple[Path, ...] = ()
     """Folders of high-resolution images to validate on. Without: no validation (the demo keeps two photos for it)."""
     cache: Path | None = None
@@ -243,7 +246,12 @@ class TrainConfig:
                 init_discriminator=absolute(model.init_discriminator),
             ),
             cohort=replace(self.cohort, peer=tuple(with_absolute_files(peer) for peer in peers)),
-            images=replace(images, data=absolute(images.data), val=absolute(images.val)),
+            images=replace(
+                images,
+                data=absolute(images.data),
+                lr_data=absolute(images.lr_data),
+                val=absolute(images.val),
+            ),
             loss=replace(self.loss, vgg=vgg and vgg.absolute()),
         )
 

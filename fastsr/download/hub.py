@@ -22,7 +22,11 @@ def model_from_hub(name: str) -> Path:
     """
     try:
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+        from huggingface_hub.errors import (
+            EntryNotFoundError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+        )
     except ImportError:
         raise UserError(
             f"{name} does not exist here; models of the Hugging Face hub need {REMEDY}"
@@ -33,6 +37,10 @@ def model_from_hub(name: str) -> Path:
     except RepositoryNotFoundError:
         raise UserError(
             f"{name} does not exist, here or on the Hugging Face hub; for a private model, run `hf auth login`"
+        ) from None
+    except LocalEntryNotFoundError:
+        raise UserError(
+            f"{name} does not exist here, and the Hugging Face hub cannot be reached"
         ) from None
     except EntryNotFoundError:
         raise UserError(f"{name} on the Hugging Face hub has no {MODEL_NAME}") from None

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.compile import compile_cohort
-from fastsr.cohort.content import content_loss
+from fastsr.cohort.content import Content, content_loss
 from fastsr.cohort.ema import EmaStatistics
 from fastsr.cohort.liveness import check_liveness
 from fastsr.cohort.ring import MetricsRing
@@ -16,6 +18,7 @@ from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, doing, listed, say
+from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import ASIDE, PatchSource
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair
@@ -23,6 +26,7 @@ from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.prediction.size import check_size
+from fastsr.proof.choice import Way
 from fastsr.proof.first_time import require_kernels, told
 from fastsr.proof.tuning import applied, default_way, fastest_way, is_tuned
 from fastsr.system.backend import check_triton, kernels
@@ -48,7 +52,7 @@ from fastsr.training.sources import (
 from fastsr.training.state import edited_settings
 
 TRIES = 8
-"""Batches that a loss may show its gradients on."""
+"""Batches of images that a loss may show its gradients on."""
 
 
 @dataclass
@@ -116,26 +120,10 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     store = open_images(config, console)
     validation = open_validation(config)
     warn_of_repeated(store, validation, config.model.scale, console)
-    way = default_way(config)
-    if is_tuned(config, device):
-        with doing(
-            console, "looking for the fastest settings here, up to two minutes the first time"
-        ):
-            way = fastest_way(config, device, precision, console.print)
-        say(console, f"computing with {way} (--no-tune: {default_way(config)})")
-    activity = f"building {counted(config.cohort.peers, 'peer')}; checking that every loss is alive"
-    with (
-        doing(console, activity),
-        out_of_memory(lambda: out_of_memory_advice(config, device)),
-    ):
-        cohort = Cohort(applied(config, way), content, device, precision)
-        patches = patch_source(config, store, device)
-        ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
-        patches.load()
-        if not continued:
-            load_initial_weights(cohort)
-        with without_search():
-            check_losses(cohort, patches)
+    way = chosen_way(config, device, precision, console)
+    cohort, patches, ring = built(
+        config, way, content, store, device, precision, not continued, console
+    )
     run = continued or new_run(config)
     if run.folder != folder:
         say(console, f"{folder} was taken meanwhile; the run is in {run.folder}")
@@ -156,6 +144,44 @@ def prepare(config: TrainConfig, console: Console) -> Training:
     if config.machine.compile:
         compile_cohort(cohort, way.compiled)
     return training
+
+
+def chosen_way(
+    config: TrainConfig, device: torch.device, precision: Precision, console: Console
+) -> Way:
+    """The fastest of some equivalent settings, where they are to be tried, or have been."""
+    way = default_way(config)
+    if is_tuned(config, device):
+        with doing(
+            console, "looking for the fastest settings here, up to two minutes the first time"
+        ):
+            way = fastest_way(config, device, precision, console.print)
+        say(console, f"computing with {way} (--no-tune: {default_way(config)})")
+    return way
+
+
+def built(
+    config: TrainConfig, way: Way, content: Content, store: PixelStore, device: torch.device, precision: Precision,
+    from_files: bool, console: Console,
+) -> tuple[Cohort, PatchSource, MetricsRing]:  # fmt: skip
+    """Builds what computes, and checks that every loss is alive. `from_files`: with weights of files.
+
+    Raises UserError.
+    """
+    activity = f"building {counted(config.cohort.peers, 'peer')}; checking that every loss is alive"
+    with (
+        doing(console, activity),
+        out_of_memory(lambda: out_of_memory_advice(config, device)),
+    ):
+        cohort = Cohort(applied(config, way), content, device, precision)
+        patches = patch_source(config, store, device)
+        ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
+        patches.load()
+        if from_files:
+            load_initial_weights(cohort)
+        with without_search():
+            check_losses(cohort, patches, console)
+    return cohort, patches, ring
 
 
 def describe(
@@ -183,21 +209,34 @@ def describe(
     say(console, f"{folder}; about {duration(seconds)} for all steps, roughly estimated")
 
 
-def check_losses(cohort: Cohort, patches: PatchSource) -> None:
+def check_losses(cohort: Cohort, patches: PatchSource, console: Console) -> None:
     """Checks the liveness of every loss on the liveliest patches of a batch; on those of others before it gives up.
 
-    Black patches, as of a sky by night, leave some gradients at zero though nothing is wrong. Raises UserError.
+    Black patches, as of a sky by night, leave some gradients at zero though nothing is wrong; a loss that is dead has
+    none on noise either. Raises UserError.
     """
-    for k in range(TRIES):
-        lr_NChw, hr_NCHW = patches.draw_aside(ASIDE + k)
-        liveliest = hr_NCHW.flatten(1).std(1).topk(2).indices
-        try:
-            check_liveness(cohort, lr_NChw[liveliest], hr_NCHW[liveliest])
-        except UserError:
-            if k == TRIES - 1:
-                raise
-        else:
-            return
+    if any(are_alive(cohort, *patches.draw_aside(ASIDE + k)) for k in range(TRIES)):
+        return
+    check_liveness(cohort, *noise_like(*patches.draw_aside(ASIDE)))
+    say(console, f"warning: {TRIES} batches have hardly a patch with anything on it to learn from")
+
+
+def are_alive(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> bool:
+    """True if every loss shows its gradients on the two patches that vary most."""
+    liveliest = hr_NCHW.flatten(1).std(1).topk(2).indices
+    try:
+        check_liveness(cohort, lr_NChw[liveliest], hr_NCHW[liveliest])
+    except UserError:
+        return False
+    return True
+
+
+def noise_like(lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Two patches of noise in place of those that were drawn, the same for every call."""
+    generator = torch.Generator().manual_seed(0)
+    noise_NCHW = torch.rand((2, *hr_NCHW.shape[1:]), generator=generator).to(hr_NCHW)
+    h, w = lr_NChw.shape[-2:]
+    return adaptive_avg_pool2d(noise_NCHW, (h, w)), noise_NCHW
 
 
 def continue_run(training: Training, console: Console) -> int:
