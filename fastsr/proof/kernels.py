@@ -109,10 +109,15 @@ def prove_patch_sampler(device: torch.device, draw: Draw = patch_sampler) -> Par
 def compare_patches(device: torch.device, draw: Draw, crop: Crop, step: int, pinned: bool) -> None:
     """Raises Unproved where a sample of a patch differs."""
     images = noise()
-    tables = [x.to(device) for x in images[1:]]
+    tables = (images.start_I, images.height_I, images.width_I, images.cumulative_I)
     pixels = images.pixels_B.pin_memory() if pinned else images.pixels_B.to(device)
     seed = 7
-    got = draw(Images(pixels, *tables), crop, seed, torch.tensor(step, device=device))
+    got = draw(
+        Images(pixels, *(x.to(device) for x in tables)),
+        crop,
+        seed,
+        torch.tensor(step, device=device),
+    )
     for name, a, b in zip(("LR", "HR"), got, by_float64(images, crop, seed, step), strict=True):
         wrong = int((a.cpu() != patch_reference.to_unit(b)).sum())
         if wrong:
