@@ -13,11 +13,13 @@ from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, is_live, say
 from fastsr.data.degrade import DegradedPatches
 from fastsr.data.duplicates import Known
+from fastsr.data.given import paired, partners_of
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
 from fastsr.data.photos import TRAIN, VAL, sample_photos
 from fastsr.data.pixels import PixelStore, place
 from fastsr.data.sampler import HostPatches, PatchSampler, PatchSource
+from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair, load_pairs
 from fastsr.prediction.memory import predicted_need
 from fastsr.system.backend import kernels
@@ -32,14 +34,37 @@ def open_images(config: TrainConfig, console: Console) -> PixelStore:
             say(console, text)
         yield from track(items, text, total, console=console, disable=not is_live(console))
 
-    return pack_images(
-        image_paths(config),
-        minimum_side=config.drawn_side,
-        skip_bad=config.images.skip_bad,
-        cache=config.images.cache,
-        tell=lambda text: say(console, text),
-        track=progress,
-    )
+    paths, low_paths = image_paths(config), low_image_paths(config)
+    partners = partners_of(paths, low_paths, config.model.scale) if low_paths else {}
+
+    def packed(files: list[Path], least: int, skip_bad: bool) -> PixelStore:
+        return pack_images(
+            files,
+            minimum_side=least,
+            skip_bad=skip_bad,
+            cache=config.images.cache,
+            tell=lambda text: say(console, text),
+            track=progress,
+        )
+
+    store = packed(paths, config.drawn_side, config.images.skip_bad)
+    if not partners:
+        return store
+    return paired(store, packed(low_paths, 1, False), partners, config.model.scale)
+
+
+def low_image_paths(config: TrainConfig) -> list[Path]:
+    """Given low resolutions of the training images. Raises UserError where they cannot be meant."""
+    images, degrade = config.images, config.degrade
+    if not images.lr_data:
+        return []
+    if not images.data:
+        raise UserError(f"--lr-data {images.lr_data[0]} needs --data, the images it belongs to")
+    if not degrade.is_bicubic:
+        raise UserError(
+            f"--lr-data gives low resolutions, and --degrade {degrade.degrade} makes them; leave one out"
+        )
+    return find_images(images.lr_data)
 
 
 def image_paths(config: TrainConfig, console: Console | None = None) -> list[Path]:

@@ -16,7 +16,7 @@ pytest.importorskip("triton")
 from fastsr_kernels.degrade import kernel
 
 pytestmark = where_kernels_run
-SIDE, SEED, STEP = 32, 5, 3
+SIDE, SEED, STEP = 28, 5, 3
 SMALL = degradation({"resize_range": (0.3, 1.1)}, blur_taps=(3, 5), scale=2)
 
 
@@ -60,11 +60,9 @@ def differences(what: Degradation, device: str, channels: int, batch: int = 3) -
     ("what", "channels"),
     [
         (SMALL, 3),
-        (SMALL._replace(shuffle=True, usm=True, context=8), 3),
-        (SMALL._replace(shuffle=True, scale=4), 4),
-        (SMALL._replace(usm=True, scale=1, context=3), 1),
+        (SMALL._replace(shuffle=True, usm=True, context=8), 1),
     ],
-    ids=["in order", "shuffled, sharpened, cut", "4 channels shuffled", "grey sharpened x1"],
+    ids=["in order", "grey, shuffled, sharpened, cut"],
 )
 def test_equals_the_reference(what: Degradation, channels: int, device: str) -> None:
     """A sum that is just between two levels may end on either, and JPEG then makes a few levels of it in its block."""
