@@ -45,7 +45,6 @@ Train GAN super-resolution models, alone or in cohorts that teach each other.
   push      publish a run's model on the Hugging Face hub
   report    one page with the curves, pictures and tables of runs
   info      what a run or a model's file holds
-  convert   a generator of another project as a file of ours
   data      fetch and list the data sets of the field
   reproduce repeat the paper's experiment, with its numbers beside ours
   doctor    what this machine can do, whether images are fit, what a run needs

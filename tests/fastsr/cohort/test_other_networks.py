@@ -24,7 +24,7 @@ from tests.fastsr.cohort.test_step_lint import lint
 CPU = torch.device("cpu")
 TEACHES_NOBODY = ((0.0, 0.0), (0.0, 0.0))
 LAYERS = LossConfig(
-    content="random-vgg-layers", vgg_layers=("conv1_2", "conv2_2"), vgg_layer_weights=(0.1, 1.0),
+    content="random-layers", vgg_layers=("conv1_2", "conv2_2"), vgg_layer_weights=(0.1, 1.0),
     content_weight=1.0, pixel_weight=0.5, pixel_loss="l1",
 )  # fmt: skip
 PIXEL = LossConfig(content="pixel")

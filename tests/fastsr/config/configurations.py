@@ -112,7 +112,7 @@ CHANGED = TrainConfig(
         ),
     ),
     loss=LossConfig(
-        content="random-vgg-layers",
+        content="random-layers",
         vgg_layers=("conv2_2", "conv4_4"),
         vgg_layer_weights=(2.0, 0.5),
         pixel_weight=0.25,
