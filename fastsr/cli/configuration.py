@@ -97,7 +97,11 @@ def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
     defaults = command(train=replace(defaults, output=output))
     parsed = tyro.cli(command, prog=f"fastsr {name}", args=rest, default=defaults, config=TYRO)
     config = parsed.train
-    for option, folders in (("--data", config.images.data), ("--val", config.images.val)):
+    for option, folders in (
+        ("--data", config.images.data),
+        ("--lr-data", config.images.lr_data),
+        ("--val", config.images.val),
+    ):
         if option in given and not folders:
             raise UserError(f"{option} names no folder; give at least one, or leave it out")
     if "--degrade" in given:

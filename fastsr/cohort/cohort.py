@@ -28,6 +28,13 @@ from fastsr.system.device import move
 from fastsr.system.precision import Precision
 
 
+def column(weights: list[float], device: torch.device) -> Tensor:
+    """A weight of each peer, to multiply logits `[P, E]` by: a scalar, or `[P, 1]` where they differ."""
+    alike = len(set(weights)) == 1
+    weights_P = torch.tensor(weights, dtype=torch.float32, device=device)
+    return weights_P[0].clone() if alike else weights_P[:, None]
+
+
 class Cohort:
     """P peers, the mixing matrix, the content loss and the weights of their losses, all on one device.
 
@@ -100,11 +107,7 @@ class Cohort:
             for peer in own
         ]
         """That of all, which may be measured, or a peer's own."""
-        weights = adversarial_weights(self.config)
-        self.adversarial_weight = scalar(weights[0])
-        """A scalar; `[P, 1]` where the peers' weights differ."""
-        if len(set(weights)) > 1:  # a column beside logits [P, E]
-            self.adversarial_weight = torch.tensor(weights, device=self.device)[:, None]
+        self.adversarial_weight = column(adversarial_weights(self.config), self.device)
 
     def build_maps(self) -> Maps:
         """The sizes of the maps of logits."""

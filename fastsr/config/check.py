@@ -1,7 +1,7 @@
 """Checks of a configuration: each error names the setting, its value and the remedy."""
 
 from fastsr.config.check_degrade import check_degrade
-from fastsr.config.mixing import check_lengths, mixing_matrix, require, start_indices, temperatures
+from fastsr.config.mixing import check_cohort, require
 from fastsr.config.peers import check_peers
 from fastsr.config.settings import SCALES, LossConfig, OptimConfig, TrainConfig
 from fastsr.errors import UserError
@@ -56,12 +56,9 @@ def check(config: TrainConfig) -> TrainConfig:
         0 <= config.machine.seed < 2**63, "seed", config.machine.seed, "use 0 or more, below 2^63"
     )
     check_degrade(config.degrade, images.patch, model.scale)
-    start_indices(cohort)
-    mixing_matrix(cohort)
+    check_cohort(cohort)
     check_layers(loss)
     check_peers(config)
-    temperatures(cohort)
-    check_lengths(cohort)
     return config
 
 

@@ -63,6 +63,7 @@ def key_of(config: TrainConfig, device: torch.device, precision: Precision) -> M
         ],
         "cohort": asdict(replace(config.cohort, peer=())),
         "loss": asdict(replace(config.loss, vgg=None)),
+        "degrade": asdict(config.degrade),
         "patches": [images.batch, images.patch],
         "dtype": str(precision.dtype),
         "machine": [

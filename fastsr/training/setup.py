@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.compile import compile_cohort
@@ -50,7 +52,7 @@ from fastsr.training.sources import (
 from fastsr.training.state import edited_settings
 
 TRIES = 8
-"""Batches that a loss may show its gradients on."""
+"""Batches of images that a loss may show its gradients on."""
 
 
 @dataclass
@@ -178,7 +180,7 @@ def built(
         if from_files:
             load_initial_weights(cohort)
         with without_search():
-            check_losses(cohort, patches)
+            check_losses(cohort, patches, console)
     return cohort, patches, ring
 
 
@@ -207,21 +209,34 @@ def describe(
     say(console, f"{folder}; about {duration(seconds)} for all steps, roughly estimated")
 
 
-def check_losses(cohort: Cohort, patches: PatchSource) -> None:
+def check_losses(cohort: Cohort, patches: PatchSource, console: Console) -> None:
     """Checks the liveness of every loss on the liveliest patches of a batch; on those of others before it gives up.
 
-    Black patches, as of a sky by night, leave some gradients at zero though nothing is wrong. Raises UserError.
+    Black patches, as of a sky by night, leave some gradients at zero though nothing is wrong; a loss that is dead has
+    none on noise either. Raises UserError.
     """
-    for k in range(TRIES):
-        lr_NChw, hr_NCHW = patches.draw_aside(ASIDE + k)
-        liveliest = hr_NCHW.flatten(1).std(1).topk(2).indices
-        try:
-            check_liveness(cohort, lr_NChw[liveliest], hr_NCHW[liveliest])
-        except UserError:
-            if k == TRIES - 1:
-                raise
-        else:
-            return
+    if any(are_alive(cohort, *patches.draw_aside(ASIDE + k)) for k in range(TRIES)):
+        return
+    check_liveness(cohort, *noise_like(*patches.draw_aside(ASIDE)))
+    say(console, f"warning: {TRIES} batches have hardly a patch with anything on it to learn from")
+
+
+def are_alive(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> bool:
+    """True if every loss shows its gradients on the two patches that vary most."""
+    liveliest = hr_NCHW.flatten(1).std(1).topk(2).indices
+    try:
+        check_liveness(cohort, lr_NChw[liveliest], hr_NCHW[liveliest])
+    except UserError:
+        return False
+    return True
+
+
+def noise_like(lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Two patches of noise in place of those that were drawn, the same for every call."""
+    generator = torch.Generator().manual_seed(0)
+    noise_NCHW = torch.rand((2, *hr_NCHW.shape[1:]), generator=generator).to(hr_NCHW)
+    h, w = lr_NChw.shape[-2:]
+    return adaptive_avg_pool2d(noise_NCHW, (h, w)), noise_NCHW
 
 
 def continue_run(training: Training, console: Console) -> int:

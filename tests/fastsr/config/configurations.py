@@ -31,6 +31,7 @@ CHANGED = TrainConfig(
     recipe="mine",
     images=ImagesConfig(
         data=(Path("/data/a b"), Path("Größe 日本")),
+        lr_data=(Path("/data/low"),),
         val=(Path('quote " and \\ backslash'),),
         cache=Path("/tmp/cache"),
         skip_bad=True,
