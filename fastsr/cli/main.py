@@ -21,12 +21,19 @@ from fastsr.cli.arguments import (
     ReproduceArguments,
     UpscaleArguments,
 )
-from fastsr.cli.configuration import asks_for_help, parse, show, train_arguments, train_config
+from fastsr.cli.configuration import (
+    asks_for_help,
+    common_config,
+    parse,
+    refuse_ranks,
+    show,
+    train_arguments,
+    train_config,
+)
 from fastsr.cli.outcome import exit_status
-from fastsr.config.check import check
 from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
-from fastsr.console import counted, doing, hush_cuda_home, lasting_console, say
+from fastsr.console import counted, doing, hush_cuda_home, lasting_console, rank, say
 from fastsr.errors import UserError
 from fastsr.files import default_cache, default_data_root
 from fastsr.training.words import announce, next_commands, outcome
@@ -97,7 +104,7 @@ def refuse_empty(words: list[str]) -> None:
 
 
 def run_train(words: list[str]) -> None:
-    config = check(train_config(words))
+    config = common_config(words)
     console = lasting_console()
     announce(config, console)
     cache_compiled_networks(config)
@@ -105,6 +112,8 @@ def run_train(words: list[str]) -> None:
         from fastsr.training.train import train
 
     run = train(config, console)
+    if rank():
+        return
     outcome(run.read_metrics(), console)
     if not config.images.data:
         from fastsr.report.page import write_report
@@ -157,6 +166,7 @@ def evaluation_folder(models: tuple[Path, ...]) -> Path:
 
 
 def run_reproduce(words: list[str]) -> None:
+    refuse_ranks("reproduce")
     given = {word.split("=")[0] for word in words}
     for option, instead in REPRODUCE_DECIDES.items():
         if option in given:

@@ -6,7 +6,6 @@ Axes: P peers, N images, E logits of one peer, C channels, h w low and H W high 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss, reference
@@ -15,6 +14,7 @@ from torch import Tensor
 from fastsr.cohort.content import FeatureContent, PixelContent
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.schedule import Schedule
+from fastsr.cohort.share import Share, Whole
 from fastsr.cohort.streams import Branches
 from fastsr.config.mixing import mixing_matrix, start_indices, temperatures
 from fastsr.config.settings import TrainConfig
@@ -39,16 +39,13 @@ class Forward:
     """Unweighted content loss of each peer."""
     content_gradient: list[Tensor]
     """d content / d sr `[N, C, H, W]` of each peer, unweighted, with the scale of G's scaler: it came through VGG."""
-
-    @cached_property
-    def logits_2PE(self) -> Tensor:
-        """Logits on real and on generated images, detached."""
-        return torch.stack([z.detach() for z in (*self.z_real, *self.z_fake)]).unflatten(0, (2, -1))
+    logits_2PE: Tensor
+    """Logits on real and on generated images of all peers, those that other processes train included, detached."""
 
 
 @dataclass(frozen=True)
 class OutputGradients:
-    """Gradients of the losses with regard to the networks' outputs: where backward begins, in each peer.
+    """Gradients of the losses with regard to the networks' outputs, of this process's share: where backward begins.
 
     Those of logits are not yet scaled for fp16; that of the content loss is, by G's scaler.
     """
@@ -70,6 +67,7 @@ class Cohort:
 
     Args:
         branches: where the peers' work is queued; as many side streams as `config` says by default.
+        share: the peers, and the slice of each batch, that this process computes; by default everything.
     """
 
     def __init__(
@@ -79,6 +77,7 @@ class Cohort:
         device: torch.device,
         precision: Precision,
         branches: Branches | None = None,
+        share: Share | None = None,
     ) -> None:
         def scalar(value: float) -> Tensor:
             return torch.tensor(value, dtype=torch.float32, device=device)
@@ -86,7 +85,8 @@ class Cohort:
         self.config, self.device, self.precision = config, device, precision
         optim = config.optim
         self.schedule = Schedule(optim.lr, optim.lr_gamma, optim.lr_milestones, device)
-        starts = start_indices(config.cohort)
+        self.share = share or Whole(range(config.cohort.peers))
+        starts = [start_indices(config.cohort)[k] for k in self.share.peers]
         self.peers = [Peer(config, start, device, precision, self.schedule.lr) for start in starts]
         self.pretrained_by = [starts.index(start) for start in starts]
         """Peers that begin alike are alike until discriminators matter: the first of them is pre-trained for all."""
@@ -107,19 +107,23 @@ class Cohort:
         self.temperature_P = torch.tensor(
             temperatures(config.cohort), dtype=torch.float32, device=device
         )
-        self.kl_weight_P = scalar(config.cohort.kl_weight).repeat(len(self.peers))
+        self.kl_weight_P = scalar(config.cohort.kl_weight).repeat(config.cohort.peers)
         if config.cohort.distillation_scale == "1":  # the operator multiplies by T^2
             self.kl_weight_P /= self.temperature_P.square()
         self.one_outcome = config.cohort.kl == "one-outcome"
         self.content_weight = scalar(config.loss.initial_content_weight)
         self.adversarial_weight = scalar(config.loss.adversarial_weight)
-        self.logits_2PE = torch.zeros(2, len(self.peers), config.images.batch, device=device)
+        self.logits_2PE = torch.zeros(2, config.cohort.peers, config.images.batch, device=device)
         """Each D's logits on the real and on the generated images of the last step, to look at: no step reads them."""
 
     def arrange(self, patches: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Patches in the memory layout of the networks, which the convolutions' results take from them."""
         lr_NChw, hr_NCHW = (x.contiguous(memory_format=self.layout) for x in patches)
         return lr_NChw, hr_NCHW
+
+    def numbered(self) -> Iterator[tuple[int, Peer]]:
+        """The peers of this process with their numbers in the cohort."""
+        return zip(self.share.peers, self.peers, strict=True)
 
     def branched(self) -> Iterator[Peer]:
         """The peers one after the other; what is done with each, a GPU may do beside the others."""
@@ -178,7 +182,16 @@ class Cohort:
             (gradient,) = torch.autograd.grad(peer.g_scaler.scale(value), sr_leaf[-1])
             content.append(value.detach())
             content_gradient.append(gradient)
-        return Forward(sr, sr_leaf, z_real, z_fake, torch.stack(content), content_gradient)
+        logits_2pe = torch.stack([z.detach() for z in (*z_real, *z_fake)]).unflatten(0, (2, -1))
+        return Forward(
+            sr,
+            sr_leaf,
+            z_real,
+            z_fake,
+            torch.stack(content),
+            content_gradient,
+            self.share.gather_logits(logits_2pe),
+        )
 
     def generate(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[list[Tensor], Tensor]:
         """Every peer's image, and beside them what the content loss compares them with."""
@@ -206,10 +219,11 @@ class Cohort:
 
     def output_gradients(self, forward: Forward, loss: CohortLoss) -> OutputGradients:
         """Weighs the generators' gradients; the discriminators' are weighted by the operator."""
+        mine = self.share.mine
         return OutputGradients(
-            real_PE=loss.grad_real_PE,
-            fake_PE=loss.grad_fake_PE,
-            adversarial_PE=self.adversarial_weight * loss.grad_adversarial_PE,
+            real_PE=mine(loss.grad_real_PE),
+            fake_PE=mine(loss.grad_fake_PE),
+            adversarial_PE=self.adversarial_weight * mine(loss.grad_adversarial_PE),
             content=[self.content_weight * gradient for gradient in forward.content_gradient],
         )
 

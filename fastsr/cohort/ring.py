@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from fastsr.cohort.share import Share, Whole
 from fastsr.cohort.terms import TRAINING_TERMS
 
 CALIBRATION_BINS = 10
@@ -46,6 +47,12 @@ class MetricsRing:
         """Stores the row of `step` (int64 scalar on the device), zeros behind its terms. Nothing waits for the host."""
         row_PT = torch.nn.functional.pad(row_PT, (0, len(TRAINING_TERMS) - row_PT.shape[1]))
         self.rows_RPT.index_copy_(0, (step % self.rows_RPT.shape[0]).view(1), row_PT[None])
+
+    def complete(self, share: Share) -> None:
+        """Fetches the first column, the loss of each generator on images, from the processes that train the peers."""
+        if not isinstance(share, Whole):
+            own_pR = self.rows_RPT[:, list(share.peers), 0].T.contiguous()
+            self.rows_RPT[:, :, 0] = share.gather_peers(own_pR).T
 
     def read(self, first: int, last: int) -> Tensor:
         """Rows of the steps `[first, last)` as fp32 `[last - first, P, T]` on the host: one copy, a sync point."""

@@ -42,9 +42,10 @@ class PretrainStep:
             with cohort.precision.autocast(cohort.device):
                 loss = cohort.pixel(generator(lr_NChw), hr_NCHW)
             peer.g_scaler.scale(loss).backward()
+            cohort.share.average_gradients(peer.generator)
             peer.update_generator(cohort.schedule.step_count)
             losses[k] = loss.detach()
-        loss_P = torch.stack([losses[k] for k in cohort.pretrained_by])
+        loss_P = cohort.share.spread(torch.stack([losses[k] for k in cohort.pretrained_by]))
         self.ring.write(cohort.schedule.step_count, loss_P[:, None])
         cohort.schedule.advance()
 
@@ -73,7 +74,7 @@ class Step:
         cohort.logits_2PE.copy_(forward.logits_2PE)
         probabilities_2P = forward.logits_2PE.sigmoid().mean(2)
         columns = [
-            forward.content_P,
+            cohort.share.spread(forward.content_P),
             loss.adversarial_P,
             *loss.terms_P4.unbind(1),
             *probabilities_2P,
@@ -82,6 +83,8 @@ class Step:
         cohort.schedule.advance()
 
     def update(self, peer: Peer) -> None:
+        for network in (peer.discriminator, peer.generator):
+            self.cohort.share.average_gradients(network)
         peer.update_discriminator()
         peer.update_generator(self.cohort.schedule.step_count)
 

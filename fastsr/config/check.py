@@ -27,6 +27,7 @@ def check(config: TrainConfig) -> TrainConfig:
         ("save_every", output.save_every, 1),
         ("val_every", output.val_every, 1),
         ("keep", output.keep, 1),
+        ("rank_timeout", config.distributed.rank_timeout, 1),
     ):
         require(least <= value < float("inf"), name, value, f"use {least} or more")
     require(model.scale in SCALES, "scale", model.scale, "use 2, 3, 4 or 8")

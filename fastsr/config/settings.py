@@ -155,6 +155,20 @@ class MachineConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistributedConfig:
+    """Training on several processes, started by torchrun. No effect on one."""
+
+    mesh: str = "auto"
+    """ROWSxCOLUMNS of processes: peers are dealt over the rows, slices of every batch over the columns. auto: a row for
+    each peer, or for each process where those are fewer, and columns of the rest."""
+    sync_batch_norm: bool = True
+    """Normalise by the whole batch, with which results are those of one process. Off: each process normalises by its
+    slice, which is quicker and another experiment. No effect without columns."""
+    rank_timeout: int = 600
+    """Seconds that a process waits in a step for others before it takes them for lost, and stops."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OutputConfig:
     """Files that a run writes, and intervals between them (in steps)."""
 
@@ -193,6 +207,7 @@ class TrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     machine: MachineConfig = field(default_factory=MachineConfig)
+    distributed: DistributedConfig = field(default_factory=DistributedConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
     @property

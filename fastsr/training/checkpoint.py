@@ -8,6 +8,7 @@ import hashlib
 import json
 import shlex
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.ring import MetricsRing
+from fastsr.distributed.world import Alone, World
 from fastsr.errors import UserError
 from fastsr.files import read_text, sha256_of, sync
 from fastsr.models.weights import (
@@ -32,52 +34,93 @@ from fastsr.training.run import Run
 from fastsr.training.state import FORMAT, OtherVersionError, lasting_settings, read_state
 
 
-def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep: int) -> Path:
+def save_checkpoint(
+    run: Run,
+    cohort: Cohort,
+    ring: MetricsRing,
+    data: str,
+    keep: int,
+    world: World | None = None,
+) -> Path:
     """Writes a checkpoint: all of it or nothing. Returns its folder.
+
+    Its files are the same whatever the ranks that write them: each its peers', the first all else.
 
     Args:
         data: fingerprint of the images, compared on resume. keep: how many checkpoints to keep.
+        world: the ranks that save it together; without, this process is alone.
     Raises:
         UserError: the disk is full or not writable; older checkpoints are untouched.
     """
+    world = world or Alone()
     step = int(cohort.schedule.step_count)
     final, temporary = run.checkpoints / f"step-{step:08d}", run.checkpoints / f".saving-{step:08d}"
-    if final.exists():
+    if world.gather(final.exists())[0]:
         return final
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for k, peer in enumerate(cohort.peers):
-            save_peer(peer, temporary, k)
-        save_tensors({"rows": ring.rows_RPT}, temporary / "metrics-ring.safetensors")
-        scalers = [
-            {name: scaler.state_dict() for name, scaler in peer.scalers.items()}
-            for peer in cohort.peers
-        ]
-        weight = float(cohort.content_weight)
-        state: dict[str, Any] = {
-            "format": FORMAT,
-            "step": step,
-            "data": data,
-            "scalers": scalers,
-            "content_weight": weight,
-            "settings": lasting_settings(cohort.config),
-        }
-        state["sha256"] = {file.name: sha256_of(file) for file in sorted(temporary.iterdir())}
-        state["checksum"] = checksum(state)
-        (temporary / "state.json").write_text(json.dumps(state))
-        for path in (run.metrics_file, temporary / "state.json", temporary):
-            sync(path)
-        temporary.rename(final)
-        sync(run.checkpoints)
+        world.together(lambda: None if world.rank else make_empty(temporary))
+        mine = world.together(lambda: save_peers(cohort, temporary))
+        peers = {k: saved for one in world.gather(mine) for k, saved in one.items()}
+
+        def commit() -> None:
+            save_tensors({"rows": ring.rows_RPT}, temporary / "metrics-ring.safetensors")
+            write_state(temporary, cohort, data, [peers[k] for k in sorted(peers)])
+            for path in (run.metrics_file, temporary / "state.json", temporary):
+                sync(path)
+            temporary.rename(final)
+            sync(run.checkpoints)
+
+        world.together(lambda: None if world.rank else commit())
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         kept = f"the last good one is {run.latest()}" if run.latest() else "there is none yet"
         raise UserError(
             f"checkpoint {final} cannot be written ({error}); {kept}. Free space, then --resume"
         ) from error
-    prune(run, keep)
+    if world.rank == 0:
+        prune(run, keep)
     return final
+
+
+def make_empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+@dataclass(frozen=True)
+class SavedPeer:
+    """A peer that was written: the states of its loss scalers, by network, and the SHA-256 of its files."""
+
+    scalers: dict[str, dict[str, Any]]
+    sums: dict[str, str]
+
+
+def save_peers(cohort: Cohort, folder: Path) -> dict[int, SavedPeer]:
+    """Writes the peers of this process, unless others that train them on other slices do. Raises OSError."""
+    saved: dict[int, SavedPeer] = {}
+    for k, peer in cohort.numbered() if cohort.share.part == 0 else ():
+        save_peer(peer, folder, k)
+        scalers = {name: scaler.state_dict() for name, scaler in peer.scalers.items()}
+        files = folder.glob(f"peer-{k}-*")
+        saved[k] = SavedPeer(scalers, {file.name: sha256_of(file) for file in files})
+    return saved
+
+
+def write_state(folder: Path, cohort: Cohort, data: str, peers: list[SavedPeer]) -> None:
+    """Writes state.json, once all other files are there. Raises OSError."""
+    sums = {name: value for peer in peers for name, value in peer.sums.items()}
+    ring = folder / "metrics-ring.safetensors"
+    state: dict[str, Any] = {
+        "format": FORMAT,
+        "step": int(cohort.schedule.step_count),
+        "data": data,
+        "scalers": [peer.scalers for peer in peers],
+        "content_weight": float(cohort.content_weight),
+        "settings": lasting_settings(cohort.config),
+        "sha256": dict(sorted({**sums, ring.name: sha256_of(ring)}.items())),
+    }
+    state["checksum"] = checksum(state)
+    (folder / "state.json").write_text(json.dumps(state))
 
 
 def prune(run: Run, keep: int) -> None:
@@ -91,27 +134,37 @@ def prune(run: Run, keep: int) -> None:
 
 
 def load_checkpoint(
-    run: Run, cohort: Cohort, ring: MetricsRing, data: str, name: str | None = None
+    run: Run,
+    cohort: Cohort,
+    ring: MetricsRing,
+    data: str,
+    name: str | None = None,
+    tidies: bool = True,
 ) -> int:
-    """Loads a checkpoint of a run, in place. Returns the step.
+    """Loads the peers of this process from a checkpoint of a run, in place. Returns the step.
 
     Args:
         name: of the checkpoint, such as step-00001000; the latest by default.
+        tidies: delete what an interrupted save has left, which the first of several ranks does.
     Raises:
         UserError: the checkpoint is damaged, does not fit, or the images are others than before.
     """
     checkpoint = run.checkpoint(name)
-    for leftover in (*run.checkpoints.glob(".saving-*"), *run.checkpoints.glob(".deleting-*")):
+    for leftover in (
+        ()
+        if not tidies
+        else (*run.checkpoints.glob(".saving-*"), *run.checkpoints.glob(".deleting-*"))
+    ):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        state = read_state(checkpoint, len(cohort.peers))
+        state = read_state(checkpoint, cohort.config.cohort.peers)
         if damaged := changed_file(checkpoint):
             raise UserError(f"{damaged} is damaged: its contents are not those that were saved")
         if state.data != data:
             raise OtherImagesError(
                 f"the images are not those that {run.folder} was trained on; restore them, or start a new run"
             )
-        for k, peer in enumerate(cohort.peers):
+        for k, peer in cohort.numbered():
             load_peer(peer, checkpoint, k)
             for name, scaler in peer.scalers.items():
                 if state.scalers[k][name]:  # empty where the run was not scaled before
@@ -224,7 +277,7 @@ def load_optimizer(optimizer: torch.optim.Adam, file: Path) -> None:
 
 def assert_finite(cohort: Cohort) -> None:
     """Raises UserError, naming the peer and the weight, rather than have a checkpoint of NaNs. A sync point."""
-    for k, peer in enumerate(cohort.peers):
+    for k, peer in cohort.numbered():
         for network, module in peer.networks.items():
             for name, value in module.state_dict().items():
                 if not bool(value.isfinite().all()):

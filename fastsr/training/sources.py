@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from fastsr.cohort.share import Share
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, say
 from fastsr.data.duplicates import Known
@@ -21,11 +22,18 @@ from fastsr.evaluation.pairs import Pair, load_pairs
 from fastsr.system.backend import kernels
 
 
-def open_images(config: TrainConfig, console: Console) -> PixelStore:
-    """The training images, packed. Without --data: the demonstration photos."""
+def open_images(config: TrainConfig, console: Console, waiting: int = 0) -> PixelStore:
+    """The training images, packed. Without --data: the demonstration photos.
+
+    Args:
+        waiting: other processes that wait for the pack.
+    """
 
     def progress(items: Iterator[Any], total: int) -> Iterator[Any]:
-        text = f"packing {counted(total, 'image')}"
+        others = (
+            f"; ranks 1 to {waiting} wait" if waiting > 1 else "; rank 1 waits" if waiting else ""
+        )
+        text = f"packing {counted(total, 'image')}{others}"
         if not console.is_terminal:
             say(console, text)
         yield from track(items, text, total, console=console, disable=not console.is_terminal)
@@ -88,12 +96,15 @@ def warn_of_shared(
         )
 
 
-def patch_source(config: TrainConfig, store: PixelStore, device: torch.device) -> PatchSource:
-    """The source of patches: the device itself, where it can reach the pixels, else a thread of the host."""
+def patch_source(
+    config: TrainConfig, store: PixelStore, device: torch.device, share: Share
+) -> PatchSource:
+    """This share's patches, drawn by the device itself where it can reach the pixels, else by a thread of the host."""
     placed = place(store, device)
     by_triton = config.machine.fused and kernels(device) == "triton"
     reachable = placed.device == device or (by_triton and placed.pixels.is_pinned())
-    sampler = PatchSampler.from_config(placed, config, device if reachable else None)
+    drawing = device if reachable else None
+    sampler = PatchSampler.from_config(placed, config, drawing, share.part, share.parts)
     return sampler if reachable else HostPatches(sampler, device)
 
 

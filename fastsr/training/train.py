@@ -13,6 +13,7 @@ from fastsr.cohort.step import PretrainStep, Stage, Step
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, lasting_console, say
+from fastsr.distributed.world import LostRankError, World, joined
 from fastsr.errors import UserError
 from fastsr.evaluation.validate import Bicubic, evaluate
 from fastsr.models.inference import super_resolve
@@ -20,10 +21,12 @@ from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.system.memory import out_of_memory
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import assert_finite, prune, save_checkpoint
-from fastsr.training.pictures import comparison
+from fastsr.training.pictures import CROP, centre_crop, comparison
+from fastsr.training.ranks import decided_by_first, leads, merged
 from fastsr.training.run import Run
 from fastsr.training.setup import Training, prepare
-from fastsr.training.stopping import Stop, continue_command, stop_signals
+from fastsr.training.silence import Silence
+from fastsr.training.stopping import Stop, continue_command, stop_signals, what_is_kept
 from fastsr.training.telemetry import Telemetry
 
 PICTURE_ROWS = 4
@@ -38,10 +41,12 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     """
     console = console or lasting_console()
     stop = Stop(console)
-    with stop_signals(stop):
-        training = prepare(check(config), console)
-        stop.run, stop.step = training.run, training.step
-        run_stages(training, stop, console)
+    check(config)
+    try:
+        with stop_signals(stop), joined(config.distributed.rank_timeout) as world:
+            training = trained(config, stop, console, world)
+    except LostRankError as error:
+        raise UserError(f"{error}; {what_is_kept(stop)}") from None
     last = f"step {training.step} of {config.total_steps}"
     if training.step < config.total_steps:
         go_on = f"and saved. Continue: {continue_command(training.run)}"
@@ -51,22 +56,30 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     return training.run
 
 
+def trained(config: TrainConfig, stop: Stop, console: Console, world: World) -> Training:
+    """A training, prepared and brought to its end, or to where somebody wants to stop."""
+    training = prepare(config, console, world)
+    stop.run, stop.step = training.run, training.step
+    run_stages(training, stop, console)
+    return training
+
+
 def run_stages(training: Training, stop: Stop, console: Console) -> None:
     """Trains to the end, or until somebody wants to stop, and saves."""
     with (
         closing(training.run),
-        Telemetry(training.run, console, training.config, start=training.step) as telemetry,
+        open_telemetry(training, console) as telemetry,
         out_of_memory(lambda: advise(training, console)),
     ):
         for stage in training.stages:
-            if training.step < stage.end and not stop.wanted:
+            if goes_on(training, stage, stop):
                 run_stage(stage, training, telemetry, stop, console)
         if training.step:
             save(training)
 
 
 def run_stage(
-    stage: Stage, training: Training, telemetry: Telemetry, stop: Stop, console: Console
+    stage: Stage, training: Training, telemetry: Telemetry | Silence, stop: Stop, console: Console
 ) -> None:
     """Trains to the end of a stage, or until somebody wants to stop."""
     telemetry.begin_stage(stage.name, training.step)
@@ -74,13 +87,29 @@ def run_stage(
         begin_adversarial_stage(training, telemetry, console)
     with launched(stage.body, training, telemetry, console) as step:
         telemetry.begin_stage(stage.name, training.step)
-        while training.step < stage.end and not stop.wanted:
+        training.busy.restart(training.step)
+        while goes_on(training, stage, stop):
             stop.step = training.step + 1
             training.patches.load()
             step()
             training.step += 1
             telemetry.tick(training.step)
             after_step(training, telemetry)
+
+
+def goes_on(training: Training, stage: Stage, stop: Stop) -> bool:
+    """True until the stage ends or all ranks have agreed to stop, at the same step."""
+    if training.step >= stage.end:
+        return False
+    training.stopped = training.stopped or training.world.any(stop.wanted)
+    return not training.stopped
+
+
+def open_telemetry(training: Training, console: Console) -> Telemetry | Silence:
+    """The reports of the first rank, which speaks for all."""
+    if training.world.rank:
+        return Silence()
+    return Telemetry(training.run, console, training.config, start=training.step)
 
 
 def advise(training: Training, console: Console) -> str:
@@ -90,7 +119,9 @@ def advise(training: Training, console: Console) -> str:
     )
 
 
-def begin_adversarial_stage(training: Training, telemetry: Telemetry, console: Console) -> None:
+def begin_adversarial_stage(
+    training: Training, telemetry: Telemetry | Silence, console: Console
+) -> None:
     """Shares what pre-training has made, and measures how much the content loss has to weigh, where that is wanted."""
     loss = training.config.loss
     training.cohort.share_pretraining()
@@ -105,7 +136,7 @@ def begin_adversarial_stage(training: Training, telemetry: Telemetry, console: C
 
 @contextmanager
 def launched(
-    body: PretrainStep | Step, training: Training, telemetry: Telemetry, console: Console
+    body: PretrainStep | Step, training: Training, telemetry: Telemetry | Silence, console: Console
 ) -> Generator[Callable[[], None], None, None]:
     """The step as it is best called: one CUDA graph on a GPU, itself elsewhere, compiled before the clock starts."""
     compiled = training.config.machine.compile
@@ -138,13 +169,14 @@ def captured(body: PretrainStep | Step, training: Training, console: Console) ->
     return None
 
 
-def after_step(training: Training, telemetry: Telemetry) -> None:
+def after_step(training: Training, telemetry: Telemetry | Silence) -> None:
     """Does all that is due after a step: a row of metrics, a validation, a checkpoint. The host waits only here."""
     step, stage, output = training.step, training.stage, training.config.output
     if step % output.log_every == 0 or step == stage.end:
-        telemetry.train_row(
-            step, stage, scalars(training), finite_rows(training), stage.body.logits_2PE
-        )
+        rows_RPT = finite_rows(training)
+        busy = training.world.gather(training.busy.seconds_per_step(step))
+        training.busy.restart(step)
+        telemetry.train_row(step, stage, scalars(training), rows_RPT, stage.body.logits_2PE, busy)
     if training.validation and (
         step % output.val_every == 0 or step == training.config.total_steps
     ):
@@ -168,41 +200,55 @@ def scalars(training: Training) -> dict[str, float]:
 def finite_rows(training: Training) -> torch.Tensor:
     """Metrics since the last report, `[R, P, T]`. Raises UserError at the first that is not finite."""
     step, stage, every = training.step, training.stage, training.config.output.log_every
+    training.ring.complete(training.cohort.share)
     first = max((step - 1) // every * every, stage.begin)
     rows_RPT = training.ring.read(first, step)[..., : len(stage.terms)]
+    training.world.together(lambda: require_finite(training, first, rows_RPT))
+    return rows_RPT
+
+
+def require_finite(training: Training, first: int, rows_RPT: torch.Tensor) -> None:
+    """Raises UserError at the first row, those after step `first`, with a value that is not finite."""
     bad = (~rows_RPT.isfinite()).nonzero().tolist()
     if bad:
         row, peer, column = bad[0]
-        term, value = stage.terms[column].name, float(rows_RPT[row, peer, column])
+        term, value = training.stage.terms[column].name, float(rows_RPT[row, peer, column])
         kept = training.run.latest()
         raise UserError(
             f"step {first + row + 1}: {term} of peer {peer} is {value}, and training stops. "
             + (f"The last good checkpoint is {kept}. " if kept else "")
             + "Start a run with a lower --lr, or without --amp"
         )
-    return rows_RPT
 
 
-def validate(training: Training, telemetry: Telemetry) -> None:
-    """Scores the averaged generators beside bicubic, and draws the first images."""
+def validate(training: Training, telemetry: Telemetry | Silence) -> None:
+    """Scores the averaged generators beside bicubic, and draws the first images. Each rank does so for its peers."""
     complete(training)
     scale, border = training.config.model.scale, training.config.images.border
-    generators = {f"peer {k}": peer.ema for k, peer in enumerate(training.cohort.peers)}
     bicubic = training.bicubic or Bicubic.of(training.validation, scale, border, PICTURE_ROWS)
     training.bicubic = bicubic
-    scores = evaluate(generators, training.validation, scale, border, bicubic.score)
+    peers = training.cohort.numbered() if leads(training.cohort.share) else ()
+    generators = {f"peer {k}": peer.ema for k, peer in peers}
+    own = evaluate(generators, training.validation, scale, border, bicubic.score)
+    shown = list(zip(training.validation, bicubic.first, strict=False))
+    drawn = {
+        name: [centre_crop(super_resolve(generator, pair.lr), CROP) for pair, _ in shown]
+        for name, generator in generators.items()
+    }
+    # Ranks have their peers in order.
+    scores, pictures = map(merged, zip(*training.world.gather((own, drawn)), strict=True))
     rows = [
-        {
-            "LR, bicubic": low,
-            **{name: super_resolve(generator, pair.lr) for name, generator in generators.items()},
-            "HR": pair.hr,
-        }
-        for pair, low in zip(training.validation, bicubic.first, strict=False)
+        {"LR, bicubic": low, **{name: of[k] for name, of in pictures.items()}, "HR": pair.hr}
+        for k, (pair, low) in enumerate(shown)
     ]
     telemetry.validation(training.step, scores, comparison(rows))
     if training.config.output.keep_best:
-        note_best(training.run, training.step, lambda: save(training))
-        prune(training.run, training.config.output.keep)  # the best until now need not stay
+        run, step = training.run, training.step
+        decided_by_first(
+            training.world, lambda saved: note_best(run, step, saved), lambda: save(training)
+        )
+        if training.world.rank == 0:
+            prune(run, training.config.output.keep)  # the best until now need not stay
 
 
 def complete(training: Training) -> None:
@@ -216,7 +262,12 @@ def complete(training: Training) -> None:
 def save(training: Training) -> Path:
     finite_rows(training)
     complete(training)
-    assert_finite(training.cohort)
+    training.world.together(lambda: assert_finite(training.cohort))
     return save_checkpoint(
-        training.run, training.cohort, training.ring, training.data, training.config.output.keep
+        training.run,
+        training.cohort,
+        training.ring,
+        training.data,
+        training.config.output.keep,
+        training.world,
     )

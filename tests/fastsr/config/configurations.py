@@ -6,6 +6,7 @@ from typing import Any
 
 from fastsr.config.settings import (
     CohortConfig,
+    DistributedConfig,
     ImagesConfig,
     LossConfig,
     MachineConfig,
@@ -73,6 +74,7 @@ CHANGED = TrainConfig(
         channels_last=False,
         seed=2**53 + 1,
     ),
+    distributed=DistributedConfig(mesh="3x1", sync_batch_norm=False, rank_timeout=7),
     output=OutputConfig(
         out=Path("runs/x"),
         resume=True,

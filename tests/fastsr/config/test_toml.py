@@ -100,7 +100,8 @@ def test_a_matrix_is_written_as_rows() -> None:
 def test_toml_has_a_section_for_every_group() -> None:
     content = tomllib.loads(to_toml(CHANGED))
     assert content.pop("recipe") == "mine"
-    assert list(content) == ["images", "model", "cohort", "loss", "optim", "machine", "output"]
+    sections = ["images", "model", "cohort", "loss", "optim", "machine", "distributed", "output"]
+    assert list(content) == sections
     assert content["cohort"]["mixing_matrix"] == [
         [0.0, 0.5, 0.25],
         [1.0, 0.0, 0.0],
