@@ -32,6 +32,9 @@ def train_config(words: list[str], command: type[TrainArguments] = TrainArgument
 def common_config(words: list[str]) -> TrainConfig:
     """The checked configuration of `fastsr train`. Of ranks, which all have these words, the first tells what is wrong
     with them; the others raise an error without words. Started again by torchrun, they resume the run."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # Of a rank that is lost our line tells, and torch's own code with pages of addresses.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0" and "--resume" not in words
     try:
         if again:

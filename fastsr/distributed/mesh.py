@@ -87,5 +87,5 @@ def parsed(words: str) -> Mesh:
 def possible_sizes(peers: int, batch: int) -> str:
     """Numbers of ranks that auto has a mesh for."""
     slices = [k for k in range(2, batch // FEWEST_PATCHES + 1) if batch % k == 0][:3]
-    few = f"1 to {peers}" if peers > 1 else "1"
-    return listed([few, *(str(peers * k) for k in slices)]).replace(" and ", " or ")
+    few = [f"1 to {peers}"] if peers > 3 else [str(k) for k in range(1, peers + 1)]
+    return listed([*few, *(str(peers * k) for k in slices)]).replace(" and ", " or ")

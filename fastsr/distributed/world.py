@@ -208,14 +208,14 @@ class Ranks:
 
         Ranks that live say so in the store, which torchrun keeps; those that do not are lost.
         """
-        key, silent = f"{self.key}/alive", list(self.members)
+        key, silent = f"{self.key}/alive", [m for m in self.members if m.rank != self.rank]
         with suppress(RuntimeError):
             self.store.set(f"{key}/{self.rank}", "")
             end = time.monotonic() + FAREWELL_SECONDS
-            while time.monotonic() < end and len(silent) > 1:
+            # Without torchrun the store ends with the first rank, which others still read.
+            while time.monotonic() < end and (len(silent) > 1 or self.rank == 0):
                 silent = [m for m in silent if not self.store.check([f"{key}/{m.rank}"])]
                 time.sleep(0.05)
-        silent = [member for member in silent if member.rank != self.rank]
         names = listed([str(m) for m in silent]) if silent else "another rank, or the network,"
         reason = " ".join(str(error).split())
         return LostRankError(f"{names} stopped answering ({short(reason)})")
@@ -233,7 +233,7 @@ def turn(member: Member) -> int:
 def short(reason: str) -> str:
     """What the network said, without the place in its source."""
     reason = reason.rpartition("] ")[2] if reason.startswith("[") else reason
-    return reason.partition(". This may indicate")[0][:160]
+    return reason.partition(". This ")[0][:160]
 
 
 def rendezvous(place: Place, timeout: timedelta) -> dist.Store:

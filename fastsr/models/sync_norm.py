@@ -22,7 +22,7 @@ class SynchronisedNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x_NCHW: Tensor, eps: float, gather: Gather) -> tuple[Tensor, Tensor]:
-        x = x_NCHW.float()
+        x = at_least_fp32(x_NCHW)
         variance_C, mean_C = torch.var_mean(x, NHW, correction=0)
         of_slices_D2C = gather(torch.stack([mean_C, variance_C]))
         means_DC, variances_DC = of_slices_D2C.unbind(1)
@@ -40,11 +40,15 @@ class SynchronisedNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         normal_NCHW, inverse_C = ctx.saved_tensors
-        gradient_NCHW = gradients[0].float()
+        gradient_NCHW = at_least_fp32(gradients[0])
         means_2C = torch.stack([gradient_NCHW.mean(NHW), (gradient_NCHW * normal_NCHW).mean(NHW)])
         mean_C, along_C = ctx.gather(means_2C).mean(0)
         rest = gradient_NCHW - broadcast(mean_C) - normal_NCHW * broadcast(along_C)
         return (rest * broadcast(inverse_C)).to(ctx.dtype), None, None
+
+
+def at_least_fp32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def broadcast(x_C: Tensor) -> Tensor:

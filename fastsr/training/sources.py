@@ -20,6 +20,7 @@ from fastsr.data.pixels import PixelStore, place
 from fastsr.data.sampler import HostPatches, PatchSampler, PatchSource
 from fastsr.evaluation.pairs import Pair, load_pairs
 from fastsr.system.backend import kernels
+from fastsr.system.memory import available_memory, gigabytes
 
 
 def open_images(config: TrainConfig, console: Console, waiting: int = 0) -> PixelStore:
@@ -71,7 +72,16 @@ def open_validation(config: TrainConfig) -> list[Pair]:
 def warn_of_repeated(
     store: PixelStore, validation: list[Pair], scale: int, console: Console
 ) -> None:
-    """Says where training images are there twice, and where training sees what it is validated on."""
+    """Says where training images are there twice, and where training sees what it is validated on.
+
+    Of more images than fit into memory nothing is known: corners of all of them would have to be read.
+    """
+    if store.nbytes > available_memory() > 0:
+        say(
+            console,
+            f"{gigabytes(store.nbytes)} of images: not searched for images that are there twice",
+        )
+        return
     known = Known(store)
     if repeated := known.repeated():
         again, first = repeated[0]
