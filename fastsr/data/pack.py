@@ -271,10 +271,16 @@ def open_pack(folder: Path) -> tuple[PixelStore, list[tuple[str, str]]]:
         raise DamagedPackError(f"the pack {folder} is damaged ({error})") from None
     if actual != expected:
         raise DamagedPackError(f"the pack {folder} is damaged ({actual} bytes, not {expected})")
-    if expected:
-        pixels = torch.from_file(
-            str(folder / PIXELS), shared=False, size=expected, dtype=torch.uint8
-        )
-    else:
-        pixels = torch.empty(0, dtype=torch.uint8)
+    pixels = mapped(folder / PIXELS) if expected else torch.empty(0, dtype=torch.uint8)
     return replace(store_of(pixels, sizes, names), digest=digest), unreadable
+
+
+def mapped(file: Path) -> torch.Tensor:
+    """The bytes of a file, mapped to be read only.
+
+    `torch.from_file` maps them to be written too: Linux then counts on memory for all of them, and refuses to map more
+    than it has.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.memmap(file, np.uint8, mode="r"))
