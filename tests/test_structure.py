@@ -16,6 +16,7 @@ FOLDERS = (
     "training",
     "prediction",
     "evaluation",
+    "distributed",
     "cohort",
     "models",
     "download",

@@ -49,10 +49,10 @@ class MetricsRing:
         self.rows_RPT.index_copy_(0, (step % self.rows_RPT.shape[0]).view(1), row_PT[None])
 
     def complete(self, share: Share) -> None:
-        """Fetches the first column, the loss of each generator on images, from the processes that train the peers."""
+        """Fetches the rows of peers that other processes train from these."""
         if not isinstance(share, Whole):
-            own_pR = self.rows_RPT[:, list(share.peers), 0].T.contiguous()
-            self.rows_RPT[:, :, 0] = share.gather_peers(own_pR).T
+            own_pRT = self.rows_RPT[:, list(share.peers)].transpose(0, 1).contiguous()
+            self.rows_RPT.copy_(share.gather_peers(own_pRT).transpose(0, 1))
 
     def read(self, first: int, last: int) -> Tensor:
         """Rows of the steps `[first, last)` as fp32 `[last - first, P, T]` on the host: one copy, a sync point."""

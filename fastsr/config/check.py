@@ -27,6 +27,7 @@ def check(config: TrainConfig) -> TrainConfig:
         ("save_every", output.save_every, 1),
         ("val_every", output.val_every, 1),
         ("keep", output.keep, 1),
+        ("exchange_every", config.distributed.exchange_every, 1),
         ("rank_timeout", config.distributed.rank_timeout, 1),
     ):
         require(least <= value < float("inf"), name, value, f"use {least} or more")

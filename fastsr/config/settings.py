@@ -164,6 +164,10 @@ class DistributedConfig:
     sync_batch_norm: bool = True
     """Normalise by the whole batch, with which results are those of one process. Off: each process normalises by its
     slice, which is quicker and another experiment. No effect without columns."""
+    exchange_every: int = 1
+    """Steps by which logits are sent ahead, to hide a slow link: peers learn from teachers whose weights are so many
+    steps old, on the same patches. It costs every peer one more forward pass a step, outside the CUDA graph. 1: logits
+    are exchanged within the step, and nothing is old."""
     rank_timeout: int = 600
     """Seconds that a process waits in a step for others before it takes them for lost, and stops."""
 

@@ -70,10 +70,11 @@ class RankShare:
         self.waited += time.perf_counter() - began
 
     def gather_logits(self, z_2pe: Tensor) -> Tensor:
-        slices_2pe = self.filled(z_2pe, 1)
-        gathered_RD2pe = self.all_gather(slices_2pe, self.everyone).unflatten(
-            0, (self.mesh.rows, -1)
-        )
+        return self.in_order(self.all_gather(self.filled(z_2pe, 1), self.everyone))
+
+    def in_order(self, gathered_R2pe: Tensor) -> Tensor:
+        """Logits `[2, P, E]`, from those that each rank has sent."""
+        gathered_RD2pe = gathered_R2pe.unflatten(0, (self.mesh.rows, -1))
         z_2PE = gathered_RD2pe.permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)
         return z_2PE if self.places_P is None else z_2PE.index_select(1, self.places_P)
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ class World(Protocol):
         ...
 
     def any(self, mine: bool) -> bool:
-        """True, on all ranks in the same call, soon after one said so; each call answers the one before."""
+        """True, on all ranks in the same call, soon after one said so: each call answers an earlier one."""
         ...
 
 
@@ -143,8 +144,10 @@ class Ranks:
         self.patient = dist.new_group(timeout=PATIENCE * self.timeout, backend="gloo")
         me = Member(self.rank, socket.gethostname(), os.getpid(), place.local_rank)
         self.members: Sequence[Member] = self.gather(me)
-        self.flag = torch.zeros(1, dtype=torch.int32)
-        self.pending: dist.Work | None = None
+        self.questions: deque[tuple[dist.Work, torch.Tensor]] = deque()
+        """Those that `any` has asked, and that are still on their way."""
+        self.lag = 1
+        """Calls of `any` after which one is answered: more over a slow link."""
 
     def gather(self, value: T) -> list[T]:
         values: list[Any] = [None] * self.size
@@ -191,17 +194,17 @@ class Ranks:
         return self.together(when_due)
 
     def any(self, mine: bool) -> bool:
-        answer = self.finish_question()
-        self.flag.fill_(mine)
-        self.pending = dist.all_reduce(self.flag, dist.ReduceOp.MAX, async_op=True)
-        return answer
+        flag = torch.tensor([int(mine)], dtype=torch.int32)
+        work = dist.all_reduce(flag, dist.ReduceOp.MAX, async_op=True)
+        assert work is not None
+        self.questions.append((work, flag))
+        return self.answer() if len(self.questions) > self.lag else False
 
-    def finish_question(self) -> bool:
-        if self.pending is None:
-            return False
-        self.pending.wait()
-        self.pending = None
-        return bool(self.flag)
+    def answer(self) -> bool:
+        """The answer to the oldest question."""
+        work, flag = self.questions.popleft()
+        work.wait()
+        return bool(flag)
 
     def lost(self, error: BaseException) -> LostRankError:
         """The error of a rank that cannot go on since others are gone or silent: it names them.
@@ -222,7 +225,8 @@ class Ranks:
 
     def close(self) -> None:
         with suppress(RuntimeError):
-            self.finish_question()
+            while self.questions:
+                self.answer()
             dist.destroy_process_group()
 
 

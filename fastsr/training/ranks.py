@@ -12,6 +12,7 @@ from rich.console import Console
 from fastsr.cohort.share import Share, Whole
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
+from fastsr.distributed.ahead import AheadShare
 from fastsr.distributed.mesh import choose_mesh
 from fastsr.distributed.share import RankShare
 from fastsr.distributed.world import Ranks, World
@@ -56,7 +57,11 @@ def share_of(world: World, config: TrainConfig, device: torch.device, console: C
             "--compile cannot hold the exchange of --sync-batch-norm; add --no-sync-batch-norm, or leave out --compile"
         )
     say(console, mesh.describe(config, "NCCL" if device.type == "cuda" else "gloo"))
-    return RankShare(world, mesh, config.cohort.peers, device)
+    lag = config.distributed.exchange_every
+    if lag == 1:
+        return RankShare(world, mesh, config.cohort.peers, device)
+    world.lag = lag
+    return AheadShare(world, mesh, config.cohort.peers, device, lag)
 
 
 def leads(share: Share) -> bool:

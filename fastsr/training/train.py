@@ -13,6 +13,7 @@ from fastsr.cohort.step import PretrainStep, Stage, Step
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, lasting_console, say
+from fastsr.distributed.ahead import Ahead, AheadShare
 from fastsr.distributed.world import LostRankError, World, joined
 from fastsr.errors import UserError
 from fastsr.evaluation.validate import Bicubic, evaluate
@@ -85,7 +86,11 @@ def run_stage(
     telemetry.begin_stage(stage.name, training.step)
     if isinstance(stage.body, Step) and training.step == stage.begin:
         begin_adversarial_stage(training, telemetry, console)
-    with launched(stage.body, training, telemetry, console) as step:
+    with (
+        sent_ahead(stage.body, training) as around,
+        launched(stage.body, training, telemetry, console) as body,
+    ):
+        step = around(body)
         telemetry.begin_stage(stage.name, training.step)
         training.busy.restart(training.step)
         while goes_on(training, stage, stop):
@@ -95,6 +100,21 @@ def run_stage(
             training.step += 1
             telemetry.tick(training.step)
             after_step(training, telemetry)
+
+
+@contextmanager
+def sent_ahead(
+    body: PretrainStep | Step, training: Training
+) -> Generator[Callable[[Callable[[], None]], Callable[[], None]], None, None]:
+    """The way to wrap a body whose logits are sent steps ahead, where the settings say so; else it stays as it is."""
+    share = training.cohort.share
+    if not isinstance(share, AheadShare) or not isinstance(body, Step):
+        yield lambda body: body
+        return
+    ahead = Ahead(training.cohort, training.patches, share)
+    ahead.begin(training.step)
+    yield lambda body: ahead.around(body, lambda: training.step)
+    ahead.end()
 
 
 def goes_on(training: Training, stage: Stage, stop: Stop) -> bool:

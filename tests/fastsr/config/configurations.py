@@ -74,7 +74,9 @@ CHANGED = TrainConfig(
         channels_last=False,
         seed=2**53 + 1,
     ),
-    distributed=DistributedConfig(mesh="3x1", sync_batch_norm=False, rank_timeout=7),
+    distributed=DistributedConfig(
+        mesh="3x1", sync_batch_norm=False, exchange_every=5, rank_timeout=7
+    ),
     output=OutputConfig(
         out=Path("runs/x"),
         resume=True,
