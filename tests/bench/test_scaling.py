@@ -2,6 +2,7 @@
 
 import math
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import pytest
 
@@ -33,8 +34,8 @@ def test_collectives_take_what_their_definition_says() -> None:
 def test_more_gpus_and_slower_links_are_never_more_efficient(way: str) -> None:
     lines = [FOUND[way][link.name] for link in LINKS]
     for values in lines:
-        assert all(0 < b <= a < 1 for a, b in zip(values, values[1:], strict=False))
-    for faster, slower in zip(lines, lines[1:], strict=False):
+        assert all(0 < b <= a < 1 for a, b in pairwise(values))
+    for faster, slower in pairwise(lines):
         assert all(b <= a for a, b in zip(faster, slower, strict=True))
 
 
