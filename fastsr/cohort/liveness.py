@@ -70,8 +70,9 @@ def backward_one(cohort: Cohort, term: str, lr_NChw: Tensor, hr_NCHW: Tensor) ->
         parameter.grad = None
     forward = cohort.forward(lr_NChw, hr_NCHW)
     loss = cohort.losses(forward)
+    z_real_PE, z_fake_PE = forward.logits_2PE
     plain = cohort.loss_operator(
-        *forward.logits_2PE, cohort.mixing_PP, cohort.temperature_P, torch.zeros_like(cohort.kl_weight_P)
+        z_real_PE, z_fake_PE, cohort.mixing_PP, cohort.temperature_P, torch.zeros_like(cohort.kl_weight_P)
     )  # fmt: skip
     mine = cohort.share.mine
     nothing = torch.zeros_like(mine(plain.grad_real_PE))

@@ -5,7 +5,7 @@ peer on a batch and e on a slice.
 """
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,9 +18,7 @@ from fastsr.distributed.mesh import Mesh
 from fastsr.distributed.world import Ranks
 
 # torch 2.14 gave it a new name
-all_gather_single: Callable[..., Any] = getattr(
-    dist, "all_gather_single", dist.all_gather_into_tensor
-)
+all_gather_single: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor  # pyright: ignore[reportDeprecated]
 
 
 class RankShare:
@@ -30,6 +28,10 @@ class RankShare:
     same numbers on every rank. Where batches are cut, gradients are averaged over the row by one all-reduce of each
     network. This is not DistributedDataParallel, whose hooks expect one backward pass through whole networks: here D's
     graph is walked twice, G's begins at an image, and a captured step needs buffers that stay where they are.
+
+    On GPUs these are calls of NCCL on the step's own streams: warm-up connects the GPUs, then they are captured with the
+    rest of the step, and a replay of one rank waits for those of the others. Gloo's work for the host, saving and
+    agreeing to stop, stays outside.
 
     Args:
         peers: of the whole cohort.
@@ -159,7 +161,7 @@ def connect(world: Ranks, mesh: Mesh, device: torch.device) -> tuple[dist.Proces
         made, _ = dist.new_subgroups_by_enumeration(
             all_ranks, timeout=world.timeout, backend=backend
         )
-        assert made is not None
+        assert isinstance(made, dist.ProcessGroup)
         return made
 
     ranks_RD = torch.arange(mesh.size).view(mesh.rows, mesh.columns)

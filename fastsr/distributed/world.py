@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from fastsr.console import listed
 from fastsr.errors import UserError
@@ -104,7 +106,7 @@ class Alone:
 
     rank, size = 0, 1
     place: Place | None = None
-    members: tuple[Member, ...] = ()
+    members: Sequence[Member] = ()
 
     def gather(self, value: T) -> list[T]:
         return [value]
@@ -133,15 +135,17 @@ class Ranks:
         self.timeout = timedelta(seconds=seconds)
         self.key = f"fastsr/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
         """Beginning of the names that this start has in the store, which outlives it under torchrun."""
-        self.store = rendezvous(place, self.timeout)
+        self.store = find_each_other(place, self.timeout)
         dist.init_process_group(
             "gloo",
-            store=dist.PrefixStore(self.key, self.store),
+            store=PrefixStore(self.key, self.store),
             rank=place.rank,
             world_size=place.size,
             timeout=self.timeout,
         )
-        self.patient = dist.new_group(timeout=PATIENCE * self.timeout, backend="gloo")
+        patient = dist.new_group(timeout=PATIENCE * self.timeout, backend="gloo")
+        assert isinstance(patient, dist.ProcessGroup)
+        self.patient = patient
         me = Member(self.rank, socket.gethostname(), os.getpid(), place.local_rank)
         self.members: Sequence[Member] = self.gather(me)
         self.questions: deque[tuple[dist.Work, torch.Tensor]] = deque()
@@ -155,16 +159,14 @@ class Ranks:
         return values
 
     def together(self, work: Callable[[], T]) -> T:
-        problem: Exception | None = None
+        problem: tuple[bool, str] | None = None
+        done: list[T] = []
         try:
-            result = work()
+            done.append(work())
         except (UserError, OSError) as error:
-            problem = error
-        problems = self.gather(
-            None if problem is None else (isinstance(problem, OSError), str(problem))
-        )
-        self.raise_first(problems)
-        return result  # pyright: ignore[reportPossiblyUnbound]
+            problem = isinstance(error, OSError), str(error)
+        self.raise_first(self.gather(problem))
+        return done[0]
 
     def raise_first(self, problems: list[tuple[bool, str] | None]) -> None:
         """Raises the first problem: in full on the first rank, where it names the rank that has it."""
@@ -240,14 +242,14 @@ def short(reason: str) -> str:
     return reason.partition(". This ")[0][:160]
 
 
-def rendezvous(place: Place, timeout: timedelta) -> dist.Store:
+def find_each_other(place: Place, timeout: timedelta) -> Store:
     """The store by which ranks find each other. Raises UserError naming the rank."""
     host, port = (os.environ.get(name) for name in ("MASTER_ADDR", "MASTER_PORT"))
     if not host or not port:
         raise UserError("MASTER_ADDR or MASTER_PORT is not set; start with torchrun")
     try:
         store, _, _ = next(
-            dist.rendezvous("env://", rank=place.rank, world_size=place.size, timeout=timeout)
+            rendezvous("env://", rank=place.rank, world_size=place.size, timeout=timeout)
         )
     except (RuntimeError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
