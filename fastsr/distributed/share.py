@@ -29,8 +29,8 @@ class RankShare:
     network. This is not DistributedDataParallel, whose hooks expect one backward pass through whole networks: here D's
     graph is walked twice, G's begins at an image, and a captured step needs buffers that stay where they are.
 
-    On GPUs these are calls of NCCL on the step's own streams: warm-up connects the GPUs, then they are captured with the
-    rest of the step, and a replay of one rank waits for those of the others. Gloo's work for the host, saving and
+    On GPUs these are calls of NCCL on the step's own streams: warm-up connects the GPUs, then they are captured with
+    the rest of the step, and a replay of one rank waits for those of the others. Gloo's work for the host, saving and
     agreeing to stop, stays outside.
 
     Args:
