@@ -40,7 +40,7 @@ class BasicSR:
     """One SRGANModel for each peer of a cohort, one after the other, in fp32."""
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
-        content = content_loss(config.loss.content)
+        content = content_loss(config.loss)
         assert isinstance(content, FeatureContent)
         content.to(device)
         self.models = [basicsr_model(config, content, device) for _ in range(config.cohort.peers)]

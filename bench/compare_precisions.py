@@ -65,7 +65,7 @@ def train(
 ) -> Curve:
     """Trains from the same weights on the same patches, and evaluates `POINTS` times in each stage."""
     store = place(PixelStore.from_images([read_rgb8(path) for path in images]), device)
-    cohort = Cohort(config, content_loss(config.loss.content), device, precision)
+    cohort = Cohort(config, content_loss(config.loss), device, precision)
     ring = MetricsRing(50, len(cohort.peers), device)
     psnr: dict[int, float] = {}
     sampler = PatchSampler.from_config(store, config)

@@ -73,7 +73,7 @@ class CompiledBlocks:
     def count(self, config: TrainConfig) -> None:
         """Compiles one block for each way of calling. Of VGG one image will do: nothing sums over the batch."""
         prepare_compiler(combine_kernels=config.machine.combine_kernels)
-        cohort = Cohort(config, unloaded_content(config.loss.content), CPU, Precision())
+        cohort = Cohort(config, unloaded_content(config.loss), CPU, Precision())
         blocks = blocks_of(cohort)
         for how, place in self.places.items():
             part, block = blocks[place]

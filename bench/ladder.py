@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from bench.baseline import Baseline, Manner
 from bench.basicsr import BasicSR
 from bench.setups import sample_store
 from fastsr.cohort.capture import capture
@@ -18,6 +17,7 @@ from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Step
 from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.data.sampler import HostPatches, PatchSampler
+from fastsr.proof.usual_loop import Baseline, Manner
 from fastsr.system.device import set_up
 from fastsr.system.precision import Precision, choose_precision
 
@@ -112,7 +112,7 @@ class Contestant:
         if self.rung.basicsr:
             theirs = BasicSR(self.config, self.device)
             return lambda: theirs.step(*patches.draw(counter.add_(1)))
-        content = content_loss(self.config.loss.content)
+        content = content_loss(self.config.loss)
         assert isinstance(content, FeatureContent)
         layout = torch.channels_last if self.rung.channels_last else torch.contiguous_format
         manner = Manner(precision=self.precision, layout=layout, compiled=self.rung.compiled)
@@ -121,9 +121,7 @@ class Contestant:
 
     def cohort_body(self) -> Step:
         """One step of the cohort."""
-        cohort = Cohort(
-            self.config, content_loss(self.config.loss.content), self.device, self.precision
-        )
+        cohort = Cohort(self.config, content_loss(self.config.loss), self.device, self.precision)
         if self.rung.autotune:
             torch.compiler.reset()  # else equal blocks would be taken from the rungs before
         if self.rung.compiled:

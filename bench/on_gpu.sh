@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything to measure on a GPU, the most valuable first, in two halves of at most nine minutes:
-#   bench/on_gpu.sh OUT          tests of the captured step, the top of the ladder with its profile, other trainers
+#   bench/on_gpu.sh OUT          the proof, tests of the captured step, the top of the ladder with its profile, other
+#                                trainers
 #   bench/on_gpu.sh OUT second   peers, the rest of the ladder, kernels, precisions, a training, autotune, racecheck
 # Each part has its own time; one that fails costs only itself. Its output goes to OUT/HALF.log as it runs; rows go to
 # bench/results and are copied to OUT. FASTSR_DATA and FASTSR_VAL may name folders of images; default: sample photos.
@@ -54,31 +55,37 @@ benchmarks() { # benchmarks SECONDS NAME ARGUMENTS...
 }
 
 first_half() {
-    gpu_tests 170 "step tests" tests/fastsr/cohort/test_capture.py tests/fastsr/cohort/test_fused.py \
-        tests/fastsr/cohort/test_cohort.py
-    benchmarks 130 "top rung" bench/test_ladder.py -k parallel
-    part 50 "profile x4" python3 -m bench.profile_step --scale 4
-    part 50 "profile x2" python3 -m bench.profile_step --scale 2
-    benchmarks 120 "other trainers" bench/test_ladder.py -k "usual or BasicSR"
+    proof
+    gpu_tests 130 "step tests" tests/fastsr/cohort/test_capture.py tests/fastsr/cohort/test_fused.py \
+        tests/fastsr/cohort/test_updates.py tests/fastsr/proof
+    benchmarks 120 "top rung" bench/test_ladder.py -k parallel
+    part 45 "profile x4" python3 -m bench.profile_step --scale 4
+    part 45 "profile x2" python3 -m bench.profile_step --scale 2
+    benchmarks 110 "other trainers" bench/test_ladder.py -k "usual or BasicSR"
+}
+
+# Eager here, which needs no compiler; the training of the second half proves what is compiled, and tunes it.
+proof() {
+    part 70 "proof" env -C "$out" python3 -m fastsr doctor --prove --amp --content random-vgg --recipe paper
 }
 
 second_half() {
     benchmarks 90 "peers" bench/test_ladder.py -k "test_peers or test_streams"
-    benchmarks 110 "rest of ladder" bench/test_ladder.py \
+    benchmarks 90 "rest of ladder" bench/test_ladder.py \
         -k "not (usual or BasicSR or peers or streams or autotune)"
     benchmarks 60 "kernels" bench/test_cohort_loss.py bench/test_patch_sampler.py bench/test_alternatives.py
     # shellcheck disable=SC2086
     part 60 "precisions" python3 -m bench.compare_precisions --steps 600 --only fp32 bf16 fp16 --record $data $val
     training
-    gpu_tests 70 "other GPU tests" tests/kernels tests/fastsr --ignore=tests/fastsr/cohort
-    benchmarks 45 "autotune" bench/test_ladder.py -k autotune
+    gpu_tests 50 "other GPU tests" tests/kernels tests/fastsr --ignore=tests/fastsr/cohort
+    benchmarks 35 "autotune" bench/test_ladder.py -k autotune
     racecheck
 }
 
 training() {
     rm -rf "$out/run"
     # shellcheck disable=SC2086
-    part 60 "training" python3 -m fastsr train --amp --compile --content random-vgg --steps 2000 --pretrain-steps 1000 \
+    part 110 "training" python3 -m fastsr train --amp --compile --content random-vgg --steps 2000 --pretrain-steps 1000 \
         --recipe paper --log-every 100 --out "$out/run" $data $val
     cp -f "$out/run/metrics.jsonl" "$out/training.jsonl" 2>/dev/null
     cp -f "$(ls -t "$out"/run/pictures/*.png 2>/dev/null | head -1)" "$out/training.png" 2>/dev/null

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import torch
 
-from bench.baseline import Baseline
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import FeatureContent, content_loss
 from fastsr.cohort.ring import MetricsRing
@@ -15,6 +14,7 @@ from fastsr.data.images import read_rgb8
 from fastsr.data.photos import TRAIN, sample_photos
 from fastsr.data.pixels import PixelStore, place
 from fastsr.data.sampler import PatchSampler
+from fastsr.proof.usual_loop import Baseline
 from fastsr.system.device import keep_freed_memory
 from fastsr.system.precision import Precision
 
@@ -48,13 +48,13 @@ def make_step(config: TrainConfig, sampler: PatchSampler) -> Step:
     device = sampler.store.device
     if device.type == "cpu":
         keep_freed_memory()  # as training does; the baseline in the same process gains from it too
-    cohort = Cohort(config, content_loss(config.loss.content), device, Precision())
+    cohort = Cohort(config, content_loss(config.loss), device, Precision())
     return Step(cohort, sampler, MetricsRing(1, config.cohort.peers, device))
 
 
 def make_baseline(config: TrainConfig, device: torch.device) -> Baseline:
     """SRGANs in the plain loop, in fp32."""
-    content = content_loss(config.loss.content)
+    content = content_loss(config.loss)
     assert isinstance(content, FeatureContent)
     return Baseline(config, content.vgg.to(device), content.scale, device)
 

@@ -191,7 +191,7 @@ def count_nodes(
     branches, parts = CountedBranches(config.machine.peer_streams or config.cohort.peers), Parts()
     with FakeTensorMode(allow_non_fake_inputs=True):
         precision = precision or Precision(dtype=torch.bfloat16)
-        cohort = Cohort(config, unloaded_content(config.loss.content), CPU, precision, branches)
+        cohort = Cohort(config, unloaded_content(config.loss), CPU, precision, branches)
         step = Step(cohort, sampler, MetricsRing(1, len(cohort.peers), CPU))
         label_parts(step, parts)
         recorder = NodeRecorder(parts, branches)

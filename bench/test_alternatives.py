@@ -27,7 +27,7 @@ class Features:
     """The content loss of two peers, and its gradients, in two arrangements."""
 
     def __init__(self, recipe: TrainConfig, device: torch.device) -> None:
-        content = content_loss(recipe.loss.content)
+        content = content_loss(recipe.loss)
         assert isinstance(content, FeatureContent)
         self.content = content.to(device=device, memory_format=torch.channels_last)  # pyright: ignore
         shape = (recipe.images.batch, 3, recipe.images.patch, recipe.images.patch)

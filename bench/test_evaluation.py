@@ -48,7 +48,10 @@ def test_evaluation_against_inference(
     test_set: Path,
     tmp_path: Path,
 ) -> None:
-    """Two models, PSNR, PSNR on RGB and SSIM; bicubic is not known from an earlier call. One round."""
+    """Two models, PSNR, PSNR on RGB and SSIM; bicubic is not known from an earlier call. One round.
+
+    On one thread of a CPU the processor's own time decides, which other processes hardly change.
+    """
     request = Request(
         models=two_models(recipe, tmp_path),
         sets=(str(test_set),),
@@ -81,18 +84,19 @@ def test_evaluation_against_inference(
         setup=timed(inference, models),
         rounds=1,
     )
-    ratio = whole[0].wall / models[0].wall
+    ratio, cpu_ratio = whole[0].wall / models[0].wall, whole[0].cpu / models[0].cpu
     report(
         {
             "ratio": round(ratio, 3),
-            "ratio_of_cpu_seconds": round(whole[0].cpu / models[0].cpu, 3),
+            "ratio_of_cpu_seconds": round(cpu_ratio, 3),
             "images": len(pairs),
             "set": images.name,
             "seconds": rounded({"evaluation": whole[0], "models": models[0]} | timings(parts)),
         }
     )
     if is_paper:
-        assert ratio <= LARGEST_RATIO
+        is_own_time = device.type == "cpu" and torch.get_num_threads() == 1
+        assert (cpu_ratio if is_own_time else ratio) <= LARGEST_RATIO
 
 
 def two_models(recipe: TrainConfig, folder: Path) -> tuple[Path, Path]:

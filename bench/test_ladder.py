@@ -77,6 +77,8 @@ def row_of(
     """One row: speed, memory, FLOPs, and their rate as a share of the peak of matrix products."""
     gc.collect()
     if GPU:
+        # Those of streams that other rungs used would count as memory of this one.
+        torch._C._cuda_clearCublasWorkspaces()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     with Contestant(rung, config, device) as contestant:

@@ -128,7 +128,7 @@ def step_operations(config: TrainConfig) -> list[Operation]:
     device = torch.device("cpu")
     with FakeTensorMode(allow_non_fake_inputs=True):
         cohort = Cohort(
-            config, unloaded_content(config.loss.content), device, Precision(dtype=torch.bfloat16)
+            config, unloaded_content(config.loss), device, Precision(dtype=torch.bfloat16)
         )
         return record(Step(cohort, FakePatches(config), MetricsRing(1, len(cohort.peers), device)))
 

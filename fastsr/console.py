@@ -90,10 +90,15 @@ def say(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
+def is_live(console: Console) -> bool:
+    """True for a terminal on which lines can be drawn again; TERM=dumb names one on which they cannot."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
 @contextmanager
 def doing(console: Console, text: str, lines: bool = True) -> Generator[None, None, None]:
     """Names what takes long while it happens: on a terminal until it is done, elsewhere as a line, if `lines`."""
-    if not console.is_terminal:
+    if not is_live(console):
         if lines:
             say(console, text)
         yield

@@ -14,12 +14,19 @@ COMMANDS = (
     "train",
     "eval",
     "upscale",
+    "export",
+    "convert",
+    "card",
+    "push",
     "report",
+    "info",
     "doctor",
     "reproduce",
     "data",
     "data fetch",
     "data list",
+    "data preview",
+    "data packs",
 )
 COMMAND = "from fastsr.cli.main import main; sys.exit(main({words!r}))"
 EVERY_MODULE = """
@@ -71,7 +78,7 @@ def test_a_report_is_light(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["config", "download", "report", "errors.py", "files.py", "console.py"]
+    "part", ["config", "download", "report", "errors.py", "files.py", "console.py", "facts.py"]
 )
 def test_no_module_leads_to_torch(part: str) -> None:
     """Neither itself nor through what it imports."""

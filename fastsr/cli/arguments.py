@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fastsr.config.recipes import paper
+from fastsr.config.recipes import RecipeName, paper
 from fastsr.config.settings import TrainConfig
 
 MetricName = Literal["psnr", "psnr_rgb", "ssim", "niqe", "pi", "lpips", "dists"]
@@ -26,7 +26,7 @@ class TrainArguments:
 
     config: Path | None = None
     """TOML file with settings, in sections as in a run's config.toml; options given here go before it."""
-    recipe: Literal["paper", "demo"] | None = None
+    recipe: RecipeName | None = None
     """Source of the defaults. Default: paper with --data, demo without."""
     train: TrainConfig = field(default_factory=paper)
 
@@ -35,11 +35,12 @@ class TrainArguments:
 class DoctorArguments(TrainArguments):
     """Examine this machine, the images in --data, and the memory and time that a run would need.
 
-    Takes the options of train, and trains nothing. The exit status is 1 where images cannot be used.
+    Takes the options of train, and trains nothing. The exit status is 1 where images cannot be used. With --prove also
+    what this machine computes is held against definitions, in about a minute; the exit status is 1 where a part fails.
 
     Examples:
-        fastsr doctor
         fastsr doctor --data DIV2K_train_HR --amp --compile
+        fastsr doctor --prove --amp --compile
     """
 
 
@@ -69,6 +70,14 @@ class ReproduceArguments(TrainArguments):
     """Metrics to measure. Default: psnr, psnr_rgb, ssim, and niqe and pi where they can be measured."""
     perceptual_sets: tuple[str, ...] = ()
     """Test sets that perceptual metrics are measured on, which takes far longer than all else. Default: all."""
+    pi_images: int = 0
+    """Images of each test set, evenly spaced, that NIQE and PI are measured on: PI takes some 5 seconds of a CPU for
+    256x256 pixels, which makes 30 hours for everything. 0: all."""
+    average_checkpoints: int = 1
+    """Checkpoints, the last ones, that every score is averaged over."""
+    controls: tuple[Literal["one-way", "weaker", "unscaled"], ...] = ()
+    """Pairs to train beside the three, which tell what in ML does what it does: taught by Independent peers and
+    teaching nobody, Independent with half the adversarial weight, ML* without T^2. Each costs a third more."""
     level: float = 0.05
     """Family-wise level of what several seeds decide. Divide it by how often you will look at the results."""
     metric_weights: Path | None = None
@@ -128,28 +137,6 @@ class EvalArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpscaleArguments:
-    """Enlarge images with a trained model. Writes PNG files named like the images, and overwrites nothing.
-
-    Examples:
-        fastsr upscale runs/x4 photo.jpg
-        fastsr upscale generator.safetensors photos --out enlarged
-    """
-
-    model: Annotated[Path, tyro.conf.Positional]
-    """A run or checkpoint, or a generator (.safetensors)."""
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Image files, or folders of them."""
-    out: Path = Path("upscaled")
-    """Folder to write to."""
-    peer: int | Literal["best"] = 0
-    """The peer of the latest checkpoint that enlarges. best: that with the highest validation PSNR of the whole run,
-    as it was then. No effect on a single file."""
-    device: str = "auto"
-    """auto, cpu, cuda, or cuda:N."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class FetchArguments:
     """Download data sets from where their authors publish them. Continues what was interrupted.
 
@@ -194,6 +181,21 @@ class PacksArguments:
     """Folder of packs. Default: ~/.cache/fastsr."""
     prune: bool = False
     """Delete those that were not used for 30 days. They are made again when they are needed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoArguments:
+    """What a run holds: its settings, steps, checkpoints and the best of them, scores, and the next commands.
+
+    Of a folder of runs one line each; of a model's file what it says of itself.
+
+    Examples:
+        fastsr info runs/x4
+        fastsr info runs
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run, a folder of runs, or a model's .safetensors file."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,14 +8,17 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, get_args
 
 import tyro
 
 from fastsr.cli.arguments import REPRODUCE_DECIDES, ReproduceArguments, TrainArguments
-from fastsr.cli.help import help_text
+from fastsr.cli.help import groups, help_text
+from fastsr.cli.refusals import usable_words
 from fastsr.config.check import check
-from fastsr.config.recipes import demo, paper
+from fastsr.config.presets import preset
+from fastsr.config.recipes import RecipeName, demo, paper
+from fastsr.config.recipes import recipe as recipe_of
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.console import rank
@@ -57,10 +60,23 @@ Parsed = TypeVar("Parsed")
 
 
 def parse(name: str, command: type[Parsed], words: list[str]) -> Parsed:
-    """The arguments of `fastsr NAME`. Prints its help, or what is wrong with a word, and raises SystemExit."""
+    """The arguments of `fastsr NAME`. Prints its help, and raises SystemExit, where that is asked for.
+
+    Raises UserError naming the first word that cannot be used.
+    """
     if asks_for_help(words):
         show(help_text(name, command))
-    return tyro.cli(command, prog=f"fastsr {name}", args=words, config=TYRO)
+    usable = checked_words(name, command, words)
+    return tyro.cli(command, prog=f"fastsr {name}", args=usable, config=TYRO)
+
+
+def checked_words(
+    name: str, command: type, words: list[str], may_take_a_value: Collection[str] = ()
+) -> list[str]:
+    """The words as tyro takes them. Raises UserError for those that cannot be used: tyro would draw a box."""
+    found = groups(command, None, None, ())
+    options = [option for group in found for option in group.options]
+    return usable_words(name, options, words, may_take_a_value)
 
 
 def asks_for_help(words: Collection[str]) -> bool:
@@ -79,9 +95,15 @@ def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
     name = command.__name__.removesuffix("Arguments").lower()
     if asks_for_help(words):
         show(train_help(name, command))
+    words = list(
+        chain.from_iterable(
+            ("--graph", "off") if word == "--no-graph" else (word,) for word in words
+        )
+    )
+    words = checked_words(name, command, words, may_take_a_value=("--resume",))
     first = argparse.ArgumentParser(prog=f"fastsr {name}", add_help=False, allow_abbrev=False)
     first.add_argument("--config", type=Path)
-    first.add_argument("--recipe", choices=("paper", "demo"))
+    first.add_argument("--recipe", choices=get_args(RecipeName))
     first.add_argument("--out", type=Path)
     first.add_argument("--resume", nargs="?", const="")
     early, rest = first.parse_known_args(words)
@@ -91,11 +113,6 @@ def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
                 f"--resume {early.resume} continues in that folder; leave out --out {early.out}"
             )
         early.out = Path(early.resume)
-    rest = list(
-        chain.from_iterable(
-            ("--graph", "off") if word == "--no-graph" else (word,) for word in rest
-        )
-    )
     given = {word.split("=")[0] for word in rest}
     defaults = recipe_config(early.recipe, early.config, "--data" in given)
     if early.resume is not None:
@@ -110,6 +127,9 @@ def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
     for option, folders in (("--data", config.images.data), ("--val", config.images.val)):
         if option in given and not folders:
             raise UserError(f"{option} names no folder; give at least one, or leave it out")
+    if "--degrade" in given:
+        degrade = preset(config.degrade.degrade)
+        return replace(parsed, train=replace(config, degrade=degrade))
     return parsed
 
 
@@ -125,11 +145,12 @@ def recipe_config(recipe: str | None, file: Path | None, has_data: bool) -> Trai
     """The recipe that is named on the command line or in the file, else the one for images or their absence."""
     given = from_toml(file, replace(paper(), recipe="")) if file else replace(paper(), recipe="")
     name = recipe or given.recipe or ("paper" if has_data or given.images.data else "demo")
-    if name not in ("paper", "demo"):
+    names: tuple[RecipeName, ...] = get_args(RecipeName)
+    if name not in names:
         raise UserError(
-            f'{file}: recipe = "{name}" cannot be used; use paper or demo, or leave it out'
+            f'{file}: recipe = "{name}" cannot be used; use one of {", ".join(names)}, or leave it out'
         )
-    base = demo() if name == "demo" else paper()
+    base = recipe_of(name)
     return replace(from_toml(file, base), recipe=base.recipe) if file else base
 
 

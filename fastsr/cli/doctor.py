@@ -26,6 +26,8 @@ from fastsr.models.vgg import REMEDIES, cached_weights
 from fastsr.prediction.duration import duration, seconds_per_step
 from fastsr.prediction.memory import BESIDE_TENSORS, out_of_memory_advice, predict_memory
 from fastsr.prediction.size import check_size
+from fastsr.proof.known import Proofs
+from fastsr.proof.tuning import is_tuned, known_way
 from fastsr.system.backend import check_triton, kernels
 from fastsr.system.compiler import check_compiler
 from fastsr.system.device import choose_device
@@ -48,7 +50,7 @@ def examine(config: TrainConfig, console: Console) -> bool:
     console.print(report("this machine", machine_facts(config, device)))
     images = Examined()
     if paths:
-        images = examine_images(paths, config.images.patch)
+        images = examine_images(paths, config.drawn_side)
         pack = ("pack", examine_pack(paths, config.images.cache))
         facts = chain(image_facts(images, config.images.skip_bad), [pack])
         console.print(report("images", facts))
@@ -78,6 +80,8 @@ def machine_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[s
         yield "trains on", f"GPU {device.index}; --device cpu: the processor"
         yield "kernels", f"{kernels(device)} (--no-fused: torch)"
         yield "triton", package_version("triton") or "not installed; --compile needs it (Linux)"
+        shown = Proofs.on(device, config.images.cache).passed()
+        yield "proved here", "; ".join(shown) or "nothing yet: fastsr doctor --prove"
     else:
         gpu = "" if torch.cuda.is_available() else "; torch finds no GPU"
         yield "trains on", f"the processor, with {counted(torch.get_num_threads(), 'thread')}{gpu}"
@@ -172,6 +176,9 @@ def run_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, 
     prediction = predict_memory(config, choose_precision(config.machine.amp, device), on_gpu)
     yield "weights, Adam", gigabytes(prediction.resident)
     yield "peak of a step", f"{gigabytes(prediction.peak)} of tensors, weights included"
+    if is_tuned(config, device):
+        way = known_way(config, device, choose_precision(config.machine.amp, device))
+        yield "fastest here", str(way or "not known yet; found when training starts")
     if on_gpu:
         yield (
             "on top of it",

@@ -1,10 +1,8 @@
 """The command line: from words to what is run."""
 
 import os
-import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,26 +12,26 @@ from fastsr.cli.arguments import (
     REPRODUCE_DECIDES,
     DoctorArguments,
     EvalArguments,
-    FetchArguments,
-    ListArguments,
-    PacksArguments,
+    InfoArguments,
     ReportArguments,
     ReproduceArguments,
-    UpscaleArguments,
 )
+from fastsr.cli.completion import PRINT, print_completion
 from fastsr.cli.configuration import (
-    asks_for_help,
     common_config,
     parse,
     refuse_ranks,
-    show,
     train_arguments,
     train_config,
 )
+from fastsr.cli.convert import run_convert
+from fastsr.cli.data import run_data
+from fastsr.cli.export import run_export
 from fastsr.cli.outcome import exit_status
-from fastsr.config.recipes import paper
+from fastsr.cli.publish import run_card, run_push
+from fastsr.cli.upscale import run_upscale
 from fastsr.config.settings import TrainConfig
-from fastsr.console import counted, doing, hush_cuda_home, lasting_console, rank, say
+from fastsr.console import doing, hush_cuda_home, lasting_console, rank, say
 from fastsr.errors import UserError
 from fastsr.files import default_cache, default_data_root
 from fastsr.training.words import announce, next_commands, outcome
@@ -45,25 +43,19 @@ Train GAN super-resolution models, alone or in cohorts that teach each other.
   train     train a cohort of SRGANs; without --data, a demonstration
   eval      PSNR, SSIM, NIQE, PI of trained models beside bicubic
   upscale   enlarge images with a trained model
+  export    write a model as ONNX, or for spandrel (ComfyUI, chaiNNer)
+  convert   a generator of another project as a file of ours
+  card      describe a run's model in Markdown
+  push      publish a run's model on the Hugging Face hub
   report    one page with the curves, pictures and tables of runs
+  info      what a run or a model's file holds
   data      fetch and list the data sets of the field
   reproduce repeat the paper's experiment, with its numbers beside ours
   doctor    what this machine can do, whether images are fit, what a run needs
 
-fastsr COMMAND --help lists the options.
+fastsr COMMAND --help lists the options. Shells complete them: fastsr
+--tyro-print-completion bash, or zsh, prints the script for it.
 Examples: fastsr train; fastsr report runs/demo-x4
-"""
-DATA_HELP = """usage: fastsr data COMMAND [options]
-
-  fetch     download data sets: div2k set5 set14 bsd100 urban100
-  list      which there are, and which of them are here
-  packs     decoded images that are kept for training, their size and age
-
-fastsr data COMMAND --help lists the options.
-
-examples:
-  fastsr data list
-  fastsr data fetch set5 set14
 """
 
 
@@ -72,7 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor, "reproduce": run_reproduce,
-        "report": run_report, "data": run_data,
+        "report": run_report, "info": run_info, "data": run_data, "export": run_export, "convert": run_convert,
+        "card": run_card, "push": run_push, PRINT: print_completion,
     }  # fmt: skip
     if not words or words[0] in ("-h", "--help"):
         return exit_status(lambda: write(HELP))
@@ -187,32 +180,15 @@ def run_reproduce(words: list[str]) -> None:
         data_root=arguments.data_root or default_data_root(),
         metrics=arguments.metrics,
         perceptual_sets=arguments.perceptual_sets,
+        pi_images=arguments.pi_images,
+        average_checkpoints=arguments.average_checkpoints,
+        controls=arguments.controls,
         metric_weights=arguments.metric_weights,
         level=arguments.level,
     )
     reproduce(plan, console)
     page = write_report((plan.out,), plan.out / "report.html")
     say(console, f"tables: {plan.out / 'tables.md'}; page: {page}")
-
-
-def run_upscale(words: list[str]) -> None:
-    arguments = parse("upscale", UpscaleArguments, words)
-    from fastsr.models.inference import upscale_files
-    from fastsr.system.device import choose_device
-    from fastsr.system.memory import out_of_memory
-
-    device = choose_device(arguments.device)
-    elsewhere = ", or add --device cpu" if device.type != "cpu" else ""
-    with out_of_memory(lambda: f"cut the image into smaller ones{elsewhere}"):
-        for path in upscale_files(
-            arguments.model,
-            arguments.images,
-            arguments.out,
-            device,
-            arguments.peer,
-            tell=lambda text: say(Console(), text),
-        ):
-            say(Console(), str(path))
 
 
 def run_report(words: list[str]) -> None:
@@ -228,71 +204,19 @@ def run_report(words: list[str]) -> None:
     Console().print(str(page), soft_wrap=True, highlight=False, markup=False)
 
 
-def run_data(words: list[str]) -> None:
-    if asks_for_help(words[:1]):
-        show(DATA_HELP)
-    if not words or words[0] not in ("fetch", "list", "packs"):
-        raise UserError("fastsr data takes a word more: fetch NAMES, list, or packs")
-    if words[0] == "packs":
-        list_packs(parse("data packs", PacksArguments, words[1:]))
-        return
-    if words[0] == "list":
-        from fastsr.download.catalogue import listing
+def run_info(words: list[str]) -> None:
+    from fastsr.cli.info import inform
 
-        root = parse("data list", ListArguments, words[1:]).root
-        Console().print(listing(root or default_data_root()))
-        return
-    from fastsr.download.catalogue import DATASETS
-
-    known = [word.lower() if word.lower() in DATASETS else word for word in words[1:]]
-    arguments = parse("data fetch", FetchArguments, known)
-    fetch_and_pack(arguments)
-
-
-def list_packs(arguments: PacksArguments) -> None:
-    from fastsr.data.packs import find_packs, packs_table, prune_packs  # imports torch
-
-    cache, console = arguments.cache or default_cache(), Console()
-    for pack in prune_packs(cache) if arguments.prune else []:
-        say(console, f"deleted {pack.folder}, {pack.bytes / 1e9:.2f} GB of {pack.source}")
-    packs = find_packs(cache)
-    if packs:
-        console.print(packs_table(packs, cache))
-    else:
-        say(console, f"no packs in {cache / 'packs'}")
-
-
-def fetch_and_pack(arguments: FetchArguments) -> None:
-    """Downloads data sets, and packs those that are trained on."""
-    if not arguments.names:
-        raise UserError(
-            "fastsr data fetch names no data set; give some of div2k set5 set14 bsd100 urban100"
-        )
-    from fastsr.download.catalogue import DATASETS
-    from fastsr.download.fetch import fetch
-
-    console, root = Console(), arguments.root or default_data_root()
-
-    def tell(text: str) -> None:
-        console.print(text, soft_wrap=True, highlight=False, markup=False)
-
-    for folder in fetch(arguments.names, root, tell, console=console):
-        tell(str(folder))
-    for name in arguments.names:
-        if DATASETS[name].use == "train":
-            from fastsr.config.settings import ImagesConfig
-            from fastsr.training.setup import open_images  # imports torch
-
-            train_folder = DATASETS[name].folders(root)[0]
-            images = ImagesConfig(data=(train_folder,), cache=arguments.cache)
-            store = open_images(replace(paper(), images=images), console)
-            command = f"fastsr train --data {shlex.quote(str(train_folder))} --amp --compile"
-            tell(f"packed {counted(len(store), 'image')}. Train: {command}")
+    inform(parse("info", InfoArguments, words).run, Console())
 
 
 def run_doctor(words: list[str]) -> None:
     config = train_config(words, DoctorArguments)
     from fastsr.cli.doctor import examine
+    from fastsr.cli.prove import prove_machine
 
-    if not examine(config, Console()):
+    fit = examine(config, Console())
+    # The setting is on by default, for training; only the word itself asks for a proof now.
+    proved = "--prove" not in words or prove_machine(config, Console())
+    if not (fit and proved):
         sys.exit(1)

@@ -16,14 +16,6 @@ BROKEN_PIPE = 128 + 13
 """The exit status of a process that SIGPIPE ended, as other tools have it whose reader went away."""
 
 
-class Stopped(KeyboardInterrupt):
-    """SIGTERM or SIGHUP, as an exception: whoever cleans up after Ctrl-C then does so after them too."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
 def exit_status(command: Callable[[], None]) -> int:
     """Runs a command. Returns 0, 2 for what the user can mend, 128 + N where signal N stopped it (130 for Ctrl-C).
 
@@ -39,8 +31,8 @@ def exit_status(command: Callable[[], None]) -> int:
                 return BROKEN_PIPE
             if fault:  # whatever else went wrong began with it
                 status, message = 2, str(fault)
-    except Stopped as stop:  # between the command's end and the return of the handlers
-        status, message = 128 + stop.number, ""
+    except KeyboardInterrupt as stop:  # between the command's end and the return of the handlers
+        status, message = stopped_by(stop), ""
     if message:
         with suppress(OSError):
             who = f"rank {rank()}: " if rank() else ""
@@ -55,10 +47,8 @@ def outcome(command: Callable[[], None]) -> tuple[int, str]:
         command()
     except UserError as error:
         return 2, str(error)
-    except Stopped as stop:
-        return 128 + stop.number, ""
-    except KeyboardInterrupt:
-        return 130, ""
+    except KeyboardInterrupt as stop:
+        return stopped_by(stop), ""
     except BrokenPipeError:
         return BROKEN_PIPE, ""
     except MemoryError:
@@ -74,6 +64,11 @@ def outcome(command: Callable[[], None]) -> tuple[int, str]:
     return 0, ""
 
 
+def stopped_by(stop: KeyboardInterrupt) -> int:
+    """The exit status for the signal that an interruption carries; Ctrl-C where it carries none, as Python's own."""
+    return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
+
+
 def explained(error: OSError) -> str:
     """A line on what the system refused: the file, where it names one, and the reason."""
     reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
@@ -82,13 +77,15 @@ def explained(error: OSError) -> str:
 
 @contextmanager
 def stopped_by_exceptions() -> Generator[None, None, None]:
-    """Within, SIGTERM and SIGHUP raise Stopped, once. A signal that is ignored, as by nohup, stays so."""
+    """Within, SIGTERM and SIGHUP raise KeyboardInterrupt with their number, once: who cleans up after Ctrl-C then does
+    so after them. A signal that is ignored, as by nohup, stays so.
+    """
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
     def stop(number: int, _: FrameType | None) -> None:
         for other in before:
             signal.signal(other, signal.SIG_IGN)
-        raise Stopped(number)
+        raise KeyboardInterrupt(number)
 
     before: dict[int, object] = {}
     with suppress(ValueError):  # only the main thread hears signals

@@ -37,8 +37,9 @@ def balance(cohort: Cohort, patches: PatchSource) -> float:
             forward = cohort.forward(*cohort.arrange((lr_NChw, hr_NCHW)))
             content += cohort.share.gather_peers(forward.content_P[:, None]).mean()
             adversarial += cohort.losses(forward).adversarial_P.mean()
+    loss = cohort.config.loss
     cohort.content_weight.copy_(
-        cohort.config.loss.content_ratio * cohort.adversarial_weight * adversarial / content
+        loss.content_ratio * loss.adversarial_weight * adversarial / content
     )
     weight = float(cohort.content_weight)
     if not (isfinite(weight) and weight > 0):

@@ -7,6 +7,7 @@ tensors whose storage stays in place, and must not depend on values of the host.
 import gc
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -84,6 +85,11 @@ def end_failed_capture(graph: torch.cuda.CUDAGraph, pool: Any, before: torch.cud
         with suppress(RuntimeError, AttributeError):  # done already, or gone
             getattr(torch._C, end)(before.device_index, pool)  # pyright: ignore[reportPrivateUsage]
     torch.cuda.synchronize()
+    with suppress(RuntimeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the graph is empty
+        # CUDA's random generator believes that it is being captured, until a capture ends well.
+        with torch.cuda.graph(torch.cuda.CUDAGraph(), capture_error_mode="thread_local"):
+            pass
 
 
 def warm_up(body: Callable[[], None], state: Sequence[Tensor], steps: int) -> float:

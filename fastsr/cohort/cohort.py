@@ -5,59 +5,27 @@ Axes: P peers, N images, E logits of one peer, C channels, h w low and H W high 
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
 
 import torch
 from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss, reference
 from torch import Tensor
 
-from fastsr.cohort.content import FeatureContent, PixelContent
+from fastsr.cohort.adversarial import Maps, Teaching, logit_losses
+from fastsr.cohort.content import Content, PixelContent
+from fastsr.cohort.forward import Forward, OutputGradients
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.schedule import Schedule
 from fastsr.cohort.share import Share, Whole
 from fastsr.cohort.streams import Branches
 from fastsr.config.mixing import mixing_matrix, start_indices, temperatures
+from fastsr.config.peers import adversarial_weights, logits_per_image, peer_models, peer_settings
 from fastsr.config.settings import TrainConfig
+from fastsr.models.base import kept_statistics
 from fastsr.models.norm import write_batch_count
 from fastsr.system.device import move
 from fastsr.system.precision import Precision
-
-
-@dataclass(frozen=True)
-class Forward:
-    """The results of one forward pass of all peers that the losses need."""
-
-    sr: list[Tensor]
-    """Generated images `[N, C, H, W]` of each peer, attached to its generator."""
-    sr_leaf: list[Tensor]
-    """The same images, detached: what D saw. Gradients with regard to them flow on into `sr`."""
-    z_real: list[Tensor]
-    """Logits `[E]` of each D on real images."""
-    z_fake: list[Tensor]
-    """Logits `[E]` of each D on its own generator's images."""
-    content_P: Tensor
-    """Unweighted content loss of each peer."""
-    content_gradient: list[Tensor]
-    """d content / d sr `[N, C, H, W]` of each peer, unweighted, with the scale of G's scaler: it came through VGG."""
-    logits_2PE: Tensor
-    """Logits on real and on generated images of all peers, those that other processes train included, detached."""
-
-
-@dataclass(frozen=True)
-class OutputGradients:
-    """Gradients of the losses with regard to the networks' outputs, of this process's share: where backward begins.
-
-    Those of logits are not yet scaled for fp16; that of the content loss is, by G's scaler.
-    """
-
-    real_PE: Tensor
-    """dL_D / dz_real."""
-    fake_PE: Tensor
-    """dL_D / dz_fake."""
-    adversarial_PE: Tensor
-    """dL_G / dz_fake, weighted."""
-    content: list[Tensor]
-    """d content / d sr of each peer, weighted and scaled."""
 
 
 class Cohort:
@@ -73,7 +41,7 @@ class Cohort:
     def __init__(
         self,
         config: TrainConfig,
-        content: PixelContent | FeatureContent,
+        content: Content,
         device: torch.device,
         precision: Precision,
         branches: Branches | None = None,
@@ -86,9 +54,16 @@ class Cohort:
         optim = config.optim
         self.schedule = Schedule(optim.lr, optim.lr_gamma, optim.lr_milestones, device)
         self.share = share or Whole(range(config.cohort.peers))
-        starts = [start_indices(config.cohort)[k] for k in self.share.peers]
-        self.peers = [Peer(config, start, device, precision, self.schedule.lr) for start in starts]
-        self.pretrained_by = [starts.index(start) for start in starts]
+        mine = self.share.peers
+        starts = [start_indices(config.cohort)[k] for k in mine]
+        models = [peer_models(config)[k] for k in mine]
+        own = [peer_settings(config)[k] for k in mine]
+        self.peers = [
+            Peer(config, model, start, device, precision, self.schedule.own_lr(peer.lr))
+            for model, start, peer in zip(models, starts, own, strict=True)
+        ]
+        alike = [*zip(starts, models, (peer.lr for peer in own), strict=True)]
+        self.pretrained_by = [alike.index(peer) for peer in alike]
         """Peers that begin alike are alike until discriminators matter: the first of them is pre-trained for all."""
         self.content = content
         self.layout = (
@@ -96,7 +71,7 @@ class Cohort:
         )
         move(content, device, self.layout)
         content.cast(precision.dtype)
-        self.pixel = PixelContent()
+        self.pixel = PixelContent(config.loss.pixel_loss)
         self.loss_operator = cohort_loss if config.machine.fused else reference.cohort_loss
         self.branches = branches or Branches(
             device, config.machine.peer_streams or config.cohort.peers
@@ -112,8 +87,23 @@ class Cohort:
             self.kl_weight_P /= self.temperature_P.square()
         self.one_outcome = config.cohort.kl == "one-outcome"
         self.content_weight = scalar(config.loss.initial_content_weight)
-        self.adversarial_weight = scalar(config.loss.adversarial_weight)
-        self.logits_2PE = torch.zeros(2, config.cohort.peers, config.images.batch, device=device)
+        self.content_weights = [
+            self.content_weight if peer.content_weight is None else scalar(peer.content_weight)
+            for peer in own
+        ]
+        """That of all, which may be measured, or a peer's own."""
+        weights = adversarial_weights(config)
+        self.adversarial_weight = scalar(weights[0])
+        """A scalar; `[P, 1]` where the peers' weights differ."""
+        if len(set(weights)) > 1:  # a column beside logits [P, E]
+            self.adversarial_weight = torch.tensor(weights, device=device)[:, None]
+        by_mean = config.cohort.exchange == "mean"
+        counts = tuple(logits_per_image(config))
+        self.maps = Maps(config.images.batch, counts, by_mean, device)
+        if not self.fused_losses(self.maps):
+            _ = self.maps.share_PE  # made now: a captured step cannot copy from the host
+        shown = self.maps.most if self.maps.alike and not by_mean else config.images.batch
+        self.logits_2PE = torch.zeros(2, config.cohort.peers, shown, device=device)
         """Each D's logits on the real and on the generated images of the last step, to look at: no step reads them."""
 
     def arrange(self, patches: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -141,14 +131,15 @@ class Cohort:
                     home.copy_(value)
 
     def write_batch_counts(self, step: int) -> None:
-        """Tells BN how many batches it has seen after `step` steps: G one in each, D two in each adversarial one.
+        """Tells BN how many batches it has seen after `step` steps: G one in each but those of D alone, D two.
 
         Steps themselves do not count, so this belongs before a checkpoint is saved. The EMA counts its own.
         """
-        adversarial = max(step - self.config.optim.pretrain_steps, 0)
+        optim = self.config.optim
+        discriminated = max(step - optim.pretrain_steps, 0)
         for peer in self.peers:
-            write_batch_count(peer.generator, step)
-            write_batch_count(peer.discriminator, 2 * adversarial)
+            write_batch_count(peer.generator, step - min(discriminated, optim.warm_discriminator))
+            write_batch_count(peer.discriminator, 2 * discriminated)
 
     @contextmanager
     def in_precision(self, precision: Precision) -> Generator[None, None, None]:
@@ -176,13 +167,12 @@ class Cohort:
             discriminator = self.precision.with_cast_weights(peer.discriminator)
             with self.precision.autocast(self.device):
                 sr_leaf.append(sr[k].detach().requires_grad_())
-                z_real.append(discriminator(hr_NCHW))
-                z_fake.append(discriminator(sr_leaf[-1]))
+                z_real.append(discriminator(hr_NCHW).flatten())
+                z_fake.append(discriminator(sr_leaf[-1]).flatten())
                 value = self.content(sr_leaf[-1], target)
             (gradient,) = torch.autograd.grad(peer.g_scaler.scale(value), sr_leaf[-1])
             content.append(value.detach())
             content_gradient.append(gradient)
-        logits_2pe = torch.stack([z.detach() for z in (*z_real, *z_fake)]).unflatten(0, (2, -1))
         return Forward(
             sr,
             sr_leaf,
@@ -190,10 +180,39 @@ class Cohort:
             z_fake,
             torch.stack(content),
             content_gradient,
-            self.share.gather_logits(logits_2pe),
+            self.maps_of(hr_NCHW),
+            self.gathered(z_real, z_fake, self.maps_of(hr_NCHW)),
         )
 
-    def generate(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[list[Tensor], Tensor]:
+    def discriminate(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> Forward:
+        """Runs every discriminator on real images and on its generator's, which is not trained and stays as it is."""
+        sr: list[Tensor] = []
+        z_real, z_fake = list[Tensor](), list[Tensor]()
+        for peer in self.branched():
+            with (
+                self.precision.autocast(self.device),
+                torch.no_grad(),
+                kept_statistics(peer.generator),
+            ):
+                sr.append(self.precision.with_cast_weights(peer.generator)(lr_NChw))
+            discriminator = self.precision.with_cast_weights(peer.discriminator)
+            with self.precision.autocast(self.device):
+                z_real.append(discriminator(hr_NCHW).flatten())
+                z_fake.append(discriminator(sr[-1]).flatten())
+        maps = self.maps_of(hr_NCHW)
+        return Forward(sr, sr, z_real, z_fake, sr[0], [], maps, self.gathered(z_real, z_fake, maps))
+
+    def gathered(self, z_real: list[Tensor], z_fake: list[Tensor], maps: Maps) -> Tensor:
+        """Logits `[2, P, E]` of all peers on whole batches, from those of this process, detached."""
+        logits = [z.detach() for z in (*z_real, *z_fake)]
+        return self.share.gather_logits(maps.filled(logits, self.share.parts).unflatten(0, (2, -1)))
+
+    def maps_of(self, hr_NCHW: Tensor) -> Maps:
+        """The sizes of maps of logits, of a whole batch or of fewer images, where these are this process's slice."""
+        images = len(hr_NCHW) * self.share.parts
+        return self.maps if images == self.maps.images else replace(self.maps, images=images)
+
+    def generate(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[list[Tensor], Any]:
         """Every peer's image, and beside them what the content loss compares them with."""
         sr: list[Tensor] = []
         self.branches.fork()
@@ -205,17 +224,22 @@ class Cohort:
         self.branches.join()
         return sr, target
 
-    def losses(self, forward: Forward) -> CohortLoss:
-        """Every loss on logits, with gradients: eqs. 1 to 3 for all peers."""
+    def losses(self, forward: Forward, kl_weight_P: Tensor | None = None) -> CohortLoss:
+        """Every loss on logits, with gradients: eqs. 1 to 3 for all peers. `kl_weight_P`: other weights than set."""
         z_real_PE, z_fake_PE = forward.logits_2PE.unbind(0)
-        return self.loss_operator(
-            z_real_PE,
-            z_fake_PE,
-            self.mixing_PP,
-            self.temperature_P,
-            self.kl_weight_P,
-            self.one_outcome,
-        )
+        weight_P = self.kl_weight_P if kl_weight_P is None else kl_weight_P
+        name, maps = self.config.loss.adversarial, forward.maps
+        if self.fused_losses(maps):
+            return self.loss_operator(
+                z_real_PE, z_fake_PE, self.mixing_PP, self.temperature_P, weight_P, self.one_outcome
+            )
+        teaching = Teaching(self.mixing_PP, self.temperature_P, weight_P, self.one_outcome)
+        return logit_losses(name, z_real_PE, z_fake_PE, maps, teaching)
+
+    def fused_losses(self, maps: Maps) -> bool:
+        """True if the fused operator computes all that is asked for."""
+        of_maps = maps.alike and not (maps.by_mean and max(maps.per_image) > 1)
+        return self.config.loss.adversarial == "vanilla" and of_maps
 
     def output_gradients(self, forward: Forward, loss: CohortLoss) -> OutputGradients:
         """Weighs the generators' gradients; the discriminators' are weighted by the operator."""
@@ -223,8 +247,13 @@ class Cohort:
         return OutputGradients(
             real_PE=mine(loss.grad_real_PE),
             fake_PE=mine(loss.grad_fake_PE),
-            adversarial_PE=self.adversarial_weight * mine(loss.grad_adversarial_PE),
-            content=[self.content_weight * gradient for gradient in forward.content_gradient],
+            adversarial_PE=mine(self.adversarial_weight * loss.grad_adversarial_PE),
+            content=[
+                weight * gradient
+                for weight, gradient in zip(
+                    self.content_weights, forward.content_gradient, strict=True
+                )
+            ],
         )
 
     def backward(
@@ -242,17 +271,29 @@ class Cohort:
             then: what to do with each peer as soon as it has its gradients.
         """
         for k, peer in enumerate(self.branched()):
-            torch.autograd.backward(
-                [forward.z_real[k], forward.z_fake[k]],
-                [
-                    peer.d_scaler.scale(gradients.real_PE[k]),
-                    peer.d_scaler.scale(gradients.fake_PE[k]),
-                ],
-                inputs=list(peer.discriminator.parameters()),
-                retain_graph=True,
+            self.backward_discriminator(
+                peer, k, forward, gradients.real_PE[k], gradients.fake_PE[k], keep=True
             )
-            adversarial = peer.g_scaler.scale(gradients.adversarial_PE[k])
+            adversarial = peer.g_scaler.scale(gradients.adversarial_PE[k, : len(forward.z_fake[k])])
             (gradient,) = torch.autograd.grad(forward.z_fake[k], forward.sr_leaf[k], adversarial)
             forward.sr[k].backward(gradient + gradients.content[k])
             if then:
                 then(peer)
+
+    def backward_discriminator(
+        self,
+        peer: Peer,
+        k: int,
+        forward: Forward,
+        real_E: Tensor,
+        fake_E: Tensor,
+        keep: bool = False,
+    ) -> None:
+        """Leaves D's gradients in `.grad`, from those of its logits. `keep`: its graph is needed once more."""
+        count = len(forward.z_real[k])
+        torch.autograd.backward(
+            [forward.z_real[k], forward.z_fake[k]],
+            [peer.d_scaler.scale(real_E[:count]), peer.d_scaler.scale(fake_E[:count])],
+            inputs=list(peer.discriminator.parameters()),
+            retain_graph=keep,
+        )

@@ -1,5 +1,7 @@
 """torch.compile for a cohort, and the settings of it that compiled blocks rely on."""
 
+from collections.abc import Collection
+
 import torch._dynamo.config as dynamo_config
 import torch._functorch.config as functorch_config
 import torch._inductor.config as inductor_config
@@ -7,13 +9,16 @@ import torch._inductor.config as inductor_config
 from fastsr.cohort.cohort import Cohort
 
 
-def compile_cohort(cohort: Cohort) -> None:
-    """Compiles every network in place. The first step then takes longer."""
+def compile_cohort(
+    cohort: Cohort, networks: Collection[str] = ("generator", "discriminator", "content")
+) -> None:
+    """Compiles those networks in place, by default all. The first step then takes longer."""
     machine = cohort.config.machine
     prepare_compiler(machine.autotune, machine.combine_kernels)
-    cohort.content.compile_blocks()
+    if "content" in networks:
+        cohort.content.compile_blocks()
     for peer in cohort.peers:
-        peer.compile()
+        peer.compile(networks)
 
 
 def prepare_compiler(autotune: bool = False, combine_kernels: bool = False) -> None:

@@ -1,7 +1,8 @@
 """BN statistics of averaged generators: of their own weights, measured on drawn patches.
 
 Averaged weights with the running statistics of the weights they were averaged from are another network: such statistics
-doubled the distance between two peers and tinted pictures.
+doubled the distance between two peers and tinted pictures. Where a skip is added to, they damp the details: PSNR gains,
+NIQE loses, both by no more than a smaller factor of the right details would do.
 
 Axes: N patches of a batch, h w low resolution.
 """
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.data.sampler import ASIDE, PatchSource
-from fastsr.models import SRResNet
+from fastsr.models import Generator, SRResNet
 from fastsr.models.norm import BatchNorm, write_batch_count
 
 PATCHES = 400
@@ -49,11 +50,16 @@ class EmaStatistics:
 
 
 @torch.no_grad()
-def measure(generator: SRResNet, batches: list[Tensor]) -> None:
+def measure(generator: Generator, batches: list[Tensor]) -> None:
     """Sets BN's running mean and variance to the means over batches, in place, and leaves the generator in eval mode.
+
+    Without BN nothing is measured; what else follows from the weights is computed anew.
 
     Source: Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI 2018, section 3.2.
     """
+    if not isinstance(generator, SRResNet):
+        generator.settle()
+        return
     norms = [module for module in generator.modules() if isinstance(module, BatchNorm)]
     usual = [norm.momentum for norm in norms]
     for norm in norms:

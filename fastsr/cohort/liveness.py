@@ -70,10 +70,7 @@ def backward_one(cohort: Cohort, term: str, lr_NChw: Tensor, hr_NCHW: Tensor) ->
         parameter.grad = None
     forward = cohort.forward(lr_NChw, hr_NCHW)
     loss = cohort.losses(forward)
-    z_real_PE, z_fake_PE = forward.logits_2PE
-    plain = cohort.loss_operator(
-        z_real_PE, z_fake_PE, cohort.mixing_PP, cohort.temperature_P, torch.zeros_like(cohort.kl_weight_P)
-    )  # fmt: skip
+    plain = cohort.losses(forward, torch.zeros_like(cohort.kl_weight_P))
     mine = cohort.share.mine
     nothing = torch.zeros_like(mine(plain.grad_real_PE))
     no_content = [torch.zeros_like(x) for x in forward.content_gradient]

@@ -1,51 +1,56 @@
 """One SRGAN of a cohort: its networks, their optimisers, and the average of its generator."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor, nn
 
+from fastsr.config.networks import ModelConfig
 from fastsr.config.settings import TrainConfig
-from fastsr.models import Discriminator, SRResNet
+from fastsr.models.networks import (
+    build_discriminator,
+    build_generator,
+    discriminator_architecture,
+    generator_architecture,
+)
 from fastsr.system.device import move
 from fastsr.system.precision import Precision
 
-BETAS = (0.9, 0.999)
+BETA1 = 0.9
 
 
 class Peer:
     """A generator, a discriminator, one optimiser and one loss scaler each, and the EMA of the generator.
 
     Args:
-        start: which initial weights; it enters their seed.
-        lr: fp32 scalar on the device, shared by all optimisers and changed in place by the step.
+        model: its networks. start: which initial weights; it enters their seed.
+        lr: fp32 scalar on the device, shared by optimisers and changed in place by the step.
     """
 
     def __init__(
         self,
         config: TrainConfig,
+        model: ModelConfig,
         start: int,
         device: torch.device,
         precision: Precision,
         lr: Tensor,
     ) -> None:
-        model = config.model
+        architecture = generator_architecture(model)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((config.machine.seed * 1000 + start) % 2**63)
-            self.generator = SRResNet(model.scale, model.blocks, model.filters, model.skip)
-            self.discriminator = Discriminator(config.images.patch, model.discriminator_filters)
-            self.ema = (
-                SRResNet(model.scale, model.blocks, model.filters, model.skip)
-                .requires_grad_(False)
-                .eval()
+            self.generator = build_generator(architecture)
+            self.discriminator = build_discriminator(
+                discriminator_architecture(model, config.images.patch)
             )
+            self.ema = build_generator(architecture).requires_grad_(False).eval()
         self.generator.recompute = config.machine.checkpoint_activations
         self.ema.load_state_dict(self.generator.state_dict())
         layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
         for network in self.networks.values():
             move(network, device, layout)
         self.g_optimizer, self.d_optimizer = (
-            adam(n, lr) for n in (self.generator, self.discriminator)
+            adam(n, lr, config.optim.beta2) for n in (self.generator, self.discriminator)
         )
         self.g_scaler, self.d_scaler = precision.scaler(device), precision.scaler(device)
         for scaler in self.scalers.values():
@@ -110,17 +115,19 @@ class Peer:
         torch._foreach_mul_(differences, share)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         torch._foreach_add_(averages, differences)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
-    def compile(self) -> None:
-        """Compiles the trained networks in place; the EMA, run on images of any size, stays eager."""
-        self.generator.compile_blocks()
-        self.discriminator.compile_blocks()
+    def compile(self, networks: Collection[str] = ("generator", "discriminator")) -> None:
+        """Compiles those of the trained networks in place; the EMA, run on images of any size, stays eager."""
+        if "generator" in networks:
+            self.generator.compile_blocks()
+        if "discriminator" in networks:
+            self.discriminator.compile_blocks()
 
 
-def adam(network: nn.Module, lr: Tensor) -> torch.optim.Adam:
+def adam(network: nn.Module, lr: Tensor, beta2: float) -> torch.optim.Adam:
     """Adam with its states in place from the start: a step that is captured must not create them."""
     # capturable keeps the step count on the device; fused updates all parameters in one kernel
     optimizer = torch.optim.Adam(
-        network.parameters(), lr=lr, betas=BETAS, fused=True, capturable=True
+        network.parameters(), lr=lr, betas=(BETA1, beta2), fused=True, capturable=True
     )
     for parameter in network.parameters():
         optimizer.state[parameter] = {

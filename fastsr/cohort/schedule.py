@@ -18,14 +18,23 @@ class Schedule:
         def scalar(value: float) -> Tensor:
             return torch.tensor(value, dtype=torch.float32, device=device)
 
-        self.base, self.gamma, self.lr = scalar(base), scalar(gamma), scalar(base)
+        self.gamma, self.lr = scalar(gamma), scalar(base)
+        self.rates = [(scalar(base), self.lr)]
+        """The initial and the present learning rate: of all peers, and of each that has its own."""
         self.milestones = torch.tensor(milestones, dtype=torch.int64, device=device)
         self.step_count = torch.zeros((), dtype=torch.int64, device=device)
         """Steps done, pre-training included; also the counter that patches are drawn by."""
 
+    def own_lr(self, base: float | None) -> Tensor:
+        """The learning rate of a peer: that of all, or its own, which follows the same milestones."""
+        if base is None:
+            return self.lr
+        self.rates.append((torch.full_like(self.lr, base), torch.full_like(self.lr, base)))
+        return self.rates[-1][1]
+
     def state(self) -> list[Tensor]:
         """Every tensor that a step changes and a later one reads."""
-        return [self.lr, self.step_count]
+        return [*(lr for _, lr in self.rates), self.step_count]
 
     def advance(self) -> None:
         """Counts one step and sets the learning rate of the next."""
@@ -39,4 +48,6 @@ class Schedule:
 
     def set_lr(self) -> None:
         passed = (self.step_count >= self.milestones).sum()
-        self.lr.copy_(self.base * self.gamma**passed)
+        factor = self.gamma**passed
+        for base, lr in self.rates:
+            lr.copy_(base * factor)

@@ -11,7 +11,7 @@ from torch import Tensor
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.ring import MetricsRing
-from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
+from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, WARMING_TERMS, Term
 from fastsr.data.sampler import PatchSource
 
 
@@ -50,6 +50,37 @@ class PretrainStep:
         cohort.schedule.advance()
 
 
+class WarmStep:
+    """Discriminators alone learn, from real images and from those of generators that stay as they are."""
+
+    def __init__(self, cohort: Cohort, patches: PatchSource, ring: MetricsRing) -> None:
+        self.cohort, self.patches, self.ring = cohort, patches, ring
+
+    @property
+    def logits_2PE(self) -> Tensor:
+        """Each D's logits on the last step's real and generated images, on the device."""
+        return self.cohort.logits_2PE
+
+    def state(self) -> list[Tensor]:
+        """Every tensor that a call changes and a later one reads."""
+        return [*self.cohort.state(), self.ring.rows_RPT]
+
+    def __call__(self) -> None:
+        cohort = self.cohort
+        lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.schedule.step_count))
+        forward = cohort.discriminate(lr_NChw, hr_NCHW)
+        loss = cohort.losses(forward)
+        real_pE, fake_pE = map(cohort.share.mine, (loss.grad_real_PE, loss.grad_fake_PE))
+        for k, peer in enumerate(cohort.branched()):
+            cohort.backward_discriminator(peer, k, forward, real_pE[k], fake_pE[k])
+            cohort.share.average_gradients(peer.discriminator)
+            peer.update_discriminator()
+        cohort.logits_2PE.copy_(forward.shown_2PE)
+        columns = [*loss.terms_P4.unbind(1), *forward.probabilities_2P]
+        self.ring.write(cohort.schedule.step_count, torch.stack(columns, 1))
+        cohort.schedule.advance()
+
+
 class Step:
     """Simultaneous update: one forward pass of G, D and the content network serves every loss of every peer."""
 
@@ -71,13 +102,12 @@ class Step:
         forward = cohort.forward(lr_NChw, hr_NCHW)
         loss = cohort.losses(forward)
         cohort.backward(forward, cohort.output_gradients(forward, loss), then=self.update)
-        cohort.logits_2PE.copy_(forward.logits_2PE)
-        probabilities_2P = forward.logits_2PE.sigmoid().mean(2)
+        cohort.logits_2PE.copy_(forward.shown_2PE)
         columns = [
             cohort.share.spread(forward.content_P),
             loss.adversarial_P,
             *loss.terms_P4.unbind(1),
-            *probabilities_2P,
+            *forward.probabilities_2P,
         ]
         self.ring.write(cohort.schedule.step_count, torch.stack(columns, 1))
         cohort.schedule.advance()
@@ -96,15 +126,19 @@ class Stage:
     name: str
     begin: int
     end: int
-    body: PretrainStep | Step
+    body: PretrainStep | WarmStep | Step
     terms: tuple[Term, ...]
     """The columns of the rows that the body writes."""
 
 
 def make_stages(cohort: Cohort, patches: PatchSource, ring: MetricsRing) -> tuple[Stage, ...]:
-    """Pre-training, then adversarial training; either may have no steps."""
-    between, end = cohort.config.optim.pretrain_steps, cohort.config.total_steps
+    """Pre-training, discriminators alone, then adversarial training; any may have no steps."""
+    optim, end = cohort.config.optim, cohort.config.total_steps
+    warming = optim.pretrain_steps
+    between = warming + optim.warm_discriminator
+    parts = cohort, patches, ring
     return (
-        Stage("pretraining", 0, between, PretrainStep(cohort, patches, ring), PRETRAINING_TERMS),
-        Stage("training", between, end, Step(cohort, patches, ring), TRAINING_TERMS),
+        Stage("pretraining", 0, warming, PretrainStep(*parts), PRETRAINING_TERMS),
+        Stage("warming", warming, between, WarmStep(*parts), WARMING_TERMS),
+        Stage("training", between, end, Step(*parts), TRAINING_TERMS),
     )

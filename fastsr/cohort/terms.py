@@ -25,6 +25,7 @@ PRETRAINING_TERMS = (
 TRAINING_TERMS = (
     Term("content", "content", "content loss of G", "loss, unweighted"),
     Term("adversarial", "adversarial", "adversarial loss of G, -ln D(G(lr))", "nats, unweighted"),
+    # With --adversarial lsgan and relativistic these three are that term's values.
     Term("bce_real", "BCE real", "loss of D on real images, -ln D(hr)", "nats"),
     Term("bce_fake", "BCE fake", "loss of D on generated images, -ln(1 - D(G(lr)))", "nats"),
     Term(
@@ -45,3 +46,5 @@ TRAINING_TERMS = (
     ),
 )
 """The columns of an adversarial step's row, in order."""
+WARMING_TERMS = TRAINING_TERMS[2:]
+"""The columns of a step in which discriminators alone learn."""

@@ -1,7 +1,9 @@
 """Checks of a configuration: each error names the setting, its value and the remedy."""
 
-from fastsr.config.mixing import mixing_matrix, require, start_indices, temperatures
-from fastsr.config.settings import SCALES, TrainConfig
+from fastsr.config.check_degrade import check_degrade
+from fastsr.config.mixing import check_lengths, mixing_matrix, require, start_indices, temperatures
+from fastsr.config.peers import check_peers
+from fastsr.config.settings import SCALES, LossConfig, TrainConfig
 from fastsr.errors import UserError
 
 
@@ -15,6 +17,7 @@ def check(config: TrainConfig) -> TrainConfig:
         ("patch", images.patch, 16),
         ("blocks", model.blocks, 1),
         ("filters", model.filters, 1),
+        ("growth", model.growth, 1),
         ("discriminator_filters", model.discriminator_filters, 1),
         ("peers", cohort.peers, 1),
         ("kl_weight", cohort.kl_weight, 0),
@@ -23,8 +26,10 @@ def check(config: TrainConfig) -> TrainConfig:
         ("adversarial_weight", loss.adversarial_weight, 0),
         ("steps", optim.steps, 0),
         ("pretrain_steps", optim.pretrain_steps, 0),
+        ("warm_discriminator", optim.warm_discriminator, 0),
+        ("pixel_weight", loss.pixel_weight, 0),
         ("log_every", output.log_every, 1),
-        ("save_every", output.save_every, 1),
+        ("save_every", 1 if output.save_every is None else output.save_every, 1),
         ("val_every", output.val_every, 1),
         ("keep", output.keep, 1),
         ("exchange_every", config.distributed.exchange_every, 1),
@@ -42,7 +47,10 @@ def check(config: TrainConfig) -> TrainConfig:
         "use a number above 0",
     )
     require(0 < optim.lr < 1, "lr", optim.lr, "use a number between 0 and 1, such as 1e-4")
+    require(0 < optim.beta2 < 1, "beta2", optim.beta2, "use a number between 0 and 1, such as 0.99")
     require(0 <= optim.ema < 1, "ema", optim.ema, "use a number from 0 to below 1, such as 0.999")
+    minutes = output.save_minutes
+    require(0 < minutes < float("inf"), "save_minutes", minutes, "use a number above 0")
     for milestone in optim.lr_milestones:
         require(milestone >= 0, "lr_milestones", milestone, "use 0 or more")
     require(0 < optim.lr_gamma <= 1, "lr_gamma", optim.lr_gamma, "use a number above 0, at most 1")
@@ -54,10 +62,29 @@ def check(config: TrainConfig) -> TrainConfig:
     require(
         0 <= config.machine.seed < 2**63, "seed", config.machine.seed, "use 0 or more, below 2^63"
     )
+    check_degrade(config.degrade, images.patch, model.scale)
     start_indices(cohort)
     mixing_matrix(cohort)
+    check_layers(loss)
+    check_peers(config)
     temperatures(cohort)
+    check_lengths(cohort)
     return config
+
+
+def check_layers(loss: LossConfig) -> None:
+    """Raises UserError where layers and weights are not as many, or a weight is none."""
+    layers, weights = loss.vgg_layers, loss.vgg_layer_weights
+    if len(layers) != len(weights) or not layers:
+        raise UserError(
+            f"--vgg-layers has {len(layers)} layers and --vgg-layer-weights {len(weights)}; give one weight each"
+        )
+    if list(layers) != sorted(set(layers)):
+        raise UserError(
+            f"--vgg-layers {' '.join(layers)} cannot be used; name each once, in the order of the network"
+        )
+    for weight in weights:
+        require(0 < weight < float("inf"), "vgg_layer_weights", weight, "use numbers above 0")
 
 
 def warnings(config: TrainConfig) -> list[str]:

@@ -87,12 +87,29 @@ def temperatures(cohort: CohortConfig) -> list[float]:
 
 
 def variants(cohort: CohortConfig) -> list[str]:
-    """The name of each peer of a checked configuration in tables: Independent, ML or ML*."""
+    """The name of each peer of a checked configuration in tables: Independent, ML or ML*, or its label."""
+    if cohort.labels:
+        return list(cohort.labels)
     taught = [any(row) for row in mixing_matrix(cohort)]
     return [
         "Independent" if not teachers else "ML" if t == 1 else "ML*"
         for teachers, t in zip(taught, temperatures(cohort), strict=True)
     ]
+
+
+def check_lengths(cohort: CohortConfig) -> None:
+    """Raises UserError where labels or factors are not as many as peers, or a factor cannot be used."""
+    for name, values in (
+        ("labels", cohort.labels),
+        ("adversarial_factors", cohort.adversarial_factors),
+    ):
+        if len(values) not in (0, cohort.peers):
+            raise UserError(
+                f"{name} has {len(values)} values; give one for each of {cohort.peers} peers, or none"
+            )
+    for factor in cohort.adversarial_factors:
+        if not 0 <= factor < float("inf"):
+            raise UserError(f"adversarial_factors has {factor}; factors are 0 or more")
 
 
 def require(holds: bool, name: str, value: object, remedy: str) -> None:

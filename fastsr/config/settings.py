@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 
 import tyro
 
+from fastsr.config.degrade import DegradeConfig
+from fastsr.config.networks import ModelConfig, PeerConfig, with_absolute_files
+
 Variant = Literal["independent", "ml", "ml-star"]
+AdversarialName = Literal["vanilla", "lsgan", "relativistic"]
+ContentName = Literal[
+    "vgg54", "vgg22", "random-vgg", "random-vgg22", "vgg-layers", "random-vgg-layers", "pixel"
+]
+VGGLayer = Literal["conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4"]
 Border = Literal["replicate", "mirror"]
 MixingName = Literal["variant", "independent", "mutual", "ring", "star", "pairs"]
 SCALES = (2, 3, 4, 8)
@@ -37,23 +45,6 @@ class ImagesConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """Networks of each peer."""
-
-    scale: Literal[2, 3, 4, 8] = 4
-    """Upscaling factor."""
-    blocks: int = 32
-    """Residual blocks of the generator."""
-    filters: int = 64
-    """Channels of the generator."""
-    skip: Literal["none", "nearest", "bicubic"] = "none"
-    """Global skip: how the image is enlarged that the generator only adds details to. none: it makes all of the image,
-    as in the paper. Small networks and short runs need one for colours."""
-    discriminator_filters: int = 64
-    """Channels of the discriminator's first convolution; its last has eight times as many."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class CohortConfig:
     """Peers, and who learns from whom."""
 
@@ -68,10 +59,14 @@ class CohortConfig:
     """Teachers of each peer: by the variant, all others (mutual), the previous peer (ring), peer 0 (star), or one's
     neighbour in pairs. A matrix of your own goes into a TOML file as mixing_matrix."""
     mixing_matrix: Annotated[tuple[tuple[float, ...], ...], tyro.conf.Suppress] = ()
-    """M[k][j]: the weight of peer j's teaching in the loss of peer k; diagonal 0. Overrides `mixing`; TOML only."""
+    """`M[k][j]`: the weight of peer j's teaching in the loss of peer k; diagonal 0. Overrides `mixing`; TOML only."""
     starts: tuple[int, ...] = ()
     """Initial weights of each peer, one number each: peers with equal numbers begin alike, and differ only by their
     teachers. Default: all differ."""
+    labels: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
+    """Names of the peers in tables, where Independent, ML and ML* do not tell them apart; TOML only."""
+    adversarial_factors: Annotated[tuple[float, ...], tyro.conf.Suppress] = ()
+    """Factors of --adversarial-weight, one for each peer. Default: 1; TOML only."""
     kl_weight: float = 1.0
     """Weight lambda of the KL divergence in each discriminator's loss."""
     kl: Literal["bernoulli", "one-outcome"] = "bernoulli"
@@ -80,15 +75,29 @@ class CohortConfig:
     distillation_scale: Literal["t2", "1"] = "t2"
     """Factor of the divergence: T^2, which keeps its gradient comparable for any T while logits are near zero (1.2 to
     2.5 times that of T = 1 at T = 4), or 1. No effect where T is 1."""
+    exchange: Literal["map", "mean"] = "map"
+    """Teach by every logit of a map, which needs maps of one size, or by each image's mean logit. The same for vgg."""
+    peer: Annotated[tuple[PeerConfig, ...], tyro.conf.Suppress] = ()
+    """Networks, initial weights, learning rate and loss weights of each peer; TOML only, one [[cohort.peer]] a peer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
     """The generators' loss."""
 
-    content: Literal["vgg54", "vgg22", "random-vgg", "random-vgg22", "pixel"] = "vgg54"
+    content: ContentName = "vgg54"
     """Content loss: VGG19 features conv5_4 or conv2_2, those of the same network with random weights (random-vgg is
-    conv5_4), or pixels."""
+    conv5_4), several layers before their activation (vgg-layers, as ESRGAN and Real-ESRGAN), or pixels."""
+    vgg_layers: tuple[VGGLayer, ...] = ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
+    """Layers of vgg-layers, compared by mean absolute difference. No effect on others."""
+    vgg_layer_weights: tuple[float, ...] = (0.1, 0.1, 1.0, 1.0, 1.0)
+    """Weights of --vgg-layers, one each. The defaults of both are Real-ESRGAN's."""
+    pixel_weight: float = 0.0
+    """Weight of a pixel loss that is added to the features before --content-weight multiplies both. No effect with
+    --content pixel."""
+    pixel_loss: Literal["mse", "l1"] = "mse"
+    """Pixels are compared by mean squared or mean absolute difference: in pre-training, --content pixel and
+    --pixel-weight."""
     vgg: Path | None = None
     """File with torchvision's VGG19 weights. Default: downloaded once. No effect for random weights and pixels."""
     content_weight: float | Literal["auto"] = "auto"
@@ -98,6 +107,9 @@ class LossConfig:
     sets --content-weight. No effect unless that is auto and features are compared."""
     adversarial_weight: float = 1e-3
     """Weight of the adversarial loss."""
+    adversarial: AdversarialName = "vanilla"
+    """vanilla: binary cross entropy, as SRGAN. lsgan: least squares to 1 and 0. relativistic: real images are more real
+    than the mean generated one, as ESRGAN. Peers teach each other by sigma(logit) in all of them."""
 
     @property
     def initial_content_weight(self) -> float:
@@ -112,13 +124,17 @@ class OptimConfig:
     steps: int = 50_000
     """Adversarial training steps."""
     pretrain_steps: int = 0
-    """Steps of SRResNet pre-training before them: generators alone, mean squared error of pixels."""
+    """Steps of SRResNet pre-training before them: generators alone, --pixel-loss of pixels."""
+    warm_discriminator: int = 0
+    """Steps between both in which discriminators alone learn, for generators that come without one."""
     lr: float = 1e-4
     """Learning rate of Adam, for generators and discriminators."""
     lr_milestones: tuple[int, ...] = ()
     """Steps (pre-training included) at which the learning rate is multiplied by --lr-gamma. Without: constant."""
     lr_gamma: float = 0.1
     """Factor at each milestone. No effect without milestones."""
+    beta2: float = 0.999
+    """Adam's decay of squared gradients. ESRGAN and Real-ESRGAN: 0.99."""
     ema: float = 0.999
     """Decay per step of the averaged generator, which is the one evaluated. Lower at first: min(ema, (1+t)/(10+t))."""
 
@@ -148,6 +164,14 @@ class MachineConfig:
     """Spare memory: keep only the inputs of the generator's blocks, and compute the rest again going backward."""
     fused: bool = True
     """Compute losses on logits and draw patches by Triton kernels, on a GPU. Off: the same in plain torch."""
+    prove: bool = True
+    """Before the first training with a GPU, a driver and versions that are new together, show in some seconds that
+    kernels compute what they should and that replays of the graph do what single steps do. `fastsr doctor --prove`
+    shows all of that, and more, at once. No effect on training without a GPU."""
+    tune: bool = True
+    """Before a recipe is trained on a GPU for the first time, try settings that compute the same, for at most 90
+    seconds after compiling, and keep the fastest: how many peers at the same time, which networks compiled, which
+    layout in memory. What you set yourself stays. No effect without a GPU, without --compile and with --no-graph."""
     channels_last: bool = True
     """Keep channels innermost in memory, which convolutions prefer."""
     seed: int = 0
@@ -174,7 +198,7 @@ class DistributedConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputConfig:
-    """Files that a run writes, and intervals between them (in steps)."""
+    """Files that a run writes, and intervals between them."""
 
     out: Path | None = None
     """Folder of the run. Default: runs/RECIPE-xSCALE, numbered where that exists (reproduce: reproduction/)."""
@@ -186,8 +210,11 @@ class OutputConfig:
     aside."""
     log_every: int = 50
     """Steps averaged into one row of metrics."""
-    save_every: int = 1000
-    """Steps between checkpoints."""
+    save_every: int | None = None
+    """Steps between checkpoints. Default: by time, --save-minutes."""
+    save_minutes: float = 10.0
+    """Minutes between checkpoints. Training goes on while they are written, and saves at its end and when it is stopped
+    in any case. No effect with --save-every."""
     val_every: int = 1000
     """Steps between validations, each with a picture."""
     keep: int = 3
@@ -206,6 +233,7 @@ class TrainConfig:
 
     recipe: Annotated[str, tyro.conf.Suppress] = "paper"
     images: ImagesConfig = field(default_factory=ImagesConfig)
+    degrade: DegradeConfig = field(default_factory=DegradeConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     cohort: CohortConfig = field(default_factory=CohortConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -216,13 +244,24 @@ class TrainConfig:
 
     @property
     def total_steps(self) -> int:
-        return self.optim.pretrain_steps + self.optim.steps
+        return self.optim.pretrain_steps + self.optim.warm_discriminator + self.optim.steps
+
+    @property
+    def drawn_side(self) -> int:
+        """Side in HR pixels of what is drawn from an image: a patch, and the context that degrading it takes."""
+        return self.images.patch + self.degrade.context_at(self.model.scale)
 
     def with_absolute_paths(self) -> "TrainConfig":
         """The same settings, meant the same wherever the run is continued from."""
-        images, vgg = self.images, self.loss.vgg
+        images, vgg, model, peers = self.images, self.loss.vgg, self.model, self.cohort.peer
         return replace(
             self,
+            model=replace(
+                model,
+                init_generator=absolute(model.init_generator),
+                init_discriminator=absolute(model.init_discriminator),
+            ),
+            cohort=replace(self.cohort, peer=tuple(with_absolute_files(peer) for peer in peers)),
             images=replace(images, data=absolute(images.data), val=absolute(images.val)),
             loss=replace(self.loss, vgg=vgg and vgg.absolute()),
         )

@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, cast, get_origin, get_type_hints
 
 import tomli_w
 
+from fastsr.config.presets import preset
 from fastsr.config.settings import TrainConfig
 from fastsr.errors import UserError
 from fastsr.files import read_text
@@ -25,6 +26,8 @@ def to_toml(config: TrainConfig) -> str:
     Raises UserError for a path that is no text: TOML is UTF-8, and names of files may be any bytes.
     """
     content = {name: plain(value, name) for name, value in asdict(config).items()}
+    if config.degrade.is_bicubic:  # whose other settings have no effect
+        content["degrade"] = {"degrade": config.degrade.degrade}
     return NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[1].split())}]", tomli_w.dumps(content))
 
 
@@ -80,6 +83,9 @@ def from_toml(file: Path, base: TrainConfig) -> TrainConfig:
                 else f"sections are {', '.join(f'[{name}]' for name in groups)}"
             )
             raise UserError(f"{file}: unknown section or key '{section}'; {hint}")
+        if section == "degrade" and isinstance(name := settings.get("degrade"), str):
+            groups[section] = preset(name)
+            settings["degrade"] = groups[section].degrade
         groups[section] = updated(
             groups[section], cast("dict[str, Any]", settings), f"{file}: [{section}]"
         )
@@ -120,10 +126,15 @@ def coerced(value: Any, hint: Any, where: str) -> Any:
     if origin is tuple and isinstance(value, list):
         return tuple(coerced(item, options[0], where) for item in cast("list[Any]", value))
     if type(None) in options:
-        hint = next(option for option in options if option is not type(None))
-    elif get_origin(hint) in (Union, UnionType):
+        some = next(option for option in options if option is not type(None))
+        return coerced(value, some, where)
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        return updated(hint(), cast("dict[str, Any]", value), where)
+    if get_origin(hint) in (Union, UnionType):
         return coerced_to_one(value, options, where)
     if hint is Path and isinstance(value, str):
+        if not value:  # as a path it would be this folder
+            raise UserError(f'{where} = "" is empty; write "." where this folder is meant')
         return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

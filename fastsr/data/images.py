@@ -10,7 +10,8 @@ import os
 import stat
 import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,16 @@ def read_rgb8(path: Path) -> NDArray[np.uint8]:
 
     Raises UserError with the reason, without the path, so that callers can list many.
     """
+    with open_image(path) as image:
+        return to_rgb8(upright(image))
+
+
+@contextmanager
+def open_image(path: Path) -> Generator[Image.Image, None, None]:
+    """A file as Pillow opens it, of which one picture is meant.
+
+    Raises UserError with the reason, without the path: at once, or for what goes wrong with the image within.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or a device might never end
             raise UserError("is a folder" if path.is_dir() else "is no regular file")
@@ -131,7 +142,7 @@ def read_rgb8(path: Path) -> NDArray[np.uint8]:
                     raise UserError(
                         f"has {frames} frames; save the one you mean as a file of its own"
                     )
-                return to_rgb8(upright(image))
+                yield image
     except UnidentifiedImageError:
         raise UserError("is not an image, or is damaged") from None
     except Image.DecompressionBombError:

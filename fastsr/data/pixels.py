@@ -3,14 +3,16 @@
 Axes: I images, B bytes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fastsr.system.memory import available_memory
+from fastsr.system.memory import available_memory, memory_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +90,36 @@ def store_of(pixels: Tensor, sizes: list[tuple[int, ...]], names: tuple[str, ...
     )
 
 
-def place(store: PixelStore, device: torch.device) -> PixelStore:
+Memory = Literal["device", "pinned", "file"]
+
+
+def place(
+    store: PixelStore, device: torch.device, training_bytes: Callable[[], int] = lambda: 0
+) -> PixelStore:
     """Moves pixels to the fastest memory with room for them: the device, pinned host memory, or the mapped file.
 
-    A third of the GPU's free memory, and half of the host's, may be used; the rest is for training.
+    Args:
+        training_bytes: what training needs of the device's memory, of which it may have some already. It is asked only
+            where it decides.
     """
     if device.type != "cuda":
         return store
-    if store.nbytes < torch.cuda.mem_get_info(device)[0] // 3:
+    memory = memory_for(store.nbytes, memory_of(device), training_bytes, available_memory())
+    if memory == "device":
         return store.to(device)
-    return store.pin() if store.nbytes < available_memory() // 2 else store
+    return store.pin() if memory == "pinned" else store
+
+
+def memory_for(
+    pixels: int, device_bytes: int, training_bytes: Callable[[], int], host_bytes: int
+) -> Memory:
+    """The fastest memory that has room for that many bytes of pixels.
+
+    Args:
+        device_bytes: what this process can have of the device's memory. host_bytes: of the host's, of which it may use
+            half: others need some, and so does reading the file.
+    """
+    if pixels < device_bytes // 4 or pixels < device_bytes - training_bytes():
+        return "device"
+    # torch takes pinned memory in powers of two.
+    return "pinned" if 1 << max(pixels - 1, 0).bit_length() <= host_bytes // 2 else "file"

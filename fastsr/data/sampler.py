@@ -27,6 +27,10 @@ class PatchSource(Protocol):
         """Does the host's share, before each step."""
         ...
 
+    def seek(self, step: int) -> None:
+        """Draws the patches of this step next, where the host draws them."""
+        ...
+
     def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
         """The patches `lr_NChw, hr_NCHW`; part of the step."""
         ...
@@ -105,7 +109,7 @@ class PatchSampler:
         return PatchSampler(
             store,
             scale=config.model.scale,
-            patch=images.patch,
+            patch=config.drawn_side,
             batch=images.batch,
             seed=config.machine.seed,
             border=images.border,
@@ -119,6 +123,9 @@ class PatchSampler:
 
     def load(self) -> None:
         """Nothing: the device draws by itself."""
+
+    def seek(self, step: int) -> None:
+        """Nothing: the device draws what its own counter says."""
 
     def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
         """The patches of one step: `lr_NChw, hr_NCHW`, float32 in [0, 1], channels-last.

@@ -19,7 +19,7 @@ from fastsr.data.sampler import PatchSource
 from fastsr.distributed.mesh import Mesh
 from fastsr.distributed.share import RankShare, all_gather_single
 from fastsr.distributed.world import Ranks
-from fastsr.models.generator import kept_statistics
+from fastsr.models.base import kept_statistics
 
 
 class AheadShare(RankShare):
@@ -56,10 +56,8 @@ class Ahead:
 
     def begin(self, step: int) -> None:
         """Before step `step` and the first that is not exchanged within: all that are on their way by then are sent."""
-        config = self.cohort.config
-        self.share.teachers_2PE = torch.zeros(
-            2, config.cohort.peers, config.images.batch, device=self.cohort.device
-        )
+        peers, most = self.cohort.config.cohort.peers, self.cohort.maps.most
+        self.share.teachers_2PE = torch.zeros(2, peers, most, device=self.cohort.device)
         for ahead in range(self.share.lag):
             self.send(step + ahead)
 
@@ -103,9 +101,10 @@ class Ahead:
                 kept_statistics(peer.discriminator),
                 cohort.precision.autocast(cohort.device),
             ):
-                z_real.append(peer.discriminator(hr_NCHW))
-                z_fake.append(peer.discriminator(peer.generator(lr_NChw)))
-        return torch.stack([*z_real, *z_fake]).unflatten(0, (2, -1))
+                z_real.append(peer.discriminator(hr_NCHW).flatten())
+                z_fake.append(peer.discriminator(peer.generator(lr_NChw)).flatten())
+        logits = cohort.maps.filled([*z_real, *z_fake], self.share.parts)
+        return logits.unflatten(0, (2, -1))
 
     def end(self) -> None:
         """Waits for what is still on its way; from here on logits are exchanged in the step."""

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from fastsr.console import say
 from fastsr.data.images import walk
 from fastsr.errors import UserError
 
@@ -175,33 +177,39 @@ def choose(names: Iterable[str], catalogue: Mapping[str, Dataset]) -> list[Datas
     return [catalogue[name] for name in wanted]
 
 
-def listing(root: Path, catalogue: Mapping[str, Dataset] = DATASETS) -> Table:
-    """Every data set: its name, what it is for, images, size of the download, and where it is, if it is."""
+def print_listing(
+    root: Path, console: Console, catalogue: Mapping[str, Dataset] = DATASETS
+) -> None:
+    """Prints every data set: its name, what it is for, images, size of the download, and where it is, if it is."""
+    say(
+        console, f"below {root}:"
+    )  # on a line of its own: it may be longer than the terminal is wide
     table = Table("name", "for", box=None, padding=(0, 2, 0, 0))
     table.add_column("images", justify="right")
-    table.add_column("download", justify="right", no_wrap=True)
-    table.add_column(Text(f"below {root}", overflow="fold"), overflow="fold")
+    table.add_column("download", no_wrap=True)
+    table.add_column("", overflow="fold")
     owners = Counter(archive for dataset in catalogue.values() for archive in dataset.archives)
+    shared = {archive for archive, count in owners.items() if count > 1}
     for dataset in catalogue.values():
         total = sum(archive.size or 0 for archive in dataset.archives)
         size = decimal(total) if total else "unknown"
-        shared = " (shared)" if any(owners[archive] > 1 for archive in dataset.archives) else ""
+        mark = "" if shared.isdisjoint(dataset.archives) else " *"
+        count = f"{dataset.images:,}"
         table.add_row(
-            dataset.name,
-            dataset.use,
-            f"{dataset.images:,}",
-            size + shared,
-            Text(presence(dataset, root)),
+            dataset.name, dataset.use, count, f"{size:>8}{mark}", Text(presence(dataset, root))
         )
-    return table
+    console.print(table)
+    if shared:
+        say(console, "* one download that they share")
 
 
 def presence(dataset: Dataset, root: Path) -> str:
-    """One line on a data set: the folder of its originals and their number if not all, or the command for them."""
+    """One line on a data set: folders of its originals in `root`, their number if not all, or the command for them."""
     found = [split.count(root / split.folder) for split in dataset.splits]
     if not any(found):
         return f"not here; fastsr data fetch {dataset.name}"
+    folders = [folder.relative_to(root) for folder in dataset.folders(root)]
     return "; ".join(
         str(folder) if count == split.images else f"{folder} holds {count} of {split.images} images"
-        for folder, split, count in zip(dataset.folders(root), dataset.splits, found, strict=True)
+        for folder, split, count in zip(folders, dataset.splits, found, strict=True)
     )

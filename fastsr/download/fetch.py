@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
+from fastsr.console import is_live
 from fastsr.download.catalogue import DATASETS, Archive, Dataset, Split, choose
 from fastsr.download.transfer import bytes_of, check_room, download
 from fastsr.download.unpack import unpack
@@ -80,7 +81,7 @@ def locked(root: Path) -> Generator[Path, None, None]:
 
 def progress_bar(console: Console) -> Progress:
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    return Progress(*columns, console=console, disable=not is_live(console))
 
 
 def install(split: Split, file: Path, root: Path, progress: Progress) -> None:

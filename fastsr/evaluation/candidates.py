@@ -11,7 +11,7 @@ from fastsr.config.mixing import variants
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.errors import UserError
-from fastsr.models import SRResNet
+from fastsr.models import Generator
 from fastsr.models.weights import find_generators, load_generator
 
 
@@ -19,7 +19,7 @@ from fastsr.models.weights import find_generators, load_generator
 class Model:
     """One generator that is scored, and where it comes from."""
 
-    generator: SRResNet
+    generator: Generator
     file: Path
     weights: str
     """ema, raw, or file: a file's own."""

@@ -1,7 +1,7 @@
 """Models against each other on test sets: every metric of every image, under a protocol that is written down."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 from fastsr.config.settings import Border
-from fastsr.console import counted, say
+from fastsr.console import counted, is_live, listed, say
 from fastsr.errors import UserError
 from fastsr.evaluation.candidates import Model, open_models, step_of
 from fastsr.evaluation.examiner import Examiner
@@ -33,7 +33,14 @@ from fastsr.evaluation.output import (
 from fastsr.evaluation.perceptual import Perceptual
 from fastsr.evaluation.protocol import BICUBIC, Protocol
 from fastsr.evaluation.reading import PairReader, reading_room
-from fastsr.evaluation.results import Evaluation, ImageScores, Picture, ScoredModel, ScoredSet
+from fastsr.evaluation.results import (
+    Evaluation,
+    ImageScores,
+    Picture,
+    ScoredModel,
+    ScoredSet,
+    evenly_spaced,
+)
 from fastsr.evaluation.score_cache import ScoreCache
 from fastsr.evaluation.tables import print_protocol, score_table
 from fastsr.evaluation.test_sets import ImageSet, find_set
@@ -59,6 +66,8 @@ class Request:
     metric_weights: Path | None = None
     perceptual_sets: tuple[str, ...] = ()
     """Names of the sets that perceptual metrics are measured on. None: all."""
+    perceptual_images: int = 0
+    """Images of each set, evenly spaced, that perceptual metrics are measured on. 0: all."""
     lr: str = BICUBIC
     border: Border = "replicate"
     pictures: int = 2
@@ -185,26 +194,37 @@ def score_sets(
         bar.reset(task, total=examiner.methods * sum(len(images.images) for images in sets))
         for images in sets:
             bar.update(task, description=escape(images.name))
-            perceptual = is_perceptual(request, images.name)
-            if not console.is_terminal:
+            scored = to_score(request, images, notes[images.name], examiner.perceptual.names)
+            if not is_live(console):
                 count = f"{counted(len(images.images), 'image')} by {examiner.methods} methods"
                 say(console, f"scoring {images.name}: {count}")
             place = unused(Path(PICTURES) / slug(images.name), folder, request.out)
             shown = Shown(folder, place, request.pictures)
             scores, pictures = score_set(
-                examiner, images, reader, shown, perceptual, lambda: bar.advance(task)
+                examiner, images, reader, shown, scored, lambda: bar.advance(task)
             )
             seen = training_note(known, reader.pairs(images.images), evaluation.scale)
-            about = (
-                len(images.images),
-                str(images.folder),
-                (*notes[images.name], *seen),
-                perceptual,
-            )
-            scored = ScoredSet(images.name, *about)
+            scored = replace(scored, notes=(*scored.notes, *seen))
             evaluation = evaluation.with_set(scored, scores, pictures)
             console.print(score_table(evaluation, scored))
     return evaluation
+
+
+def to_score(
+    request: Request, images: ImageSet, notes: Sequence[str], perceptual: Sequence[str]
+) -> ScoredSet:
+    """A set as it is wanted.
+
+    Args:
+        perceptual: names of the perceptual metrics that are measured.
+    """
+    count, wanted = len(images.images), request.perceptual_images
+    chosen = wanted if wanted < count and is_perceptual(request, images.name) else 0
+    if chosen and perceptual:
+        names = listed([MEASURES[name].name for name in perceptual])
+        notes = (*notes, f"{names} on {chosen} of {count} images, evenly spaced")
+    about = (count, str(images.folder), tuple(notes), is_perceptual(request, images.name), chosen)
+    return ScoredSet(images.name, *about)
 
 
 def progress(console: Console) -> Progress:
@@ -215,7 +235,7 @@ def progress(console: Console) -> Progress:
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    return Progress(*columns, console=console, disable=not is_live(console), transient=True)
 
 
 @dataclass(frozen=True)
@@ -234,7 +254,7 @@ def score_set(
     images: ImageSet,
     reader: PairReader,
     shown: Shown,
-    perceptual: bool,
+    scored: ScoredSet,
     advance: Callable[[], None],
 ) -> tuple[list[ImageScores], list[Picture]]:
     """The scores of one set, and its pictures, which are written.
@@ -244,11 +264,12 @@ def score_set(
     """
     scores: list[ImageScores] = []
     pictures: list[Picture] = []
+    chosen = evenly_spaced(scored.images, scored.perceptual_images) if scored.perceptual else []
     for index, (files, pair) in enumerate(
         zip(images.images, reader.pairs(images.images), strict=True)
     ):
         is_shown = index < shown.count
-        methods, measured = examiner.examine(pair, perceptual, is_shown, advance)
+        methods, measured = examiner.examine(pair, index in chosen, is_shown, advance)
         scores += [
             ImageScores(images.name, files.name, model, values)
             for model, values in measured.items()

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from fastsr.evaluation.metrics import PROTOCOLS
 from fastsr.files import read_json
 
 FORMAT = 1
@@ -45,6 +46,13 @@ class ScoredSet:
     notes: tuple[str, ...] = ()
     perceptual: bool = True
     """Perceptual metrics were measured on it, where they were wanted at all."""
+    perceptual_images: int = 0
+    """They were measured on so many of its images, evenly spaced; 0: on all."""
+
+    def measured(self, metric: str) -> list[int]:
+        """The places of the images that a metric was measured on, or would have been."""
+        count = self.perceptual_images if metric in PROTOCOLS else 0
+        return evenly_spaced(self.images, count)
 
 
 @dataclass(frozen=True)
@@ -91,21 +99,24 @@ class Evaluation:
         self, scored: ScoredSet, images: Sequence[ImageScores], pictures: Sequence[Picture] = ()
     ) -> "Evaluation":
         """This evaluation and the scores of one more set, of which the means are taken."""
-        rows = {
-            model.name: [row.values for row in images if row.model == model.name]
-            for model in self.models
-        }
-        means = {
-            model: {metric: mean([values[metric] for values in found]) for metric in self.metrics}
-            for model, found in rows.items()
-        }
-        return replace(
+        whole = replace(
             self,
             sets=(*self.sets, scored),
-            means={**self.means, scored.name: means},
             images=(*self.images, *images),
             pictures=(*self.pictures, *pictures),
         )
+        means = {
+            model.name: {
+                metric: mean(whole.values(scored, model.name, metric)) for metric in self.metrics
+            }
+            for model in self.models
+        }
+        return replace(whole, means={**self.means, scored.name: means})
+
+    def values(self, scored: ScoredSet, model: str, metric: str) -> list[float]:
+        """A metric of a model on each image of a set that it was measured on."""
+        rows = [r for r in self.images if r.test_set == scored.name and r.model == model]
+        return [rows[k].values[metric] for k in scored.measured(metric) if k < len(rows)]
 
     def difference(self, other: "Evaluation") -> str:
         """A phrase on why the scores of two evaluations do not belong into one; empty where they do."""
@@ -212,6 +223,11 @@ class Evaluation:
         )
 
 
+def evenly_spaced(count: int, wanted: int) -> list[int]:
+    """The places of `wanted` of `count` things; all where none or more are wanted."""
+    return [k * count // wanted for k in range(wanted)] if 0 < wanted < count else [*range(count)]
+
+
 def number(value: float | None) -> float:
     """A number of a JSON file: NaN for null, and for what is not finite."""
     return nan if value is None or not isfinite(value) else float(value)
@@ -254,6 +270,8 @@ def model_from_json(name: str, about: dict[str, Any]) -> ScoredModel:
 def set_to_json(scored: ScoredSet) -> dict[str, Any]:
     """Perceptual metrics are mentioned where they were left out."""
     about = {"images": scored.images, "folder": scored.folder, "notes": list(scored.notes)}
+    if scored.perceptual_images:
+        about["perceptual_images"] = scored.perceptual_images
     return about if scored.perceptual else {**about, "perceptual": False}
 
 
@@ -262,7 +280,8 @@ def set_from_json(name: str, about: dict[str, Any]) -> ScoredSet:
         tuple(str(note) for note in about.get("notes") or ()),
         bool(about.get("perceptual", True)),
     )
-    return ScoredSet(name, int(about["images"]), str(about.get("folder") or ""), notes, perceptual)
+    folder, chosen = str(about.get("folder") or ""), int(about.get("perceptual_images", 0))
+    return ScoredSet(name, int(about["images"]), folder, notes, perceptual, chosen)
 
 
 def scores_from_json(row: dict[str, Any], metrics: Sequence[str]) -> ImageScores:

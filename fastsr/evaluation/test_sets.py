@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastsr.data.images import EXTENSIONS
+from fastsr.download.catalogue import DATASETS
 from fastsr.errors import UserError
 
 COUNTS = {"set5": 5, "set14": 14, "bsd100": 100, "b100": 100, "urban100": 100, "manga109": 109}
@@ -81,10 +82,11 @@ def locate(word: str, root: Path) -> Path:
                 return below[name]
     if Path(word).is_dir():
         return Path(word).absolute()
+    fetched = f", or fetch it: fastsr data fetch {word.lower()}" if word.lower() in DATASETS else ""
     held = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     raise UserError(
         f"--sets {word}: no such folder, and --data-root {root} holds {', '.join(held) or 'no set'}; "
-        f"give a folder of images, another --data-root, or fetch it: fastsr data fetch {word.lower()}"
+        f"give a folder of images, or another --data-root{fetched}"
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from fastsr.data.bicubic import Border, upscale
 from fastsr.evaluation.pairs import Pair
 from fastsr.evaluation.psnr_ssim import psnr_y, ssim_y
-from fastsr.models import SRResNet
+from fastsr.models import Generator
 from fastsr.models.inference import super_resolve
 
 
@@ -38,7 +38,7 @@ class Bicubic:
 
 
 def evaluate(
-    generators: Mapping[str, SRResNet],
+    generators: Mapping[str, Generator],
     pairs: Iterator[Pair] | Sequence[Pair],
     scale: int,
     border: Border = "replicate",

@@ -11,7 +11,6 @@ from fastsr_kernels.bicubic import keys_kernel
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, pad, pixel_shuffle
 
-Skip = Literal["none", "nearest", "bicubic"]
 REACH = 2
 """Pixels that bicubic reads on each side of the one that it enlarges."""
 

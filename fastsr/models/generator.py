@@ -1,16 +1,14 @@
 """SRResNet, the generator of SRGAN."""
 
-from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.utils.checkpoint import checkpoint
 
 from fastsr.errors import UserError
-from fastsr.models.enlarge import Enlarge, Skip
+from fastsr.models.architecture import Output, Skip, SRResNetArchitecture
+from fastsr.models.base import Generator, in_fp32, radius_through
+from fastsr.models.enlarge import Enlarge
 from fastsr.models.norm import BatchNorm
 
 UPSAMPLING_STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
@@ -47,7 +45,7 @@ class Upsampler(nn.Module):
         return self.activation(self.shuffle(self.conv(x)))
 
 
-class SRResNet(nn.Module):
+class SRResNet(Generator):
     """SRGAN's generator: 9x9 head, residual blocks, a long skip, pixel-shuffle upsampling, 9x9 tail.
 
     Takes `[N, 3, h, w]` in [0, 1] and returns `[N, 3, scale*h, scale*w]` in (0, 1): the tail's tanh is mapped there.
@@ -56,22 +54,28 @@ class SRResNet(nn.Module):
     Args:
         scale: 2, 3, 4 or 8. blocks: residual blocks (32 in the paper). filters: channels (64).
         skip: how the image is enlarged that the tail adds to; none in the paper.
+        output: tanh as above, or linear: what the tail makes, as it is, which some trainers' weights need.
     Raises:
         UserError: for another scale.
     Source: Ledig et al., "Photo-realistic single image super-resolution using a GAN", CVPR 2017.
     """
 
     def __init__(
-        self, scale: int, blocks: int = 32, filters: int = 64, skip: Skip = "none"
+        self,
+        scale: int,
+        blocks: int = 32,
+        filters: int = 64,
+        skip: Skip = "none",
+        output: Output = "tanh",
     ) -> None:
         super().__init__()
         if scale not in UPSAMPLING_STAGES:
             raise UserError(
                 f"--scale {scale} is not supported; use one of {', '.join(map(str, UPSAMPLING_STAGES))}"
             )
-        self.scale, self.block_count, self.filters, self.skip = scale, blocks, filters, skip
-        self.recompute = False
-        """Keep only the inputs of blocks during training, and compute the rest again in the backward pass."""
+        self.scale, self.block_count, self.filters = scale, blocks, filters
+        self.skip: Skip = skip
+        self.output: Output = output
         self.input_conv = nn.Conv2d(3, filters, 9, padding=4)
         self.input_activation = nn.PReLU(filters)
         self.blocks = nn.ModuleList(ResidualBlock(filters) for _ in range(blocks))
@@ -90,9 +94,25 @@ class SRResNet(nn.Module):
         x = self.trunk(lr_NChw)
         for upsampler in self.upsamplers:
             x = self.run(upsampler, x)
-        x = self.output_conv(x)
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
-        return self.enlarge(lr_NChw) + x if self.enlarge else (x.tanh() + 1) / 2
+        x = in_fp32(self.output_conv(x))
+        if self.enlarge:
+            return self.enlarge(lr_NChw) + x
+        return (x.tanh() + 1) / 2 if self.output == "tanh" else x
+
+    @property
+    def architecture(self) -> SRResNetArchitecture:
+        return SRResNetArchitecture(
+            scale=self.scale, blocks=self.block_count, filters=self.filters, skip=self.skip, output=self.output
+        )  # fmt: skip
+
+    @property
+    def receptive_radius(self) -> int:
+        return (
+            4 + 2 * self.block_count + 1 + radius_through(UPSAMPLING_STAGES[self.scale], radius=4)
+        )
+
+    def blocks_to_compile(self) -> Iterable[nn.Module]:
+        return (*self.blocks, *self.upsamplers)
 
     def trunk(self, lr_NChw: Tensor) -> Tensor:
         """`[N, filters, h, w]`: everything in low resolution, and with it every BN."""
@@ -101,39 +121,3 @@ class SRResNet(nn.Module):
         for block in self.blocks:
             x = self.run(block, x)
         return shallow + self.trunk_norm(self.trunk_conv(x))
-
-    def run(self, block: nn.Module, x: Tensor) -> Tensor:
-        if not (self.recompute and torch.is_grad_enabled()):
-            return block(x)
-        # Those of this call, for which they may have been cast.
-        weights: dict[str, Tensor] = dict(block.named_parameters())
-        return checkpoint(
-            partial(functional_call, block, weights, tie_weights=False), x,
-            use_reentrant=False, preserve_rng_state=False, context_fn=partial(first_and_second_run, block),
-        )  # fmt: skip
-
-    def compile_blocks(self) -> None:
-        """Compiles in place, block by block: 32 equal blocks cost one compilation, and state-dict keys stay clean."""
-        for block in (*self.blocks, *self.upsamplers):
-            block.compile(fullgraph=True, dynamic=False)
-
-
-def first_and_second_run(
-    block: nn.Module,
-) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """Contexts of a checkpointed block: computing it again must not move its statistics again."""
-    return nullcontext(), kept_statistics(block)
-
-
-@contextmanager
-def kept_statistics(block: nn.Module) -> Generator[None, None, None]:
-    """Within, BN normalises by the batch as in training and leaves its running statistics as they are."""
-    norms = [module for module in block.modules() if isinstance(module, BatchNorm)]
-    before = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, before, strict=True):
-            norm.momentum = momentum

@@ -1,6 +1,7 @@
 """VGG19 features for the content loss, with ImageNet or with random weights."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Literal
@@ -15,32 +16,18 @@ from fastsr.errors import UserError
 
 URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 LAYERS: tuple[int | Literal["pool"], ...] = (
-    *(
-        64,
-        64,
-        "pool",
-        128,
-        128,
-        "pool",
-        256,
-        256,
-        256,
-        256,
-        "pool",
-        512,
-        512,
-        512,
-        512,
-        "pool",
-        512,
-        512,
-        512,
-        512,
-    ),
-)
+    64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512, 512, 512, 512,
+)  # fmt: skip
 """VGG19 up to conv5_4: convolutions by their output channels."""
-FeatureLayer = Literal["conv2_2", "conv5_4"]
-CONVOLUTIONS: dict[FeatureLayer, int] = {"conv2_2": 4, "conv5_4": 16}
+FeatureLayer = Literal["conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4"]
+CONVOLUTIONS: dict[FeatureLayer, int] = {
+    "conv1_2": 2,
+    "conv2_2": 4,
+    "conv3_4": 8,
+    "conv4_4": 12,
+    "conv5_4": 16,
+}
+"""The last convolutions before each pooling, by their number."""
 RANDOM_SEED = 19
 REMEDIES = (
     "put vgg19-dcbb9e9d.pth of torchvision on this machine and pass --vgg FILE, or connect to the network once, "
@@ -117,6 +104,33 @@ class VGG19Features(nn.Module):
             )
         self.load_state_dict({key: state[key] for key in wanted})
         return self
+
+
+class VGG19Layers(VGG19Features):
+    """What the convolutions of several layers give, before their activation: `[N, C, H', W']` of each layer.
+
+    Source: ESRGAN, section 3.3: before the activation features are dense, and say more about brightness.
+    """
+
+    def __init__(self, layers: Sequence[FeatureLayer]) -> None:
+        super().__init__(max(layers, key=lambda layer: CONVOLUTIONS[layer]))
+        convolutions = [k for k, m in enumerate(self.features) if isinstance(m, nn.Conv2d)]
+        ends = [convolutions[CONVOLUTIONS[layer] - 1] + 1 for layer in layers]
+        assert ends == sorted(set(ends)), "layers in the order of the network"
+        for end in ends:
+            if end < len(self.features):  # it would write over what is returned
+                self.features[end] = nn.ReLU(inplace=False)
+        # A tuple is no module: names of weights stay those of `features`.
+        self.parts = tuple(
+            self.features[begin:end] for begin, end in zip([0, *ends], ends, strict=False)
+        )
+
+    def forward(self, x_NCHW: Tensor) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, given = (x_NCHW - self.mean) / self.deviation, list[Tensor]()
+        for part in self.parts:
+            x = part(x)
+            given.append(x)
+        return tuple(given)
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:

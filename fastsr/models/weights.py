@@ -1,130 +1,23 @@
-"""Weight files: safetensors only, never pickles. A generator's file says what it is, and needs no run beside it."""
+"""Weight files of runs: generators found in runs and checkpoints."""
 
-import json
 import re
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-
+from fastsr.checkpoints import checkpoint_name, list_checkpoints, read_best
 from fastsr.console import listed
 from fastsr.errors import UserError
-from fastsr.files import read_json, sha256_of, sync, write_text
-from fastsr.models import SRResNet
-from fastsr.models.enlarge import Skip
+from fastsr.models.model_file import load_generator, save_generator
+from fastsr.models.tensors import load_module, load_tensors, save_tensors
 
-ARCHITECTURE = "fastsr.SRResNet"
+__all__ = [
+    "checkpoint_name", "find_generator", "find_generators", "list_checkpoints", "load_generator", "load_module",
+    "load_tensors", "save_generator", "save_tensors",
+]  # fmt: skip
 NAMES = {"ema": "ema", "raw": "generator"}
 """Names in a checkpoint of a generator's averaged and trained weights."""
-STEP, PEER = re.compile(r"step-\d+"), re.compile(r"peer-\d+-")
-"""Beginnings of the names of checkpoints, and of a peer's files in them; whatever else lies there is not ours."""
-
-
-def save_tensors(
-    tensors: dict[str, Tensor], file: Path, metadata: dict[str, str] | None = None
-) -> None:
-    """Writes tensors to a safetensors file and waits until the disk has it. Raises OSError."""
-    try:
-        save_file(
-            {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, file, metadata
-        )
-    except SafetensorError as error:  # wraps what the system said, such as a full disk
-        raise OSError(str(error)) from error
-    sync(file)
-
-
-def load_tensors(file: Path) -> dict[str, Tensor]:
-    """Reads a safetensors file to the CPU. Raises UserError where it is missing or damaged."""
-    if not file.is_file():
-        raise UserError(f"{file} does not exist")
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{file} is damaged or no safetensors file ({error})") from None
-
-
-def load_module(module: nn.Module, file: Path) -> None:
-    """Copies a file's weights into a module, in place. Raises UserError where they do not fit."""
-    try:
-        module.load_state_dict(load_tensors(file))
-    except RuntimeError as error:
-        raise UserError(f"{file} does not fit: {str(error).splitlines()[-1].strip()}") from None
-
-
-def save_generator(generator: SRResNet, file: Path) -> None:
-    """Writes a generator with its architecture in the file's header. Raises OSError."""
-    settings = {
-        "scale": generator.scale, "blocks": generator.block_count, "filters": generator.filters, "skip": generator.skip
-    }  # fmt: skip
-    metadata = {
-        "architecture": ARCHITECTURE,
-        **{name: str(value) for name, value in settings.items()},
-    }
-    save_tensors(generator.state_dict(), file, metadata)
-
-
-def load_generator(file: Path, device: torch.device | None = None) -> SRResNet:
-    """The generator in a file, in evaluation mode and channels-last.
-
-    Raises UserError where the file is no generator of fastsr, is damaged, or holds weights that are not finite.
-    """
-    if not file.is_file():
-        raise UserError(f"{file} does not exist")
-    try:
-        with safe_open(file, "pt") as opened:
-            header: dict[str, str] = opened.metadata() or {}
-    except (SafetensorError, OSError, ValueError):
-        raise UserError(
-            f"{file} is damaged or no safetensors file; give a generator that fastsr saved"
-        ) from None
-    if header.get("architecture") != ARCHITECTURE:
-        raise UserError(
-            f"{file} holds no generator of fastsr; give a file such as peer-0-ema.safetensors, or a run"
-        )
-    try:
-        scale, blocks, filters = (int(header[name]) for name in ("scale", "blocks", "filters"))
-        generator = SRResNet(scale, blocks, filters, known_skip(header.get("skip", "none")))
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"{file} does not say what generator it holds ({error}); give a file that fastsr saved"
-        ) from None
-    check_unchanged(file)
-    load_module(generator, file)
-    check_finite(generator, file)
-    generator.requires_grad_(False).eval()
-    return generator.to(device=device or torch.device("cpu"), memory_format=torch.channels_last)  # pyright: ignore
-
-
-def check_finite(module: nn.Module, file: Path) -> None:
-    """Raises UserError naming the first weight that holds NaN or infinity."""
-    for name, value in module.state_dict().items():
-        if not bool(value.isfinite().all()):
-            raise UserError(
-                f"{file} cannot be used: {name} is not finite; take an earlier checkpoint"
-            )
-
-
-def check_unchanged(file: Path) -> None:
-    """Raises UserError where a file of a checkpoint is not what was saved, which the state.json beside it tells."""
-    try:
-        state = json.loads((file.parent / "state.json").read_text(encoding="utf-8"))
-        saved = state["sha256"][file.name]
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # a file on its own, or a checkpoint from before there were sums
-    if sha256_of(file) != saved:
-        raise UserError(f"{file} is damaged: its contents are not those that were saved")
-
-
-def known_skip(name: str) -> Skip:
-    """Raises ValueError for a skip of another version of fastsr."""
-    for skip in get_args(Skip):
-        if name == skip:
-            return skip
-    raise ValueError(f"skip {name} is not known here")
+PEER = re.compile(r"peer-\d+-")
+"""Beginning of the names of a peer's files in a checkpoint; whatever else lies there is not ours."""
 
 
 def find_generators(
@@ -181,55 +74,5 @@ def find_generator(model: Path, peer: int | Literal["best"] = 0) -> Path:
     return files[f"peer {number}"]
 
 
-@dataclass(frozen=True)
-class Best:
-    """The best of a run by validation: of which peer, after which step, and what it scored."""
-
-    step: int
-    peer: int
-    psnr: float | None
-    """dB; None where images were equal."""
-
-
-BEST_NAME, BEST_FORMAT = "best.json", 1
-
-
-def read_best(run: Path) -> Best:
-    """Raises UserError where no best is kept, or the file is damaged."""
-    file = run / BEST_NAME
-    if not file.is_file():
-        raise UserError(
-            f"{run} keeps no best checkpoint: it was trained without --val or --keep-best, or is no run; "
-            "use --peer 0"
-        )
-    return read_json(
-        file,
-        lambda content: Best(int(content["step"]), int(content["peer"]), content["psnr"]),
-        BEST_FORMAT,
-        "delete it, and take --peer 0",
-    )
-
-
-def write_best(run: Path, best: Best) -> None:
-    """Raises OSError."""
-    write_text(run / BEST_NAME, json.dumps({"format": BEST_FORMAT, **asdict(best)}) + "\n")
-
-
 def peer_index(file: Path) -> int:
     return int(file.name.split("-")[1])
-
-
-def list_checkpoints(run: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first. Raises UserError where their folder cannot be read."""
-    folder = run / "checkpoints"
-    try:
-        found = [path for path in folder.iterdir() if STEP.fullmatch(path.name) and path.is_dir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise UserError(f"{folder} cannot be read ({error.strerror}); allow reading it") from None
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
-
-
-def checkpoint_name(step: int) -> str:
-    return f"step-{step:08d}"

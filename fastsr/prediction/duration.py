@@ -1,13 +1,20 @@
 """Predicted duration of a run: the work of a step over the speed of this machine."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from fastsr.cohort.content import FeatureContent, unloaded_content
+from fastsr.cohort.content import PixelContent, unloaded_content
+from fastsr.config.peers import peer_models
 from fastsr.config.settings import TrainConfig
-from fastsr.models import Discriminator, SRResNet
+from fastsr.models.networks import (
+    build_discriminator,
+    build_generator,
+    discriminator_architecture,
+    generator_architecture,
+)
 from fastsr.prediction.flops import FlopCount
 from fastsr.prediction.memory import Prediction
 from fastsr.system.device import synchronise
@@ -33,6 +40,8 @@ class Work:
     """Floating-point operations of one step of all peers in each stage."""
 
     pretraining: float
+    warming: float
+    """Of discriminators alone."""
     training: float
 
 
@@ -42,27 +51,40 @@ def work_of_steps(config: TrainConfig) -> Work:
     Going backward takes twice the work of going forward, once where only the image's gradient is wanted. So G counts
     3; D counts 7: forward and backward on both images, and to the generated image once more; the content network 2.
     """
-    images, model, peers = config.images, config.model, config.cohort.peers
-    low = images.patch // model.scale
+    images, low = config.images, config.images.patch // config.model.scale
+    generators, discriminators = 0, 0
     with torch.device("meta"), torch.no_grad():
         hr_NCHW = torch.empty(images.batch, 3, images.patch, images.patch)
         lr_NChw = torch.empty(images.batch, 3, low, low)
-        with FlopCount() as generator:
-            SRResNet(model.scale, model.blocks, model.filters)(lr_NChw)
-        with FlopCount() as discriminator:
-            Discriminator(images.patch, model.discriminator_filters)(hr_NCHW)
-        content_loss = unloaded_content(config.loss.content)
+        for model in peer_models(config):
+            with FlopCount() as generator:
+                build_generator(generator_architecture(model))(lr_NChw)
+            with FlopCount() as discriminator:
+                build_discriminator(discriminator_architecture(model, images.patch))(hr_NCHW)
+            generators += generator.total
+            discriminators += discriminator.total
+        content_loss = unloaded_content(config.loss)
         with FlopCount() as content:
-            if isinstance(content_loss, FeatureContent):
+            if not isinstance(content_loss, PixelContent):
                 content_loss.vgg(hr_NCHW)
-    per_peer = 3 * generator.total + 7 * discriminator.total + 2 * content.total
-    return Work(3 * peers * generator.total, peers * per_peer + content.total)
+    of_content = (2 * config.cohort.peers + 1) * content.total
+    return Work(
+        3 * generators,
+        generators + 6 * discriminators,
+        3 * generators + 7 * discriminators + of_content,
+    )
 
 
 def expected_seconds(config: TrainConfig, work: Work, device: torch.device, step: int = 0) -> float:
     """Seconds that the steps after `step` will take, as roughly as `seconds_per_step`."""
-    between, end = config.optim.pretrain_steps, config.total_steps
-    flop = max(0, between - step) * work.pretraining + (end - max(step, between)) * work.training
+    optim, flop, begin = config.optim, 0.0, 0
+    for steps, each in (
+        (optim.pretrain_steps, work.pretraining),
+        (optim.warm_discriminator, work.warming),
+        (optim.steps, work.training),
+    ):
+        flop += max(0, begin + steps - max(step, begin)) * each
+        begin += steps
     return flop / training_speed(config, device)
 
 
@@ -75,20 +97,43 @@ def training_speed(config: TrainConfig, device: torch.device) -> float:
 def matrix_speed(device: torch.device, dtype: torch.dtype | None, tf32: bool = True) -> float:
     """Floating-point operations a second of a large square matrix product in this dtype, the best of several.
 
+    On a CPU those of one thread, in its own time, times the number of threads: what else the machine does meanwhile
+    does not count, which can make threads that wait for each other a thousand times slower.
+
     Args:
         tf32: whether fp32 products on a GPU may be TF32, as torch lets convolutions be.
     """
-    side, before = 8192 if device.type == "cuda" else 1024, torch.backends.cuda.matmul.allow_tf32
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return threads * product_speed(device, dtype, 1024, 3, time.thread_time)
+        finally:
+            torch.set_num_threads(threads)
+    before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        return product_speed(device, dtype, 8192, 8, time.perf_counter)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def product_speed(
+    device: torch.device,
+    dtype: torch.dtype | None,
+    side: int,
+    repeats: int,
+    clock: Callable[[], float],
+) -> float:
+    """Floating-point operations a second of a square matrix product by this clock, the best of several."""
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
-    for _ in range(8 if device.type == "cuda" else 3):
+    for _ in range(repeats):
         synchronise(device)
-        began = time.perf_counter()
+        began = clock()
         torch.mm(a, b)
         synchronise(device)
-        best = min(best, time.perf_counter() - began)
-    torch.backends.cuda.matmul.allow_tf32 = before
+        best = min(best, clock() - began)
     return 2 * side**3 / best
 
 

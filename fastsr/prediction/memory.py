@@ -1,18 +1,13 @@
 """Predicts the memory of a run, without running it: the whole step on tensors that have shapes and no contents."""
 
-import weakref
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import unloaded_content
@@ -20,7 +15,10 @@ from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Step
 from fastsr.cohort.streams import Branches
 from fastsr.config.settings import TrainConfig
+from fastsr.data.degrade import DegradedPatches
+from fastsr.data.sampler import PatchSource
 from fastsr.prediction.flops import FlopCount
+from fastsr.system.live_bytes import LiveBytes
 from fastsr.system.memory import gigabytes, memory_of
 from fastsr.system.precision import Precision, choose_precision
 
@@ -64,60 +62,20 @@ class CountedBranches(Branches):
             self.current = 0
 
 
-class LiveBytes(TorchDispatchMode):
-    """Counts the storages that operations create and the moment each is freed, for each stream by itself.
-
-    torch's allocator gives memory that was freed on one stream to later work on that stream alone, so a step needs the
-    sum of what each stream needs at most.
-    """
-
-    def __init__(self, branches: CountedBranches) -> None:
-        super().__init__()
-        self.branches = branches
-        self.now: Counter[int] = Counter()
-        self.most: Counter[int] = Counter()
-        self.seen: dict[int, Any] = {}
-
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for value in tree_iter(result):
-            if isinstance(value, Tensor):
-                self.count(value)
-        return result
-
-    def count(self, tensor: Tensor) -> None:
-        """Adds the storage of a tensor to its stream, once, until it is freed."""
-        storage, stream = tensor.untyped_storage(), self.branches.current
-        key, size = storage._cdata, storage.nbytes()  # pyright: ignore[reportPrivateUsage]
-        if key in self.seen:
-            return
-
-        def freed(_: Any) -> None:
-            self.seen.pop(key, None)
-            self.now[stream] -= size
-
-        self.seen[key] = weakref.ref(storage, freed)
-        self.now[stream] += size
-        self.most[stream] = max(self.most[stream], self.now[stream])
-
-
 class FakePatches:
     """Patches of the right shape and layout, with no contents."""
 
     def __init__(self, config: TrainConfig) -> None:
-        batch, side = config.images.batch, config.images.patch
+        batch, side = config.images.batch, config.drawn_side
         self.shapes = (
             (batch, 3, side // config.model.scale, side // config.model.scale),
             (batch, 3, side, side),
         )
 
     def load(self) -> None:
+        """Nothing."""
+
+    def seek(self, step: int) -> None:
         """Nothing."""
 
     def draw_aside(self, step: int) -> tuple[Tensor, Tensor]:
@@ -131,6 +89,20 @@ class FakePatches:
         return lr, hr
 
 
+def fake_patches(config: TrainConfig) -> PatchSource:
+    """Patches without contents; where they are degraded, by the reference, which needs more memory than the kernels."""
+    if config.degrade.is_bicubic:
+        return FakePatches(config)
+    return DegradedPatches(
+        FakePatches(config),
+        config.degrade,
+        scale=config.model.scale,
+        seed=0,
+        device=torch.device("cpu"),
+        fused=False,
+    )
+
+
 def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = False) -> Prediction:
     """Runs a step on fake CPU tensors and counts bytes. Content weights are not needed; pixels are not counted.
 
@@ -141,10 +113,10 @@ def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = Fal
     branches = CountedBranches(
         (config.machine.peer_streams or config.cohort.peers) if on_gpu else 1
     )
-    with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes(branches) as live:
+    with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes(lambda: branches.current) as live:
         unscaled = replace(precision, scaled=False)
-        cohort = Cohort(config, unloaded_content(config.loss.content), device, unscaled, branches)
-        step = Step(cohort, FakePatches(config), MetricsRing(1, len(cohort.peers), device))
+        cohort = Cohort(config, unloaded_content(config.loss), device, unscaled, branches)
+        step = Step(cohort, fake_patches(config), MetricsRing(1, len(cohort.peers), device))
         resident = live.now.total()
         live.most = live.now.copy()
         with FlopCount() as count:

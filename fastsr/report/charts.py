@@ -47,7 +47,7 @@ class Series:
     style: int = 0
     """Colour and marker."""
     dash: int = 0
-    """0 solid, 1 dashed, 2 dotted."""
+    """0 solid, 1 dashed, 2 dotted, 3 dashed and dotted."""
     faint: bool = False
     """Thin, without marker, and not in the legend."""
     key: str = ""

@@ -7,7 +7,7 @@ from math import isfinite, nan
 
 from markupsafe import Markup
 
-from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
+from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, WARMING_TERMS, Term
 from fastsr.console import counted
 from fastsr.evaluation.metrics import MEASURES, metric_name, metric_text
 from fastsr.evaluation.protocol import BICUBIC
@@ -15,10 +15,12 @@ from fastsr.report.charts import Series, line_chart, plot, reliability_chart
 from fastsr.report.html import grid, missing
 from fastsr.report.lines import NOTE, known_mean, thinned, with_smoothing
 from fastsr.report.runs import BINS, Peer, Run, TrainRow, ValidationRow
+from fastsr.reproduction.mechanism import calibration_error
 from fastsr.reproduction.paper import BASELINE
 
-STAGES = {"pretraining": PRETRAINING_TERMS, "training": TRAINING_TERMS}
+STAGES = {"pretraining": PRETRAINING_TERMS, "warming": WARMING_TERMS, "training": TRAINING_TERMS}
 DASHES = {BASELINE: 0, "ML": 1, "ML*": 2}
+DASH_OF_CONTROLS = 3
 MOST_LINES = 6
 """Lines of one chart that can be told apart; more pairs of peers are summed up by their mean."""
 PROBABILITIES = ("d_prob_real", "d_prob_fake")
@@ -42,7 +44,8 @@ def peer_series(
 
 def dash(run: Run, variant: str) -> int:
     """Dashes tell variants apart; where there is but one, its lines are solid."""
-    return DASHES[variant] if len({peer.variant for peer in run.peers}) > 1 else 0
+    variants = {peer.variant for peer in run.peers}
+    return DASHES.get(variant, DASH_OF_CONTROLS) if len(variants) > 1 else 0
 
 
 def begins(run: Run) -> float:
@@ -167,9 +170,11 @@ def compared_pairs(run: Run) -> list[tuple[Peer, Peer, str]]:
     for one, other in combinations(run.peers, 2):
         if one.index in other.teachers:
             pairs.append((one, other, other.variant))
-        elif other.index in one.teachers:
+        elif other.index in one.teachers or (
+            not (one.teachers or other.teachers) and one.variant == other.variant
+        ):
             pairs.append((one, other, one.variant))
-        elif not (one.teachers or other.teachers) or len(run.peers) == 2:
+        elif len(run.peers) == 2:
             pairs.append((one, other, BASELINE))
     return pairs
 
@@ -206,7 +211,8 @@ def summed_up(series: Sequence[Series]) -> list[Series]:
         groups.setdefault(one.label.rpartition("(")[2].rstrip(")"), []).append(one)
     found: list[Series] = []
     for variant, members in groups.items():
-        style, label = DASHES[variant], f"{variant}, mean of {counted(len(members), 'pair')}"
+        style = DASHES.get(variant, DASH_OF_CONTROLS)
+        label = f"{variant}, mean of {counted(len(members), 'pair')}"
         found += [replace(one, style=style, dash=0, faint=True, key=label) for one in members]
         columns = zip(*(one.ys for one in members), strict=True)
         ys = tuple(known_mean(values) for values in columns)
@@ -237,13 +243,3 @@ def calibration(run: Run) -> Markup:
         "mean distance from the diagonal over images."
     )
     return Markup("<p>{}</p>").format(text) + grid(charts)
-
-
-def calibration_error(real: Sequence[int], generated: Sequence[int]) -> float:
-    """Mean over images of the distance between the probability predicted and the share that was real."""
-    total = sum(real) + sum(generated)
-    distances = (
-        abs(a - (a + b) * (k + 0.5) / BINS)
-        for k, (a, b) in enumerate(zip(real, generated, strict=True))
-    )
-    return sum(distances) / total if total else nan

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from fastsr.evaluation.metrics import metric_text
 from fastsr.report.charts import Series, plot
 from fastsr.report.curves import (
+    DASH_OF_CONTROLS,
     DASHES,
     STAGES,
     begin_note,
@@ -60,7 +61,7 @@ def groups_of(runs: Sequence[Run]) -> list[Group]:
         for variant in variants:
             peers = tuple(peer for peer in run.peers if peer.variant == variant)
             label = f"{run.name} ({variant})" if len(variants) > 1 else run.name
-            dash = DASHES[variant] if len(variants) > 1 else 0
+            dash = DASHES.get(variant, DASH_OF_CONTROLS) if len(variants) > 1 else 0
             found.append(Group(run, peers, Series(label, (), (), style, dash)))
     return found
 

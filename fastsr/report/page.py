@@ -18,6 +18,7 @@ from fastsr.report.comparisons import comparisons
 from fastsr.report.curves import calibration, disagreement, losses, validation
 from fastsr.report.folders import collect_all, runs_of
 from fastsr.report.html import missing, render
+from fastsr.report.mechanism import mechanism_table
 from fastsr.report.pictures import MOST, grid_uri
 from fastsr.report.runs import Reproduction, Run
 from fastsr.report.settings import in_words, settings
@@ -178,6 +179,7 @@ def reproduction_part(part: Reproduction, index: int, alone: bool) -> Markup:
             (f"x{one.scale}, {metric_name(one.metric)}", reproduction_table(one))
             for one in sorted(part.tables.tables, key=lambda table: table.scale)
         ],
+        mechanisms=list(map(mechanism_table, part.tables.mechanisms)),
         remarks=part.tables.notes,
         plan=in_words(part.tables.plan),
     )

@@ -13,8 +13,9 @@ from fastsr.evaluation.results import Evaluation, ScoredModel, ScoredSet
 from fastsr.report.html import grid, number, render
 from fastsr.report.intervals import interval_chart
 from fastsr.reproduction.comparison import verdict
+from fastsr.reproduction.intervals import Difference
 from fastsr.reproduction.paper import BASELINE
-from fastsr.reproduction.results import Difference, Row, Table, Variant
+from fastsr.reproduction.results import Row, Table, Variant
 
 MOST_COLUMNS = 10
 """Of scores in one table: as many as a screen of 1280 pixels has room for."""

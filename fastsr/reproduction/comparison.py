@@ -16,8 +16,9 @@ from fastsr.console import listed
 from fastsr.evaluation.metrics import MEASURES, metric_name, metric_text
 from fastsr.evaluation.protocol import BICUBIC
 from fastsr.evaluation.results import Evaluation, mean
+from fastsr.reproduction.intervals import Difference
 from fastsr.reproduction.paper import BASELINE, TAUGHT, VARIANTS, published
-from fastsr.reproduction.results import Contrast, Difference, Row, Table, Variant
+from fastsr.reproduction.results import Contrast, Row, Table, Variant
 
 Outcome = Literal["better", "worse", "within", "open"]
 CONFIDENCE = 0.95
@@ -53,9 +54,9 @@ class Scores:
         self.bicubic: list[float] = []
         self.peers: dict[str, list[list[float]]] = {}
         for evaluation in evaluations:
-            rows = [row for row in evaluation.images if row.test_set == test_set]
+            scored = next(one for one in evaluation.sets if one.name == test_set)
             for model in evaluation.models:
-                values = [row.values[metric] for row in rows if row.model == model.name]
+                values = evaluation.values(scored, model.name, metric)
                 if model.name == BICUBIC:
                     self.bicubic = values
                 elif model.weights == "ema":
@@ -84,7 +85,10 @@ def table(evaluations: Sequence[Evaluation], metric: str) -> Table:
         metric=metric,
         unit=MEASURES[metric].unit,
         higher_is_better=MEASURES[metric].higher_is_better,
-        rows=tuple(row(scores[one.name], scale, metric, one.name, one.images) for one in sets),
+        rows=tuple(
+            row(scores[one.name], scale, metric, one.name, len(one.measured(metric)))
+            for one in sets
+        ),
         seeds=len(evaluations),
         noise=noise(list(scores.values())),
     )
@@ -92,10 +96,11 @@ def table(evaluations: Sequence[Evaluation], metric: str) -> Table:
 
 def row(scores: Scores, scale: int, metric: str, test_set: str, images: int) -> Row:
     variants: dict[str, Variant] = {}
-    for name in VARIANTS:
+    controls = [name for name in scores.peers if name not in VARIANTS]
+    for name in (*VARIANTS, *controls):
         peers = scores.peer_means(name)
         variants[name] = Variant(peers, mean(peers), published(scale, metric, test_set, name))
-    differences = {name: scores.difference(name) for name in TAUGHT}
+    differences = {name: scores.difference(name) for name in (*TAUGHT, *controls)}
     return Row(test_set, images, mean(scores.bicubic), variants, differences)
 
 

@@ -6,8 +6,10 @@ from math import isfinite
 from fastsr.console import listed
 from fastsr.evaluation.metrics import MEASURES
 from fastsr.reproduction.comparison import RESAMPLES, verdict
+from fastsr.reproduction.intervals import Difference
+from fastsr.reproduction.mechanism import QUANTITIES, STEPS, Mechanism
 from fastsr.reproduction.paper import BASELINE, PSNR_PROTOCOL, TAUGHT, VARIANTS
-from fastsr.reproduction.results import Difference, Row, Table, Tables
+from fastsr.reproduction.results import Row, Table, Tables
 
 DIGITS = 3
 """As the paper has them; SSIM has one more."""
@@ -24,14 +26,24 @@ def markdown(tables: Tables) -> Iterator[str]:
     for one in tables.tables:
         direction = "higher" if one.higher_is_better else "lower"
         yield f"\n## x{one.scale}, {MEASURES[one.metric].title}, {direction} is better\n"
-        yield f"| set | bicubic | {' | '.join(VARIANTS)} | {' | '.join(f'{v} - {BASELINE}' for v in TAUGHT)} |"
-        yield "|---" * (2 + len(VARIANTS) + len(TAUGHT)) + "|"
+        variants, compared = columns(one)
+        differences = (f"{name} - {BASELINE}" for name in compared)
+        yield f"| set | bicubic | {' | '.join(variants)} | {' | '.join(differences)} |"
+        yield "|---" * (2 + len(variants) + len(compared)) + "|"
         yield from (markdown_row(row, max(DIGITS, MEASURES[one.metric].digits)) for row in one.rows)
         yield ""
-        yield from (f"* {verdict(one, variant)}" for variant in TAUGHT)
+        yield from (f"* {verdict(one, variant)}" for variant in compared)
         yield from seed_rows(one)
+    for one in tables.mechanisms:
+        yield from mechanism_rows(one)
     yield "\n## What differs from the paper\n"
     yield from (f"* {note}" for note in tables.notes or ["Nothing that the paper states."])
+
+
+def columns(table: Table) -> tuple[list[str], list[str]]:
+    """The variants of a table, controls included, and those that are compared with Independent."""
+    row = next(iter(table.rows), None)
+    return (list(row.variants), list(row.differences)) if row else ([*VARIANTS], [*TAUGHT])
 
 
 def seed_rows(table: Table) -> Iterator[str]:
@@ -51,15 +63,29 @@ def seed_rows(table: Table) -> Iterator[str]:
     yield f"| **over seeds** | {' | '.join(over)} |"
 
 
+def mechanism_rows(one: Mechanism) -> Iterator[str]:
+    """What the discriminators of each variant say, and how far that is from what those of Independent say."""
+    variants = list(one.opinions[0].values)
+    taught = [name for name in variants if name != BASELINE]
+    yield f"\n## x{one.scale}, what the discriminators say\n"
+    yield f"Over the last {STEPS} steps of training: means over the peers of a variant and over {one.seeds} seeds, with"
+    yield "95 % intervals over seeds (Student's t) where there are several. Probabilities are of being real.\n"
+    yield f"| | {' | '.join(variants)} | {' | '.join(f'{v} - {BASELINE}' for v in taught)} |"
+    yield "|---" * (1 + len(variants) + len(taught)) + "|"
+    for opinion in one.opinions:
+        cells = [interval(opinion.values[name], DIGITS, sign="") for name in variants]
+        cells += [interval(opinion.differences.get(name, Difference()), DIGITS) for name in taught]
+        yield f"| {QUANTITIES[opinion.quantity]} | {' | '.join(cells)} |"
+
+
 def markdown_row(row: Row, digits: int) -> str:
     """A line of a table: bicubic, the peers of each variant with their mean and the paper's, differences."""
     cells = [row.test_set, number(row.bicubic, digits)]
-    for name in VARIANTS:
-        variant = row.variants[name]
+    for variant in row.variants.values():
         peers = " / ".join(number(value, digits) for value in variant.peers) or "none"
         printed = f", paper {variant.paper:.3f}" if isfinite(variant.paper) else ""
         cells.append(f"{peers}; **{number(variant.mean, digits)}**{printed}")
-    cells += [interval(row.differences[name], digits) for name in TAUGHT]
+    cells += [interval(one, digits) for one in row.differences.values()]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -67,11 +93,11 @@ def number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if isfinite(value) else "n/a"
 
 
-def interval(difference: Difference, digits: int) -> str:
+def interval(difference: Difference, digits: int, sign: str = "+") -> str:
     if not isfinite(difference.mean):
         return "n/a"
-    text = f"{difference.mean:+.{digits}f}"
-    known = isfinite(difference.low) and isfinite(difference.high)
-    return (
-        f"{text} [{difference.low:+.{digits}f}, {difference.high:+.{digits}f}]" if known else text
+    mean, low, high = (
+        f"{value:{sign}.{digits}f}" for value in (difference.mean, difference.low, difference.high)
     )
+    known = isfinite(difference.low) and isfinite(difference.high)
+    return f"{mean} [{low}, {high}]" if known else mean

@@ -1,6 +1,6 @@
-"""The plan of a reproduction: which runs, from which images, what it will take, and what differs from the paper."""
+"""The plan of a reproduction: which runs, from which images, measured by what."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,10 +8,8 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
-from fastsr.config.mixing import ML_STAR_TEMPERATURE
-from fastsr.config.recipes import paper
+from fastsr.config.mixing import ML_STAR_TEMPERATURE, require
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
 from fastsr.data.images import find_images
@@ -23,12 +21,11 @@ from fastsr.evaluation.reading import check_images
 from fastsr.evaluation.results import JSON_NAME, Evaluation
 from fastsr.evaluation.test_sets import find_set
 from fastsr.files import OtherFormatError, default_cache
-from fastsr.prediction.duration import duration, seconds_per_step
-from fastsr.prediction.memory import Prediction, predict_memory
+from fastsr.models.weights import checkpoint_name
+from fastsr.reproduction.averaging import averaged_steps, earlier_folder
+from fastsr.reproduction.controls import Control, with_controls
 from fastsr.reproduction.paper import three_pairs
 from fastsr.reproduction.seeds import LEVEL
-from fastsr.system.memory import gigabytes
-from fastsr.system.precision import choose_precision
 from fastsr.training.run import Run
 
 VALIDATION_IMAGES = 20
@@ -49,6 +46,10 @@ class Plan:
     perceptual_sets: tuple[str, ...]
     metric_weights: Path | None
     out: Path
+    pi_images: int = 0
+    """Images of each set that perceptual metrics are measured on; 0: all."""
+    average_checkpoints: int = 1
+    """Checkpoints, the last ones, that every score is averaged over."""
     level: float = LEVEL
     """Family-wise, of what several seeds decide."""
 
@@ -65,13 +66,16 @@ class Plan:
                 )
                 yield replace(config, model=model, machine=machine, output=output)
 
-    def request(self, config: TrainConfig) -> Request:
-        """The evaluation of a run."""
-        folder = folder_of(config)
+    def request(self, config: TrainConfig, step: int | None = None) -> Request:
+        """The evaluation of a run, or of an earlier checkpoint of it."""
+        run = Run(folder_of(config))
+        earlier = step not in (None, config.total_steps)
         return Request(
-            models=(folder,), sets=self.sets, data_root=self.data_root, out=folder / "evaluation", weights=("ema",),
-            metrics=self.metrics, perceptual_sets=self.perceptual_sets, metric_weights=self.metric_weights,
-            cache=config.images.cache or default_cache(), overwrite=True,
+            models=(run.checkpoints / checkpoint_name(step) if step and earlier else run.folder,), sets=self.sets,
+            data_root=self.data_root, metrics=self.metrics, perceptual_sets=self.perceptual_sets, weights=("ema",),
+            out=earlier_folder(run.folder, step) if step and earlier else run.folder / "evaluation",
+            perceptual_images=self.pi_images, metric_weights=self.metric_weights,
+            cache=config.images.cache or default_cache(), overwrite=True, pictures=0 if earlier else 2,
         )  # fmt: skip
 
 
@@ -85,6 +89,9 @@ def plan_reproduction(
     metrics: tuple[str, ...],
     perceptual_sets: tuple[str, ...],
     metric_weights: Path | None,
+    pi_images: int = 0,
+    average_checkpoints: int = 1,
+    controls: tuple[Control, ...] = (),
     level: float = LEVEL,
 ) -> Plan:
     """The paper's experiment with the settings of `config`: its six peers, and DIV2K where no images are named.
@@ -106,14 +113,25 @@ def plan_reproduction(
         kl=chosen.kl,
         distillation_scale=chosen.distillation_scale,
     )
+    require(pi_images >= 0, "pi_images", pi_images, "use 0, for all, or more")
+    require(average_checkpoints >= 1, "average_checkpoints", average_checkpoints, "use 1 or more")
+    output = replace(config.output, keep=max(config.output.keep, average_checkpoints))
+    averaged_steps(config, average_checkpoints)
     return Plan(
-        config=replace(config, cohort=cohort, images=replace(config.images, data=data)),
+        config=replace(
+            config,
+            cohort=with_controls(cohort, controls),
+            images=replace(config.images, data=data),
+            output=output,
+        ),
         scales=scales,
         seeds=seeds,
         sets=sets,
         data_root=data_root,
         metrics=metrics,
         perceptual_sets=perceptual_sets,
+        pi_images=pi_images,
+        average_checkpoints=average_checkpoints,
         metric_weights=metric_weights,
         level=level,
         out=config.output.out or Path("reproduction"),
@@ -151,43 +169,6 @@ def check_sets(plan: Plan, device: torch.device, console: Console) -> tuple[str,
     return metrics
 
 
-def print_plan(plan: Plan, device: torch.device, console: Console) -> None:
-    """Prints the runs to do, with the time and the memory that they take."""
-    shown = Table(title="plan", title_justify="left")
-    for name in ("run", "steps", "done", "memory", "time left"):
-        shown.add_column(name, justify="left" if name == "run" else "right")
-    precision, total = choose_precision(plan.config.machine.amp, device), 0.0
-    predictions: dict[int, Prediction] = {}
-    for config in plan.runs():
-        scale = config.model.scale
-        if scale not in predictions:
-            predictions[scale] = predict_memory(config, precision, on_gpu=device.type == "cuda")
-        done = steps_done(folder_of(config))
-        left = (config.total_steps - done) * seconds_a_step(config, predictions[scale], device)
-        total += left
-        memory = gigabytes(predictions[scale].peak)
-        shown.add_row(
-            folder_of(config).name, f"{config.total_steps:,}", f"{done:,}", memory, duration(left)
-        )
-    console.print(shown)
-    cohort = "six peers each: an Independent, an ML and an ML* pair"
-    say(
-        console,
-        f"{cohort}; about {duration(total)} of training in all, then evaluation on {', '.join(plan.sets)}",
-    )
-
-
-def seconds_a_step(config: TrainConfig, prediction: Prediction, device: torch.device) -> float:
-    """As measured where the run has begun, else as estimated."""
-    rates: list[float] = []
-    for row in Run(folder_of(config)).read_metrics():
-        with suppress(KeyError, TypeError, ValueError):
-            if row["kind"] == "train" and row["stage"] == "training":
-                rates.append(float(row["wall"]["steps_per_second"]))
-    last = sum(rates[-20:])
-    return len(rates[-20:]) / last if last > 0 else seconds_per_step(config, prediction, device)
-
-
 def steps_done(folder: Path) -> int:
     """Steps of the latest checkpoint of a run; of its evaluation where a record of the run is all that was kept."""
     latest, evaluation = Run(folder).latest(), folder / "evaluation" / JSON_NAME
@@ -206,6 +187,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "scales": list(plan.scales),
         "seeds": list(plan.seeds),
         "level": plan.level,
+        "checkpoints": plan.average_checkpoints,
         "steps": config.optim.steps,
         "pretrain_steps": config.optim.pretrain_steps,
         "data": ", ".join(map(str, config.images.data)),
@@ -213,35 +195,3 @@ def describe(plan: Plan) -> dict[str, Any]:
         "patches": f"{config.images.batch} of {config.images.patch} pixels",
         "content": config.loss.content,
     }
-
-
-def deviations(config: TrainConfig, missing: Sequence[str] = ()) -> list[str]:
-    """Sentences on all that a reproduction does otherwise than the paper states, or leaves out.
-
-    Args:
-        missing: metrics that are not measured.
-    """
-    original, notes = paper(), list[str]()
-    if not any("div2k" in str(path).lower() for path in config.images.data):
-        folders = ", ".join(path.name for path in config.images.data)
-        notes.append(f"trained on {folders or 'sample photos'}, not on DIV2K")
-    settings = (
-        ("adversarial steps", config.optim.steps, original.optim.steps),
-        ("steps of pre-training", config.optim.pretrain_steps, original.optim.pretrain_steps),
-        ("residual blocks", config.model.blocks, original.model.blocks),
-        ("filters", config.model.filters, original.model.filters),
-        (
-            "filters of the discriminator",
-            config.model.discriminator_filters,
-            original.model.discriminator_filters,
-        ),
-        ("patches a step", config.images.batch, original.images.batch),
-        ("pixels of a patch's side", config.images.patch, original.images.patch),
-        ("learning rate", config.optim.lr, original.optim.lr),
-        ("content loss", config.loss.content, original.loss.content),
-    )
-    notes += [f"{name}: {ours}, not {theirs}" for name, ours, theirs in settings if ours != theirs]
-    if config.optim.lr_milestones:
-        steps = ", ".join(map(str, config.optim.lr_milestones))
-        notes.append(f"the learning rate is multiplied by {config.optim.lr_gamma} at steps {steps}")
-    return notes + [f"{MEASURES[name].name} is not measured" for name in missing]

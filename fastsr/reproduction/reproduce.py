@@ -7,34 +7,37 @@ continues wherever it was stopped.
 import json
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 
 import torch
 from rich.console import Console
 
 from fastsr.config.check import check
-from fastsr.config.mixing import require
+from fastsr.config.mixing import require, variants
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
 from fastsr.data.duplicates import Known
 from fastsr.errors import UserError
-from fastsr.evaluation.evaluate import evaluate_models, is_perceptual, open_sets
+from fastsr.evaluation.evaluate import evaluate_models, open_sets, to_score
 from fastsr.evaluation.metrics import USUAL
 from fastsr.evaluation.pairs import load_pair
 from fastsr.evaluation.results import JSON_NAME as EVALUATION
-from fastsr.evaluation.results import Evaluation
+from fastsr.evaluation.results import Evaluation, ScoredSet
 from fastsr.files import OtherFormatError, write_text
 from fastsr.prediction.size import check_size
+from fastsr.reproduction.averaging import averaged, averaged_steps, earlier_folder
 from fastsr.reproduction.comparison import table, verdict
+from fastsr.reproduction.deviations import deviations
+from fastsr.reproduction.estimate import print_plan
 from fastsr.reproduction.markdown import markdown
+from fastsr.reproduction.mechanism import Mechanism, mechanism, seed_values
 from fastsr.reproduction.paper import TAUGHT
 from fastsr.reproduction.plan import (
     Plan,
     check_sets,
     describe,
-    deviations,
     folder_of,
-    print_plan,
     steps_done,
     with_validation,
 )
@@ -42,6 +45,7 @@ from fastsr.reproduction.results import JSON_NAME, Table, Tables
 from fastsr.reproduction.seeds import decided, with_contrasts
 from fastsr.system.device import choose_device
 from fastsr.system.memory import out_of_memory
+from fastsr.training.run import Run
 from fastsr.training.sources import open_images, warn_of_shared
 from fastsr.training.train import train
 
@@ -63,15 +67,19 @@ def reproduce(plan: Plan, console: Console) -> None:
         check_size(check(config), device)
     plan = with_validation(plan)
     metrics = check_sets(plan, device, console)
-    print_plan(plan, device, console)
+    outlook = print_plan(plan, metrics, device, console)
     if any(steps_done(folder_of(config)) < config.total_steps for config in plan.runs()):
         warn_of_trained_sets(plan, console)
     tables: tuple[Table, ...] = ()
     try:
         for config in plan.runs():
+            began = time.perf_counter()
             train_run(config, console)
-            evaluate_run(plan, config, metrics, device, console)
+            for step in averaged_steps(config, plan.average_checkpoints):
+                evaluate_run(plan, config, step, metrics, device, console)
             tables = write_tables(plan)
+            seconds = time.perf_counter() - began
+            say(console, outlook.after(folder_of(config).name, seconds))
     except KeyboardInterrupt:
         say(console, f"everything goes on with: {shlex.join(['fastsr', *sys.argv[1:]])}")
         raise
@@ -98,45 +106,61 @@ def train_run(config: TrainConfig, console: Console) -> None:
 
 
 def evaluate_run(
-    plan: Plan, config: TrainConfig, metrics: Sequence[str], device: torch.device, console: Console
+    plan: Plan,
+    config: TrainConfig,
+    step: int,
+    metrics: Sequence[str],
+    device: torch.device,
+    console: Console,
 ) -> None:
-    """Evaluates a trained run, unless that has been done on the same sets, by the same metrics or more."""
-    done = read_evaluation(config)
-    request = plan.request(config)
-    sets = {
-        images.name: is_perceptual(request, images.name)
-        for images in open_sets(request, config.model.scale)
-    }
+    """Evaluates a checkpoint of a run, unless that has been done on the same sets, by the same metrics or more."""
+    done = read_evaluation(config, step)
+    request = plan.request(config, step)
+    sets = [to_score(request, images, (), ()) for images in open_sets(request, config.model.scale)]
+    name = folder_of(config).name + ("" if step == config.total_steps else f" at step {step:,}")
     if done and covers(done, sets, metrics):
-        say(console, f"{folder_of(config).name} is evaluated")
+        say(console, f"{name} is evaluated")
         return
     remedy = "with --device cpu" if device.type != "cpu" else "where more memory is free,"
     with out_of_memory(lambda: f"what is trained is kept; run again {remedy} to evaluate it"):
         evaluate_models(request, device, console)
 
 
-def covers(done: Evaluation, sets: dict[str, bool], metrics: Sequence[str]) -> bool:
-    """True if an evaluation has those metrics on those sets, and perceptual ones on each where that is wanted."""
-    measured = {scored.name: scored.perceptual for scored in done.sets}
-    enough = list(measured) == list(sets) and all(
-        measured[name] >= wanted for name, wanted in sets.items()
+def covers(done: Evaluation, sets: Sequence[ScoredSet], metrics: Sequence[str]) -> bool:
+    """True if an evaluation has those metrics on those sets, and perceptual ones on the images where that is wanted."""
+    names = [[scored.name for scored in some] for some in (done.sets, sets)]
+    enough = names[0] == names[1] and all(
+        not wanted.perceptual
+        or (scored.perceptual and scored.perceptual_images == wanted.perceptual_images)
+        for scored, wanted in zip(done.sets, sets, strict=True)
     )
     return enough and set(metrics) <= set(done.metrics)
 
 
-def read_evaluation(config: TrainConfig) -> Evaluation | None:
-    """The evaluation of a finished run; None where there is none, or one of other steps or by another version.
+def read_evaluation(config: TrainConfig, step: int | None = None) -> Evaluation | None:
+    """The evaluation of a checkpoint of a finished run, by default the last; None where there is none, or one of other
+    steps or by another version.
 
     Raises UserError where the file is damaged.
     """
-    file = folder_of(config) / "evaluation" / EVALUATION
+    run, step = folder_of(config), step or config.total_steps
+    folder = run / "evaluation" if step == config.total_steps else earlier_folder(run, step)
+    file = folder / EVALUATION
     if not file.is_file():
         return None
     try:
         evaluation = Evaluation.read(file)
     except OtherFormatError:
         return None
-    return evaluation if evaluation.step == config.total_steps else None
+    return evaluation if evaluation.step == step else None
+
+
+def read_average(plan: Plan, config: TrainConfig) -> Evaluation | None:
+    """A run's evaluation, averaged over as many checkpoints as are wanted; None until all are evaluated."""
+    steps = averaged_steps(config, plan.average_checkpoints)
+    found = [read_evaluation(config, step) for step in steps]
+    known = [one for one in found if one]
+    return averaged(known) if len(known) == len(steps) else None
 
 
 def write_tables(plan: Plan) -> tuple[Table, ...]:
@@ -158,11 +182,18 @@ def collect_tables(plan: Plan) -> Tables:
     """The tables of all that is evaluated so far: of each scale, the metrics that all its evaluations share."""
     tables: list[Table] = []
     names: list[str] = []
+    mechanisms: list[Mechanism] = []
     for scale in plan.scales:
         runs = [config for config in plan.runs() if config.model.scale == scale]
-        found = {folder_of(config).name: read_evaluation(config) for config in runs}
+        found = {folder_of(config).name: read_average(plan, config) for config in runs}
         evaluations = {name: evaluation for name, evaluation in found.items() if evaluation}
         names += evaluations
+        values = [
+            seed_values(Run(folder_of(config)).read_metrics(), variants(config.cohort))
+            for config in runs
+            if folder_of(config).name in evaluations
+        ]
+        mechanisms += [mechanism(scale, values)] if values else []
         shared = [
             m for m in USUAL if evaluations and all(m in e.metrics for e in evaluations.values())
         ]
@@ -170,10 +201,25 @@ def collect_tables(plan: Plan) -> Tables:
             with_contrasts(table([*evaluations.values()], metric), evaluations) for metric in shared
         ]
     missing = [name for name in USUAL if name not in {one.metric for one in tables}]
-    notes = deviations(plan.config, missing)
+    notes = [*measuring_notes(plan), *deviations(plan.config, missing)]
     return Tables(
         tables=decided(tables, plan.level),
+        mechanisms=tuple(mechanisms),
         plan=describe(plan),
         notes=tuple(notes),
         runs=tuple(names),
     )
+
+
+def measuring_notes(plan: Plan) -> list[str]:
+    """Sentences on how much was measured, where that is not the usual."""
+    notes = list[str]()
+    if plan.average_checkpoints > 1:
+        notes.append(
+            f"every score is the mean over the last {plan.average_checkpoints} checkpoints"
+        )
+    if plan.pi_images:
+        notes.append(
+            f"NIQE and PI are measured on {plan.pi_images} images of each set, evenly spaced"
+        )
+    return notes

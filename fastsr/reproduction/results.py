@@ -5,12 +5,14 @@ A number that is not known is NaN here and null in the file.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite, nan
+from math import nan
 from pathlib import Path
 from typing import Any
 
-from fastsr.evaluation.results import null, nulled, number
+from fastsr.evaluation.results import null, number
 from fastsr.files import read_json
+from fastsr.reproduction.intervals import Difference, difference_from_json, difference_to_json
+from fastsr.reproduction.mechanism import Mechanism
 
 FORMAT = 1
 JSON_NAME = "tables.json"
@@ -25,15 +27,6 @@ class Variant:
     """Of the peers."""
     paper: float
     """NaN where the paper gives none."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A variant minus Independent, mean over images, and its 95 % interval, which one image alone does not give."""
-
-    mean: float = nan
-    low: float = nan
-    high: float = nan
 
 
 @dataclass(frozen=True)
@@ -100,6 +93,8 @@ class Tables:
     """Everything that a reproduction has to show."""
 
     tables: tuple[Table, ...]
+    mechanisms: tuple[Mechanism, ...] = ()
+    """What the discriminators say, one for each scale."""
     plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
     notes: tuple[str, ...] = ()
     """Differences from the paper, in sentences."""
@@ -116,6 +111,11 @@ class Tables:
             "format": FORMAT,
             "plan": dict(self.plan),
             "tables": [table_to_json(table) for table in self.tables],
+            **(
+                {"discriminators": [one.to_json() for one in self.mechanisms]}
+                if self.mechanisms
+                else {}
+            ),
             "notes": list(self.notes),
             "runs": list(self.runs),
         }
@@ -125,6 +125,7 @@ class Tables:
         """Raises KeyError, TypeError, ValueError or AttributeError where the content is not as it should be."""
         return Tables(
             tables=tuple(table_from_json(table) for table in content["tables"]),
+            mechanisms=tuple(map(Mechanism.from_json, content.get("discriminators") or ())),
             plan=dict((content.get("plan") or {}).items()),
             notes=tuple(str(note) for note in content.get("notes") or ()),
             runs=tuple(folder_name(str(name)) for name in content["runs"]),
@@ -202,18 +203,6 @@ def variant_to_json(variant: Variant) -> dict[str, Any]:
 def variant_from_json(variant: dict[str, Any]) -> Variant:
     peers = tuple(number(value) for value in variant.get("peers") or ())
     return Variant(peers, number(variant.get("mean")), number(variant.get("paper")))
-
-
-def difference_to_json(one: Difference) -> dict[str, float | None] | None:
-    return nulled(vars(one)) if isfinite(one.mean) else None
-
-
-def difference_from_json(one: dict[str, Any] | None) -> Difference:
-    return (
-        Difference(*(number(one.get(key)) for key in ("mean", "low", "high")))
-        if one
-        else Difference()
-    )
 
 
 CONTRAST_NUMBERS = ("mean", "low", "high", "p", "corrected_p", "level")

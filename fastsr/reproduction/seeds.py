@@ -26,7 +26,8 @@ MARGIN = 0.05
 
 def with_contrasts(table: Table, evaluations: Mapping[str, Evaluation]) -> Table:
     """The table with each taught variant's differences over seeds: evaluations by name of run, one for each seed."""
-    found = (contrast(evaluations, table.metric, variant) for variant in TAUGHT)
+    compared = next((row.differences for row in table.rows), TAUGHT)
+    found = (contrast(evaluations, table.metric, variant) for variant in compared)
     return replace(table, contrasts=tuple(one for one in found if one))
 
 
@@ -80,11 +81,13 @@ def decided(tables: Sequence[Table], level: float = LEVEL) -> tuple[Table, ...]:
         for table in tables
         if table.metric == PRIMARY
         for one in table.contrasts
-        if isfinite(one.p)
+        if one.variant in TAUGHT and isfinite(one.p)
     ]
     corrected = dict(zip(map(id, tested), holm([one.p for one in tested]), strict=True))
 
     def settled(one: Contrast, higher_is_better: bool) -> Contrast:
+        if one.variant not in TAUGHT:  # a control, which is told beside
+            return one
         p = corrected.get(id(one), nan)
         return replace(
             one,

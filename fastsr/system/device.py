@@ -2,6 +2,8 @@
 
 import ctypes
 import platform
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -54,6 +56,19 @@ def choose_device_of_rank(name: str, local_rank: int) -> torch.device:
             "as it has GPUs, or use --device cpu"
         )
     return torch.device("cuda", local_rank)
+
+
+@contextmanager
+def without_search() -> Generator[None, None, None]:
+    """Within, cuDNN takes the algorithm that it expects to be fast, instead of timing all of them for every new shape.
+
+    For what is computed once or seldom, or on images of any size.
+    """
+    before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def choose_device(name: str) -> torch.device:

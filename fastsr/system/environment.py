@@ -1,6 +1,7 @@
 """Versions and hardware, on which the numbers of a run depend beside its configuration."""
 
 import platform
+import subprocess
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -46,3 +47,12 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def driver_version() -> str:
+    """The version of NVIDIA's driver; none where there is no such driver."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    with suppress(OSError, subprocess.SubprocessError):
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        return asked.stdout.splitlines()[0].strip() if asked.stdout.strip() else "none"
+    return "none"

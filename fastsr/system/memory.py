@@ -11,7 +11,7 @@ from fastsr.errors import UserError
 
 def gigabytes(count: int) -> str:
     """Bytes for people, in powers of ten: 32.0 GB, 160 MB."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def available_memory() -> int:
@@ -45,8 +45,11 @@ REFUSALS = (
     "not enough memory",
     "Storage size calculation overflowed",
     "multiplication overflow",
+    "Cannot allocate memory",
+    "Resource temporarily unavailable",
 )
-"""Words of torch's allocator for the host, and of sizes that no allocator could be asked for."""
+"""Words of torch's allocator for the host, of sizes that no allocator could be asked for, and of a system without
+memory for a further thread."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,16 +1,28 @@
-"""The best of a run: the validation with the highest PSNR of any peer. Its checkpoint is kept beside the last ones."""
+"""The best of a run: the validation with the highest PSNR of any peer. Its checkpoint is kept beside the last ones.
+
+PSNR and not NIQE, which tells more of what a GAN adds: NIQE needs an extra that is not free for all, and weights, and
+what is kept must not depend on what happens to be installed.
+"""
 
 from collections.abc import Callable
 from math import inf
-from pathlib import Path
 
+from fastsr.checkpoints import Best, checkpoint_name, list_checkpoints, write_best
 from fastsr.errors import UserError
 from fastsr.evaluation.protocol import BICUBIC
-from fastsr.models.weights import Best, checkpoint_name, list_checkpoints, write_best
 from fastsr.training.run import Run
 
 
-def note_best(run: Run, step: int, saved: Callable[[], Path] | None = None) -> None:
+def at_once(job: Callable[[], None]) -> None:
+    job()
+
+
+def note_best(
+    run: Run,
+    step: int,
+    saved: Callable[[], object] | None = None,
+    later: Callable[[Callable[[], None]], None] = at_once,
+) -> None:
     """Writes which validation had the highest PSNR of those whose checkpoints are there, into best.json.
 
     Everything is read from the metrics, which a resumed run cuts to its step: it ends with the best of a run that was
@@ -18,6 +30,7 @@ def note_best(run: Run, step: int, saved: Callable[[], Path] | None = None) -> N
 
     Args:
         step: the step that the run is at. saved: saves its checkpoint, where that is the best so far.
+        later: does what must wait for that checkpoint to be there. No other may be waited for.
     """
     kept = {checkpoint.name for checkpoint in list_checkpoints(run.folder)}
     found = [
@@ -27,15 +40,20 @@ def note_best(run: Run, step: int, saved: Callable[[], Path] | None = None) -> N
         and (checkpoint_name(row["step"]) in kept or (saved and row["step"] == step))
         for peer, psnr in enumerate(psnr_of_peers(row["scores"]))
     ]
+    # Of equals, the first.
+    best = max(found, key=lambda one: inf if one.psnr is None else one.psnr, default=None)
+    if best and best.step == step and saved:
+        saved()
+    later(lambda: write(run, best))
+
+
+def write(run: Run, best: Best | None) -> None:
+    """Writes best.json, or deletes it where there is no best. Raises UserError."""
     try:
-        if not found:
+        if best:
+            write_best(run.folder, best)
+        else:
             run.best_file.unlink(missing_ok=True)
-            return
-        # Of equals, the first.
-        best = max(found, key=lambda one: inf if one.psnr is None else one.psnr)
-        if best.step == step and saved:
-            saved()
-        write_best(run.folder, best)
     except OSError as error:
         raise UserError(
             f"{run.best_file} cannot be written ({error.strerror}); free space, then --resume"

@@ -8,13 +8,13 @@ import hashlib
 import json
 import shlex
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
+from fastsr.checkpoints import checkpoint_name, list_checkpoints, read_best
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.ring import MetricsRing
@@ -22,49 +22,50 @@ from fastsr.distributed.world import Alone, World
 from fastsr.errors import UserError
 from fastsr.files import read_text, sha256_of, sync
 from fastsr.models.weights import (
-    checkpoint_name,
-    list_checkpoints,
     load_module,
     load_tensors,
-    read_best,
     save_generator,
     save_tensors,
 )
 from fastsr.training.run import Run
-from fastsr.training.state import FORMAT, OtherVersionError, lasting_settings, read_state
+from fastsr.training.snapshot import SavedPeer, Snapshot, optimizer_tensors
+from fastsr.training.state import OtherVersionError, read_state
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
-def save_checkpoint(
-    run: Run,
-    cohort: Cohort,
-    ring: MetricsRing,
-    data: str,
-    keep: int,
-    world: World | None = None,
-) -> Path:
-    """Writes a checkpoint: all of it or nothing. Returns its folder.
-
-    Its files are the same whatever the ranks that write them: each its peers', the first all else.
+def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep: int) -> Path:
+    """Writes a checkpoint of a cohort as it is: all of it or nothing. Returns its folder.
 
     Args:
         data: fingerprint of the images, compared on resume. keep: how many checkpoints to keep.
-        world: the ranks that save it together; without, this process is alone.
     Raises:
         UserError: the disk is full or not writable; older checkpoints are untouched.
     """
+    return write_checkpoint(run, Snapshot.of(cohort, ring, data), keep)
+
+
+def write_checkpoint(run: Run, snapshot: Snapshot, keep: int, world: World | None = None) -> Path:
+    """Writes a checkpoint, as `save_checkpoint` does. Its files are the same whatever the ranks that write them.
+
+    Args:
+        world: ranks that save it together, each its peers, and the first all else; without, this process is alone.
+    """
     world = world or Alone()
-    step = int(cohort.schedule.step_count)
-    final, temporary = run.checkpoints / f"step-{step:08d}", run.checkpoints / f".saving-{step:08d}"
+    name = checkpoint_name(snapshot.step)
+    final = run.checkpoints / name
+    temporary = run.checkpoints / f".saving-{name.removeprefix('step-')}"
     if world.gather(final.exists())[0]:
         return final
     try:
         world.together(lambda: None if world.rank else make_empty(temporary))
-        mine = world.together(lambda: save_peers(cohort, temporary))
-        peers = {k: saved for one in world.gather(mine) for k, saved in one.items()}
+        mine = world.together(lambda: save_peers(snapshot, temporary))
+        sums, scalers = zip(*world.gather((mine, snapshot.scalers)), strict=True)
 
         def commit() -> None:
-            save_tensors({"rows": ring.rows_RPT}, temporary / "metrics-ring.safetensors")
-            write_state(temporary, cohort, data, [peers[k] for k in sorted(peers)])
+            save_tensors({"rows": snapshot.rows}, temporary / "metrics-ring.safetensors")
+            write_state(temporary, snapshot, merged(sums), merged(scalers))
             for path in (run.metrics_file, temporary / "state.json", temporary):
                 sync(path)
             temporary.rename(final)
@@ -87,40 +88,29 @@ def make_empty(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-@dataclass(frozen=True)
-class SavedPeer:
-    """A peer that was written: the states of its loss scalers, by network, and the SHA-256 of its files."""
-
-    scalers: dict[str, dict[str, Any]]
-    sums: dict[str, str]
-
-
-def save_peers(cohort: Cohort, folder: Path) -> dict[int, SavedPeer]:
-    """Writes the peers of this process, unless others that train them on other slices do. Raises OSError."""
-    saved: dict[int, SavedPeer] = {}
-    for k, peer in cohort.numbered() if cohort.share.part == 0 else ():
+def save_peers(snapshot: Snapshot, folder: Path) -> dict[str, str]:
+    """Writes the peers of a snapshot. Returns the SHA-256 of each file. Raises OSError."""
+    sums: dict[str, str] = {}
+    for k, peer in snapshot.peers.items():
         save_peer(peer, folder, k)
-        scalers = {name: scaler.state_dict() for name, scaler in peer.scalers.items()}
-        files = folder.glob(f"peer-{k}-*")
-        saved[k] = SavedPeer(scalers, {file.name: sha256_of(file) for file in files})
-    return saved
+        sums |= {file.name: sha256_of(file) for file in folder.glob(f"peer-{k}-*")}
+    return sums
 
 
-def write_state(folder: Path, cohort: Cohort, data: str, peers: list[SavedPeer]) -> None:
+def write_state(
+    folder: Path, snapshot: Snapshot, sums: dict[str, str], scalers: dict[int, Any]
+) -> None:
     """Writes state.json, once all other files are there. Raises OSError."""
-    sums = {name: value for peer in peers for name, value in peer.sums.items()}
     ring = folder / "metrics-ring.safetensors"
-    state: dict[str, Any] = {
-        "format": FORMAT,
-        "step": int(cohort.schedule.step_count),
-        "data": data,
-        "scalers": [peer.scalers for peer in peers],
-        "content_weight": float(cohort.content_weight),
-        "settings": lasting_settings(cohort.config),
-        "sha256": dict(sorted({**sums, ring.name: sha256_of(ring)}.items())),
-    }
+    state = {**snapshot.state, "scalers": [scalers[k] for k in sorted(scalers)]}
+    state["sha256"] = dict(sorted({**sums, ring.name: sha256_of(ring)}.items()))
     state["checksum"] = checksum(state)
     (folder / "state.json").write_text(json.dumps(state))
+
+
+def merged(parts: Iterable[Mapping[Key, Value]]) -> dict[Key, Value]:
+    """What each rank has, as one."""
+    return {name: value for part in parts for name, value in part.items()}
 
 
 def prune(run: Run, keep: int) -> None:
@@ -227,12 +217,12 @@ def set_aside(run: Run, step: int) -> list[Path]:
     return aside
 
 
-def save_peer(peer: Peer, folder: Path, k: int) -> None:
-    save_generator(peer.generator, folder / f"peer-{k}-generator.safetensors")
-    save_generator(peer.ema, folder / f"peer-{k}-ema.safetensors")
+def save_peer(peer: SavedPeer, folder: Path, k: int) -> None:
+    save_generator(peer.generator, folder / f"peer-{k}-generator.safetensors", peer.notes)
+    save_generator(peer.ema, folder / f"peer-{k}-ema.safetensors", peer.notes)
     save_tensors(peer.discriminator.state_dict(), folder / f"peer-{k}-discriminator.safetensors")
-    for name, optimizer in peer.optimizers.items():
-        save_tensors(optimizer_tensors(optimizer), folder / f"peer-{k}-{name}-adam.safetensors")
+    for name, tensors in peer.adam.items():
+        save_tensors(tensors, folder / f"peer-{k}-{name}-adam.safetensors")
 
 
 def load_peer(peer: Peer, folder: Path, k: int) -> None:
@@ -250,16 +240,6 @@ def load_ring(ring: MetricsRing, file: Path) -> None:
     ring.rows_RPT.copy_(rows)
 
 
-def optimizer_tensors(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
-    """Adam's state as tensors named by parameter index."""
-    parameters = optimizer.param_groups[0]["params"]
-    return {
-        f"{i}.{key}": value
-        for i, p in enumerate(parameters)
-        for key, value in optimizer.state.get(p, {}).items()
-    }
-
-
 def load_optimizer(optimizer: torch.optim.Adam, file: Path) -> None:
     """Puts Adam's state back in place. Raises UserError where it does not fit.
 
@@ -273,15 +253,3 @@ def load_optimizer(optimizer: torch.optim.Adam, file: Path) -> None:
         raise UserError(f"{file} does not fit the network")
     for name, home in homes.items():
         home.copy_(values[name])
-
-
-def assert_finite(cohort: Cohort) -> None:
-    """Raises UserError, naming the peer and the weight, rather than have a checkpoint of NaNs. A sync point."""
-    for k, peer in cohort.numbered():
-        for network, module in peer.networks.items():
-            for name, value in module.state_dict().items():
-                if not bool(value.isfinite().all()):
-                    step = int(cohort.schedule.step_count)
-                    raise UserError(
-                        f"weight {name} of the {network} of peer {k} is not finite at step {step}"
-                    )

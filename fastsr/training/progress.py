@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastsr.cohort.terms import Term
-from fastsr.console import say
+from fastsr.console import is_live, say
 
 TICK_SECONDS = 0.1
 WINDOW_SECONDS = 30.0
@@ -131,7 +131,7 @@ class Display:
     def __init__(self, console: Console, screen: Screen, verbose: bool) -> None:
         self.console, self.screen, self.verbose = console, screen, verbose
         self.live = (
-            Live(screen, console=console, refresh_per_second=4) if console.is_terminal else None
+            Live(screen, console=console, refresh_per_second=4) if is_live(console) else None
         )
         self.said: set[str] = set()
 

@@ -1,7 +1,7 @@
 """The parts of a training that its ranks do together; one process does them alone."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +18,7 @@ from fastsr.distributed.share import RankShare
 from fastsr.distributed.world import Ranks, World
 from fastsr.errors import UserError
 from fastsr.prediction.size import check_size
+from fastsr.proof.first_time import require_kernels, told
 from fastsr.system.backend import check_triton, kernels
 from fastsr.system.compiler import check_compiler
 from fastsr.system.device import choose_device, choose_device_of_rank, set_up
@@ -30,7 +31,7 @@ SIGHT_SECONDS = 10.0
 """Time in which a new folder shows on other machines; network file systems remember for a while that there was none."""
 
 
-def usable_device(config: TrainConfig, world: World) -> torch.device:
+def usable_device(config: TrainConfig, world: World, console: Console) -> torch.device:
     """This rank's device, set up. Raises UserError where it cannot do what the settings want of it."""
     machine = config.machine
     device = (
@@ -42,6 +43,8 @@ def usable_device(config: TrainConfig, world: World) -> torch.device:
     set_up(device)
     if machine.fused and kernels(device) == "triton":
         check_triton(device)
+        for line in told(require_kernels(config, device)):
+            say(console, line)
     if machine.compile and device.type == "cpu":
         check_compiler()
     return device
@@ -145,21 +148,17 @@ def middle(seconds: Sequence[float]) -> float:
     return sorted(seconds)[(len(seconds) - 1) // 2]
 
 
-def merged(parts: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
-    return {name: value for part in parts for name, value in part.items()}
-
-
 def decided_by_first(
-    world: World, decide: Callable[[Callable[[], Path]], None], act: Callable[[], Path]
+    world: World, decide: Callable[[Callable[[], None]], None], act: Callable[[], None]
 ) -> None:
     """Runs `decide` on the first rank, and `act`, in which all ranks take part, where it calls what it is given."""
     done = False
 
-    def on_all() -> Path:
+    def on_all() -> None:
         nonlocal done
         done = True
         world.gather(True)
-        return act()
+        act()
 
     if world.rank == 0:
         decide(on_all)

@@ -8,16 +8,17 @@ from typing import Any
 
 from filelock import BaseFileLock
 
+from fastsr.checkpoints import BEST_NAME, list_checkpoints
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml, to_toml
 from fastsr.console import listed
 from fastsr.errors import UserError
 from fastsr.files import lock, read_sessions, read_text, write_text
-from fastsr.models.weights import BEST_NAME, list_checkpoints
 from fastsr.system.environment import session
 
 CHANGEABLE = {
     "images": {"cache", "data", "val", "skip_bad"},
+    "model": {"init_generator", "init_discriminator"},
     "loss": {"vgg"},
     "optim": {"steps"},
     "machine": {
@@ -27,6 +28,9 @@ CHANGEABLE = {
         "combine_kernels",
         "fused",
         "graph",
+        "prove",
+        "tune",
+        "channels_last",
         "peer_streams",
         "checkpoint_activations",
     },
@@ -36,6 +40,7 @@ CHANGEABLE = {
         "resume",
         "resume_from",
         "save_every",
+        "save_minutes",
         "val_every",
         "keep",
         "keep_best",

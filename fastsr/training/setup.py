@@ -17,7 +17,7 @@ from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, doing, listed, say
-from fastsr.data.sampler import ASIDE, HostPatches, PatchSource
+from fastsr.data.sampler import ASIDE, PatchSource
 from fastsr.distributed.agreement import agree, statement
 from fastsr.distributed.norms import synchronise_norms
 from fastsr.distributed.world import Alone, World
@@ -26,13 +26,17 @@ from fastsr.evaluation.pairs import Pair
 from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
+from fastsr.proof.tuning import Way, applied, default_way, fastest_way, is_tuned
+from fastsr.system.device import without_search
 from fastsr.system.environment import processor_name
 from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import Precision, choose_precision
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import load_checkpoint, set_aside
+from fastsr.training.initial import check_initial_weights, load_initial_weights
 from fastsr.training.ranks import Busy, common_folder, common_run, share_of, usable_device
 from fastsr.training.run import Run
+from fastsr.training.saver import Saver
 from fastsr.training.sources import (
     fingerprint,
     image_paths,
@@ -71,10 +75,12 @@ class Training:
     """True if a step may be captured as a CUDA graph; no longer once that has failed."""
     stages: tuple[Stage, ...] = field(init=False)
     busy: Busy = field(init=False)
+    saver: Saver = field(init=False)
 
     def __post_init__(self) -> None:
         self.busy = Busy(self.cohort.share)
         self.stages = make_stages(self.cohort, self.patches, self.ring)
+        self.saver = Saver(self.run, self.config.output)
 
     @property
     def wants_graph(self) -> bool:
@@ -97,14 +103,16 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
     """
     world = world or Alone()
     continued = world.together(lambda: edited_run(config, console, world.rank == 0))
-    device = world.together(lambda: usable_device(config, world))
+    if not continued:
+        world.together(lambda: check_initial_weights(config))
+    device = world.together(lambda: usable_device(config, world, console))
     agree(world, statement(config, device, continued and continued.latest()))
     share = share_of(world, config, device, console)
     precision = choose_precision(config.machine.amp, device)
     folder = common_folder(world, config, continued)
     if world.rank == 0:
         describe(config, device, precision, folder, console)
-    content = world.in_turn("content", lambda: content_loss(config.loss.content, config.loss.vgg))
+    content = world.in_turn("content", lambda: content_loss(config.loss))
     for text in warnings(config):
         say(console, text)
     store = world.in_turn("pack", lambda: open_images(config, console, world.size - 1))
@@ -112,17 +120,23 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
     agree(world, {"the checksum of the training images": fingerprint(store)})
     if world.rank == 0:
         warn_of_repeated(store, validation, config.model.scale, console)
+    way = default_way(config)
+    if world.size == 1 and is_tuned(config, device):
+        way = fastest(config, device, precision, console)
     activity = f"building {counted(config.cohort.peers, 'peer')}; checking that every loss is alive"
     with (
         doing(console, activity),
         out_of_memory(lambda: out_of_memory_advice(config, device)),
     ):
-        cohort = Cohort(config, content, device, precision, share=share)
+        cohort = Cohort(applied(config, way), content, device, precision, share=share)
         synchronise_norms(cohort)
         patches = patch_source(config, store, device, share)
         ring = MetricsRing(config.output.log_every, config.cohort.peers, device)
         patches.load()
-        check_losses(cohort, patches, world)
+        if not continued:
+            load_initial_weights(cohort)
+        with without_search():
+            check_losses(cohort, patches, world)
     run = common_run(world, config, continued)
     if run.folder != folder:
         say(console, f"{folder} was taken meanwhile; the run is in {run.folder}")
@@ -140,11 +154,20 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
     if continued:
         training.step = continue_run(training, console)
         say(console, f"continuing {run.folder} at step {training.step}")
-    if isinstance(patches, HostPatches):
-        patches.seek(training.step)
+    patches.seek(training.step)
     if config.machine.compile:
-        compile_cohort(cohort)
+        compile_cohort(cohort, way.compiled)
     return training
+
+
+def fastest(
+    config: TrainConfig, device: torch.device, precision: Precision, console: Console
+) -> Way:
+    """The way in which this machine computes fastest."""
+    with doing(console, "looking for the fastest settings here, up to two minutes the first time"):
+        way = fastest_way(config, device, precision, console.print)
+    say(console, f"computing with {way} (--no-tune: {default_way(config)})")
+    return way
 
 
 def describe(

@@ -4,9 +4,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+from fastsr.training.stopwatch import Stopwatch
+
 
 class Silence:
     """Takes every report that `Telemetry` takes, and tells nobody: the first rank speaks for all."""
+
+    def __init__(self) -> None:
+        self.stopwatch = Stopwatch()
 
     def __enter__(self) -> "Silence":
         return self
@@ -19,7 +24,7 @@ class Silence:
     def tick(self, step: int) -> None: ...
 
     @contextmanager
-    def doing(self, activity: str) -> Generator[None, None, None]:
+    def doing(self, activity: str, kind: str = "") -> Generator[None, None, None]:
         yield
 
     def train_row(self, *_: Any) -> None: ...

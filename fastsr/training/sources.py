@@ -11,7 +11,8 @@ from rich.progress import track
 
 from fastsr.cohort.share import Share
 from fastsr.config.settings import TrainConfig
-from fastsr.console import counted, say
+from fastsr.console import counted, is_live, say
+from fastsr.data.degrade import DegradedPatches
 from fastsr.data.duplicates import Known
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
@@ -19,6 +20,7 @@ from fastsr.data.photos import TRAIN, VAL, sample_photos
 from fastsr.data.pixels import PixelStore, place
 from fastsr.data.sampler import HostPatches, PatchSampler, PatchSource
 from fastsr.evaluation.pairs import Pair, load_pairs
+from fastsr.prediction.memory import predicted_need
 from fastsr.system.backend import kernels
 from fastsr.system.memory import available_memory, gigabytes
 
@@ -35,13 +37,13 @@ def open_images(config: TrainConfig, console: Console, waiting: int = 0) -> Pixe
             f"; ranks 1 to {waiting} wait" if waiting > 1 else "; rank 1 waits" if waiting else ""
         )
         text = f"packing {counted(total, 'image')}{others}"
-        if not console.is_terminal:
+        if not is_live(console):
             say(console, text)
-        yield from track(items, text, total, console=console, disable=not console.is_terminal)
+        yield from track(items, text, total, console=console, disable=not is_live(console))
 
     return pack_images(
         image_paths(config),
-        minimum_side=config.images.patch,
+        minimum_side=config.drawn_side,
         skip_bad=config.images.skip_bad,
         cache=config.images.cache,
         tell=lambda text: say(console, text),
@@ -110,12 +112,24 @@ def patch_source(
     config: TrainConfig, store: PixelStore, device: torch.device, share: Share
 ) -> PatchSource:
     """This share's patches, drawn by the device itself where it can reach the pixels, else by a thread of the host."""
-    placed = place(store, device)
+    # Predictions hold within 15 %.
+    placed = place(store, device, lambda: round(1.15 * predicted_need(config, device)))
     by_triton = config.machine.fused and kernels(device) == "triton"
     reachable = placed.device == device or (by_triton and placed.pixels.is_pinned())
     drawing = device if reachable else None
     sampler = PatchSampler.from_config(placed, config, drawing, share.part, share.parts)
-    return sampler if reachable else HostPatches(sampler, device)
+    patches = sampler if reachable else HostPatches(sampler, device)
+    if config.degrade.is_bicubic:
+        return patches
+    return DegradedPatches(
+        patches,
+        config.degrade,
+        scale=config.model.scale,
+        seed=config.machine.seed,
+        device=device,
+        fused=config.machine.fused,
+        counter=sampler.counter,
+    )
 
 
 def fingerprint(store: PixelStore) -> str:

@@ -28,6 +28,8 @@ class Stop:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.wanted = False
+        self.number: int = signal.SIGINT
+        """The signal that was heard first."""
         self.run: Run | None = None
         """The run that is saved when training stops. Before there is one, a signal interrupts whatever is going on."""
         self.step = 0
@@ -37,6 +39,8 @@ class Stop:
         """Answers a signal. Not in the main thread, which may be in the middle of a long computation."""
         if self.wanted and number == signal.SIGINT:
             self.leave()
+        if not self.wanted:
+            self.number = number
         self.wanted = True
         if number == signal.SIGINT:
             what = f"saving step {self.step}" if self.step else "with nothing to save yet"
@@ -59,7 +63,7 @@ class Stop:
     def interrupt(self, number: int, frame: FrameType | None) -> None:
         """The handler of signals in the main thread."""
         if self.run is None:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
 
 
 def continue_command(run: Run) -> str:

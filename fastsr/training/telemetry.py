@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from fastsr.cohort.ring import opinions
 from fastsr.cohort.step import Stage
 from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
+from fastsr.config.peers import adversarial_weights, peer_settings
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
 from fastsr.errors import UserError
@@ -24,6 +25,7 @@ from fastsr.training.pictures import as_tensor
 from fastsr.training.progress import Display, Pace, Screen
 from fastsr.training.ranks import straggler, straggler_line
 from fastsr.training.run import Run
+from fastsr.training.stopwatch import Stopwatch
 
 
 class Telemetry:
@@ -40,10 +42,13 @@ class Telemetry:
             )
             self.writer.add_text("metrics", "\n".join(meanings), start)
         work, total = work_of_steps(config), config.total_steps
-        stages = ((config.optim.pretrain_steps, work.pretraining), (total, work.training))
+        warming = config.optim.pretrain_steps
+        between = warming + config.optim.warm_discriminator
+        stages = ((warming, work.pretraining), (between, work.warming), (total, work.training))
         self.pace = Pace(start, stages)
         self.screen = Screen(start, total, self.pace)
         self.display = Display(console, self.screen, config.output.verbose)
+        self.stopwatch = Stopwatch()
         self.last_step, self.last_time = start, time.perf_counter()
         self.named_late: set[int] = set()
         """Ranks that hold up the others, and were named once."""
@@ -69,10 +74,10 @@ class Telemetry:
             self.screen.step = step
 
     @contextmanager
-    def doing(self, activity: str) -> Generator[None, None, None]:
-        """Names what takes long while it happens. Its time does not count as training."""
+    def doing(self, activity: str, kind: str) -> Generator[None, None, None]:
+        """Names what takes long while it happens. Its time does not count as training, but as that kind of work."""
         began = time.perf_counter()
-        with self.display.doing(activity):
+        with self.display.doing(activity), self.stopwatch.aside(kind):
             yield
         seconds = time.perf_counter() - began
         self.pace.leave_out(seconds)
@@ -98,7 +103,12 @@ class Telemetry:
         rate = self.rate(step)
         row = {"kind": "train", "step": step, "stage": stage.name, **scalars, "peers": named(peers)}
         row |= opinions(logits_2PE.cpu()) if logits_2PE is not None else {}
-        wall: dict[str, Any] = {"steps_per_second": rate, "time": time.time()}
+        share = round(self.stopwatch.share, 4)
+        wall: dict[str, Any] = {
+            "steps_per_second": rate,
+            "training_share": share,
+            "time": time.time(),
+        }
         if len(busy) > 1:
             wall["rank_seconds"] = [float(f"{seconds:.3g}") for seconds in busy]
         self.run.append_metrics({**row, "wall": wall})
@@ -107,6 +117,7 @@ class Telemetry:
                 for name, value in peer.items():
                     self.writer.add_scalar(f"{name}/peer {k}", value, step)
             self.writer.add_scalar("machine/steps per second", rate, step)
+            self.writer.add_scalar("machine/share of time in training", share, step)
             for k, seconds in enumerate(busy if len(busy) > 1 else ()):
                 self.writer.add_scalar(f"machine/seconds a step of rank {k}", seconds, step)
             self.writer.add_scalar("machine/learning rate", scalars["lr"], step)
@@ -146,14 +157,18 @@ class Telemetry:
 def losses(
     peers: list[dict[str, float]], config: TrainConfig, content_weight: float
 ) -> dict[str, list[float]]:
-    """The loss of G, and in training that of D, of each peer, as they are minimised."""
+    """The losses of G and D of each peer, as they are minimised; of those that learn in this stage."""
     if "pixel" in peers[0]:
         return {"G": [peer["pixel"] for peer in peers]}
-    adversarial, kl = config.loss.adversarial_weight, config.cohort.kl_weight
-    return {
-        "G": [content_weight * p["content"] + adversarial * p["adversarial"] for p in peers],
-        "D": [p["bce_real"] + p["bce_fake"] + kl * (p["kl_real"] + p["kl_fake"]) for p in peers],
-    }
+    kl = config.cohort.kl_weight
+    of_d = [p["bce_real"] + p["bce_fake"] + kl * (p["kl_real"] + p["kl_fake"]) for p in peers]
+    if "content" not in peers[0]:
+        return {"D": of_d}
+    own = [peer.content_weight for peer in peer_settings(config)]
+    content = [content_weight if weight is None else weight for weight in own]
+    weighed = zip(peers, content, adversarial_weights(config), strict=True)
+    of_g = [c * p["content"] + a * p["adversarial"] for p, c, a in weighed]
+    return {"G": of_g, "D": of_d}
 
 
 def named(peers: list[dict[Term, float]]) -> list[dict[str, float]]:

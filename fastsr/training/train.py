@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from fastsr.cohort.balance import balance, is_measured
 from fastsr.cohort.capture import CaptureError, Replay, capture, warm_up
-from fastsr.cohort.step import PretrainStep, Stage, Step
+from fastsr.cohort.step import PretrainStep, Stage, Step, WarmStep
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, lasting_console, say
@@ -19,12 +17,16 @@ from fastsr.errors import UserError
 from fastsr.evaluation.validate import Bicubic, evaluate
 from fastsr.models.inference import super_resolve
 from fastsr.prediction.memory import out_of_memory_advice
+from fastsr.proof.first_time import replay_proof, told
+from fastsr.proof.trial import Trial
+from fastsr.system.device import without_search
 from fastsr.system.memory import out_of_memory
 from fastsr.training.best import note_best
-from fastsr.training.checkpoint import assert_finite, prune, save_checkpoint
+from fastsr.training.checkpoint import merged, prune
 from fastsr.training.pictures import CROP, centre_crop, comparison
-from fastsr.training.ranks import decided_by_first, leads, merged
+from fastsr.training.ranks import decided_by_first, leads
 from fastsr.training.run import Run
+from fastsr.training.saving import begin_save, complete, finite_rows, save, save_is_due
 from fastsr.training.setup import Training, prepare
 from fastsr.training.silence import Silence
 from fastsr.training.stopping import Stop, continue_command, stop_signals, what_is_kept
@@ -36,9 +38,9 @@ PICTURE_ROWS = 4
 def train(config: TrainConfig, console: Console | None = None) -> Run:
     """Trains a cohort and returns its run; continues one where the configuration says so.
 
-    SIGINT, SIGTERM and SIGHUP save a checkpoint and then raise KeyboardInterrupt; a second SIGINT ends the process. By
-    default it prints to standard output, and goes on silently where that ends. Raises UserError for everything that the
-    user can mend; what was saved stays intact.
+    SIGINT, SIGTERM and SIGHUP save a checkpoint and then raise KeyboardInterrupt with their number; a second SIGINT
+    ends the process. By default it prints to standard output, and goes on silently where that ends. Raises UserError
+    for everything that the user can mend; what was saved stays intact.
     """
     console = console or lasting_console()
     stop = Stop(console)
@@ -52,7 +54,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     if training.step < config.total_steps:
         go_on = f"and saved. Continue: {continue_command(training.run)}"
         say(console, f"stopped at {last} {go_on if training.step else 'with nothing to save'}")
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(stop.number)
     say(console, f"done: {last}. Everything is in {training.run.folder}")
     return training.run
 
@@ -69,6 +71,7 @@ def run_stages(training: Training, stop: Stop, console: Console) -> None:
     """Trains to the end, or until somebody wants to stop, and saves."""
     with (
         closing(training.run),
+        closing(training.saver),
         open_telemetry(training, console) as telemetry,
         out_of_memory(lambda: advise(training, console)),
     ):
@@ -76,7 +79,9 @@ def run_stages(training: Training, stop: Stop, console: Console) -> None:
             if goes_on(training, stage, stop):
                 run_stage(stage, training, telemetry, stop, console)
         if training.step:
-            save(training)
+            with telemetry.stopwatch.aside("saving"):
+                save(training)
+        say(console, f"{telemetry.stopwatch}")
 
 
 def run_stage(
@@ -84,6 +89,8 @@ def run_stage(
 ) -> None:
     """Trains to the end of a stage, or until somebody wants to stop."""
     telemetry.begin_stage(stage.name, training.step)
+    if training.step == training.config.optim.pretrain_steps:
+        training.cohort.share_pretraining()
     if isinstance(stage.body, Step) and training.step == stage.begin:
         begin_adversarial_stage(training, telemetry, console)
     with (
@@ -104,7 +111,7 @@ def run_stage(
 
 @contextmanager
 def sent_ahead(
-    body: PretrainStep | Step, training: Training
+    body: PretrainStep | WarmStep | Step, training: Training
 ) -> Generator[Callable[[Callable[[], None]], Callable[[], None]], None, None]:
     """The way to wrap a body whose logits are sent steps ahead, where the settings say so; else it stays as it is."""
     share = training.cohort.share
@@ -142,11 +149,10 @@ def advise(training: Training, console: Console) -> str:
 def begin_adversarial_stage(
     training: Training, telemetry: Telemetry | Silence, console: Console
 ) -> None:
-    """Shares what pre-training has made, and measures how much the content loss has to weigh, where that is wanted."""
+    """Measures how much the content loss has to weigh, where that is wanted."""
     loss = training.config.loss
-    training.cohort.share_pretraining()
     if is_measured(loss):
-        with telemetry.doing("measuring the content loss"):
+        with telemetry.doing("measuring the content loss", "preparing"):
             weight = balance(training.cohort, training.patches)
         say(
             console,
@@ -156,25 +162,35 @@ def begin_adversarial_stage(
 
 @contextmanager
 def launched(
-    body: PretrainStep | Step, training: Training, telemetry: Telemetry | Silence, console: Console
+    body: PretrainStep | WarmStep | Step,
+    training: Training,
+    telemetry: Telemetry | Silence,
+    console: Console,
 ) -> Generator[Callable[[], None], None, None]:
     """The step as it is best called: one CUDA graph on a GPU, itself elsewhere, compiled before the clock starts."""
     compiled = training.config.machine.compile
     slow = "compiling, up to a minute" if compiled else "trying cuDNN's algorithms"
     if training.cohort.device.type == "cuda" and training.wants_graph:
-        with telemetry.doing(f"{slow}; capturing the step as one CUDA graph"):
+        with telemetry.doing(f"{slow}; capturing the step as one CUDA graph", "preparing"):
+            # Ranks that have proved it before would not wait for those that have not.
+            trial = Trial(body, training.patches) if training.world.size == 1 else None
+            prove = replay_proof(trial, training.config) if trial else None
             replay = captured(body, training, console)
         if replay is not None:
             with closing(replay):
+                for line in told(prove(replay)) if prove else ():
+                    say(console, line)
                 yield replay
             return
     if compiled:
-        with telemetry.doing(slow):
+        with telemetry.doing(slow, "preparing"):
             warm_up(body, body.state(), steps=1)
     yield body
 
 
-def captured(body: PretrainStep | Step, training: Training, console: Console) -> Replay | None:
+def captured(
+    body: PretrainStep | WarmStep | Step, training: Training, console: Console
+) -> Replay | None:
     """The step as a CUDA graph; None with --graph auto where that fails. Raises UserError where it fails otherwise."""
     try:
         return capture(body, body.state())
@@ -190,20 +206,30 @@ def captured(body: PretrainStep | Step, training: Training, console: Console) ->
 
 
 def after_step(training: Training, telemetry: Telemetry | Silence) -> None:
-    """Does all that is due after a step: a row of metrics, a validation, a checkpoint. The host waits only here."""
+    """Does all that is due after a step: a row of metrics, a validation, a checkpoint. The host waits only here.
+
+    Raises UserError, also where a checkpoint that was begun could not be written.
+    """
     step, stage, output = training.step, training.stage, training.config.output
+    training.saver.check()
     if step % output.log_every == 0 or step == stage.end:
-        rows_RPT = finite_rows(training)
+        rows_RPT = finite_rows(training)  # waits for the steps that were queued
         busy = training.world.gather(training.busy.seconds_per_step(step))
         training.busy.restart(step)
-        telemetry.train_row(step, stage, scalars(training), rows_RPT, stage.body.logits_2PE, busy)
+        with telemetry.stopwatch.aside("metrics"):
+            telemetry.train_row(
+                step, stage, scalars(training), rows_RPT, stage.body.logits_2PE, busy
+            )
     if training.validation and (
         step % output.val_every == 0 or step == training.config.total_steps
     ):
-        with telemetry.doing(f"validating on {counted(len(training.validation), 'image')}"):
+        images = counted(len(training.validation), "image")
+        with telemetry.doing(f"validating on {images}", "validation"), without_search():
             validate(training, telemetry)
-    if step % output.save_every == 0:
-        save(training)
+    if save_is_due(training):
+        finite_rows(training)
+        with telemetry.stopwatch.aside("saving"):
+            begin_save(training)
 
 
 def scalars(training: Training) -> dict[str, float]:
@@ -215,30 +241,6 @@ def scalars(training: Training) -> dict[str, float]:
         else {}
     )
     return {"lr": float(cohort.schedule.lr), **weight}
-
-
-def finite_rows(training: Training) -> torch.Tensor:
-    """Metrics since the last report, `[R, P, T]`. Raises UserError at the first that is not finite."""
-    step, stage, every = training.step, training.stage, training.config.output.log_every
-    training.ring.complete(training.cohort.share)
-    first = max((step - 1) // every * every, stage.begin)
-    rows_RPT = training.ring.read(first, step)[..., : len(stage.terms)]
-    training.world.together(lambda: require_finite(training, first, rows_RPT))
-    return rows_RPT
-
-
-def require_finite(training: Training, first: int, rows_RPT: torch.Tensor) -> None:
-    """Raises UserError at the first row, those after step `first`, with a value that is not finite."""
-    bad = (~rows_RPT.isfinite()).nonzero().tolist()
-    if bad:
-        row, peer, column = bad[0]
-        term, value = training.stage.terms[column].name, float(rows_RPT[row, peer, column])
-        kept = training.run.latest()
-        raise UserError(
-            f"step {first + row + 1}: {term} of peer {peer} is {value}, and training stops. "
-            + (f"The last good checkpoint is {kept}. " if kept else "")
-            + "Start a run with a lower --lr, or without --amp"
-        )
 
 
 def validate(training: Training, telemetry: Telemetry | Silence) -> None:
@@ -263,31 +265,12 @@ def validate(training: Training, telemetry: Telemetry | Silence) -> None:
     ]
     telemetry.validation(training.step, scores, comparison(rows))
     if training.config.output.keep_best:
-        run, step = training.run, training.step
+        run, keep, saver = training.run, training.config.output.keep, training.saver
+        saver.wait()  # the best is one of the checkpoints that are there
         decided_by_first(
-            training.world, lambda saved: note_best(run, step, saved), lambda: save(training)
+            training.world,
+            lambda saved: note_best(run, training.step, saved, saver.follow),
+            lambda: begin_save(training),
         )
         if training.world.rank == 0:
-            prune(run, training.config.output.keep)  # the best until now need not stay
-
-
-def complete(training: Training) -> None:
-    """Does what steps leave undone because only those need it who look at the peers: between steps, on the device."""
-    if isinstance(training.stage.body, PretrainStep):
-        training.cohort.share_pretraining()
-    training.cohort.write_batch_counts(training.step)
-    training.ema_statistics.measure(training.step)
-
-
-def save(training: Training) -> Path:
-    finite_rows(training)
-    complete(training)
-    training.world.together(lambda: assert_finite(training.cohort))
-    return save_checkpoint(
-        training.run,
-        training.cohort,
-        training.ring,
-        training.data,
-        training.config.output.keep,
-        training.world,
-    )
+            saver.follow(lambda: prune(run, keep))  # the best until now need not stay

@@ -13,13 +13,17 @@ from fastsr.console import counted, say
 
 def announce(config: TrainConfig, console: Console) -> None:
     """Says in one line which experiment this is."""
+    say(console, summary(config))
+
+
+def summary(config: TrainConfig) -> str:
+    """An experiment in a line: recipe, scale, peers, networks, length."""
     model, optim, cohort = config.model, config.optim, config.cohort
     pretraining = f"{optim.pretrain_steps} + " if optim.pretrain_steps else ""
     networks = f"{counted(model.blocks, 'block')} of {counted(model.filters, 'filter')}"
-    say(
-        console,
+    return (
         f"{config.recipe}: x{model.scale}, {counted(cohort.peers, 'peer')} ({cohort.variant}), "
-        f"{networks}, batch {config.images.batch}, {pretraining}{counted(optim.steps, 'step')}",
+        f"{networks}, batch {config.images.batch}, {pretraining}{counted(optim.steps, 'step')}"
     )
 
 

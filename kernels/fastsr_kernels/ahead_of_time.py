@@ -20,6 +20,8 @@ from triton.compiler import ASTSource
 
 from fastsr_kernels.bicubic import Border
 from fastsr_kernels.cohort_loss import kernel as loss_kernel
+from fastsr_kernels.degrade.kernel import Plan
+from fastsr_kernels.degrade.settings import NUMBERS, Frame
 from fastsr_kernels.launch import Launch
 from fastsr_kernels.patch_sampler import Crop, Images
 from fastsr_kernels.patch_sampler import kernel as sampler_kernel
@@ -184,6 +186,26 @@ def sampler_configurations() -> dict[str, Launch]:
     }
 
 
+def degrade_configurations() -> dict[str, Launch]:
+    """Launches of the degradations by name: the first of each kernel, in colour as published, and with 4 channels."""
+    published = Frame(4, 32, True, False, 7, 21, 1.5, 1.2)
+    shuffled = Frame(2, 0, False, True, 7, 9, 1.5, 1.0)
+    found: dict[str, Launch] = {}
+    for name, frame, channels, seed in (
+        ("C3", published, 3, 0),
+        ("C4 shuffled", shuffled, 4, 2**40),
+    ):
+        hr_NCHW = torch.empty((16, channels, 128, 128), device="meta")
+        numbers_F = torch.empty(NUMBERS, device="meta")
+        step = torch.empty((), dtype=torch.int64, device="meta")
+        for launch in Plan(hr_NCHW, frame, numbers_F, seed, step).launches:
+            kernel = launch.kernel.fn.__name__.removesuffix("_kernel")
+            variant = f" {launch.arguments['THEN']}" if kernel == "smooth" else ""
+            found.setdefault(f"{kernel}{variant} {name}", launch)
+    alike = ("draw C4 shuffled", "kernels C4 shuffled", "cut C4 shuffled")
+    return {name: launch for name, launch in found.items() if name not in alike}
+
+
 def table() -> Iterator[str]:
     """The lines of the table that the module prints."""
     yield f"triton {triton.__version__}"
@@ -191,6 +213,7 @@ def table() -> Iterator[str]:
     for operator, configurations in (
         ("loss", loss_configurations()),
         ("sampler", sampler_configurations()),
+        ("degrade", degrade_configurations()),
     ):
         for name, launch in configurations.items():
             for capability in CAPABILITIES:

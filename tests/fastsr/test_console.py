@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.progress import track
 
-from fastsr.console import LastingOutput, counted, encodable, say
+from fastsr.console import LastingOutput, counted, doing, encodable, is_live, say
 
 HOME = Path(__file__).resolve().parents[2]
 
@@ -40,6 +40,18 @@ def test_a_bar_in_ascii() -> None:
     stream.seek(0)
     text = stream.read()
     assert "packing" in text and "-----" in text
+
+
+@pytest.mark.parametrize(("term", "live"), [("xterm", True), ("dumb", False), ("unknown", False)])
+def test_a_dumb_terminal_gets_lines(term: str, live: bool) -> None:
+    """As in an editor's shell: nothing can be drawn again, and what is not said in lines would not be seen."""
+    stream = io.StringIO()
+    environment = {"TERM": term, "COLUMNS": "80"}
+    console = Console(file=stream, force_terminal=True, width=80, _environ=environment)
+    assert is_live(console) == live
+    with doing(console, "building"):
+        pass
+    assert (stream.getvalue() == "building\n") == (not live)
 
 
 def test_a_stream_that_ends_is_left_alone() -> None:

@@ -7,7 +7,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from fastsr_kernels.cohort_loss import CohortLoss
+from fastsr_kernels.cohort_loss import CohortLoss, reference
 from fastsr_kernels.launch import Launch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, kl_div, logsigmoid
@@ -92,6 +92,28 @@ def by_autograd(inputs: Inputs, one_outcome: bool = False) -> CohortLoss:
     return CohortLoss(
         *(x.detach() for x in (terms, total, adversarial, grad_real, grad_fake, grad_adversarial))
     )
+
+
+def in_slices(inputs: Inputs, width: int = 65536) -> CohortLoss:
+    """The reference in float64, some logits at a time: of 16 peers with 600,000 it would take 10 GB at once.
+
+    Values are means over logits, and gradients are divided by their number, so slices count by their share.
+    """
+    logits = inputs.z_real_PE.shape[1]
+    wide = Inputs(*(x.double() for x in inputs))
+    values: list[Tensor] = []
+    gradients: list[tuple[Tensor, ...]] = []
+    for first in range(0, logits, width):
+        part = slice(first, first + width)
+        some = wide._replace(z_real_PE=wide.z_real_PE[:, part], z_fake_PE=wide.z_fake_PE[:, part])
+        share = some.z_real_PE.shape[1] / logits
+        loss = [share * x for x in reference.cohort_loss(*some)]
+        terms, discriminator, adversarial, *grads = loss
+        values.append(torch.cat([terms, discriminator[:, None], adversarial[:, None]], 1))
+        gradients.append(tuple(grads))
+    total = torch.stack(values).sum(0)
+    real, fake, adversarial_fake = (torch.cat(parts, 1) for parts in zip(*gradients, strict=True))
+    return CohortLoss(total[:, :4], total[:, 4], total[:, 5], real, fake, adversarial_fake)
 
 
 def named(loss: CohortLoss) -> dict[str, Tensor]:

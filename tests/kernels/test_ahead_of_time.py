@@ -22,6 +22,7 @@ CODE_BYTES = 96 * 1024
 
 
 COHORT, PATCHES = ahead_of_time.loss_configurations(), ahead_of_time.sampler_configurations()
+DEGRADATIONS = ahead_of_time.degrade_configurations()
 
 
 def capabilities(launch: Launch) -> tuple[int, ...]:
@@ -59,6 +60,11 @@ def test_cohort_loss_fits(name: str) -> None:
 @pytest.mark.parametrize("name", PATCHES)
 def test_patch_sampler_fits(name: str) -> None:
     assert_fits(PATCHES[name], programs=4)
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_degradations_fit(name: str) -> None:
+    assert_fits(DEGRADATIONS[name], programs=4)
 
 
 def test_supported_capabilities() -> None:

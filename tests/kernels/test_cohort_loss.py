@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cohort_cases import Inputs, assert_close, by_autograd, drawn, entropies, mutual
+from cohort_cases import Inputs, assert_close, by_autograd, drawn, entropies, in_slices, mutual
 from devices import on_every_device
 from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss
 from hypothesis import given, settings
@@ -19,6 +19,12 @@ SHAPES = [(1, 1), (1, 7), (2, 1), (2, 16), (3, 63), (5, 1000), (8, 37 * 41), (16
 def test_equals_float64_autograd(peers: int, logits: int, size: float, device: str) -> None:
     inputs = drawn(peers, logits, size, seed=peers)
     assert_close(cohort_loss(*inputs.to(device)), by_autograd(inputs))
+
+
+def test_slices_of_a_map_add_up_to_the_whole() -> None:
+    """What GPU tests compare their largest maps with."""
+    inputs = drawn(3, 63, 3.0)
+    assert_close(in_slices(inputs, 20), by_autograd(inputs), tolerance=1e-12)
 
 
 @on_every_device

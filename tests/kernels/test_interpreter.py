@@ -11,7 +11,7 @@ import pytest
 from devices import INTERPRETED, WHY_NOT
 
 HERE = Path(__file__).parent
-OPERATORS = ("cohort", "patch")
+OPERATORS = ("cohort", "patch", "degrade")
 
 
 def files_of(operator: str) -> list[str]:
@@ -42,11 +42,12 @@ def run_interpreted(operator: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def processes() -> dict[str, Future[subprocess.CompletedProcess[str]]]:
-    """Both at once: each takes most of a minute."""
+    """All at once: each takes most of a minute."""
     pool = ThreadPoolExecutor(len(OPERATORS))
     return {operator: pool.submit(run_interpreted, operator) for operator in OPERATORS}
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(INTERPRETED, reason="kernels are interpreted here already")
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_kernels_pass_in_the_interpreter(

@@ -61,14 +61,16 @@ def multiply_32(a: Tensor, b: int) -> tuple[Tensor, Tensor]:
     return middle >> 16, ((middle & 0xFFFF) << 16) | (low & 0xFFFF)
 
 
-def philox(counter_N: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def philox(
+    counter_N: Tensor, seed: int, third_N: Tensor | None = None, fourth_N: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Four random 32-bit integers (in int64) for each counter: Philox4x32-10.
 
     Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The counter fills the lower two of
-    the four words, the seed is the 64-bit key.
+    the four words, `third_N` and `fourth_N` (32 bits, 0 by default) the others; the seed is the 64-bit key.
     """
     c0, c1 = counter_N & MASK_32, (counter_N >> 32) & MASK_32
-    c2, c3 = torch.zeros_like(c0), torch.zeros_like(c0)
+    c2, c3 = (torch.zeros_like(c0) if word is None else word for word in (third_N, fourth_N))
     k0, k1 = seed & MASK_32, (seed >> 32) & MASK_32
     for _ in range(10):
         high_0, low_0 = multiply_32(c0, 0xD2511F53)

@@ -23,6 +23,8 @@ from tests.fastsr.cli.command_line import Fastsr, Trained, assert_one_line
         ("[pictures]\n", "{file}: unknown section or key 'pictures'; sections are [images]"),
         ("batch = 4\n", "{file}: unknown section or key 'batch'; it belongs in [images]"),
         ("[images]\nbatch = 1\n", "--batch 1 cannot be used; use 2 or more"),
+        ('[output]\nout = ""\n', '{file}: [output] out = "" is empty; write "." where this folder'),
+        ('[images]\ndata = ["a", ""]\n', '{file}: [images] data = "" is empty; write "."'),
         ("[cohort]\nmixing_matrix = [[0, 1]]\n", "mixing_matrix must have 2 rows of 2 numbers"),
     ],
     ids=[
@@ -33,6 +35,8 @@ from tests.fastsr.cli.command_line import Fastsr, Trained, assert_one_line
         "unknown section",
         "no section",
         "value",
+        "empty path",
+        "empty among paths",
         "matrix",
     ],
 )

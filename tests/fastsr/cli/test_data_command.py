@@ -29,33 +29,43 @@ def fill(dataset: Dataset, root: Path, side: int = 8) -> Path:
 def listed(outcome: Outcome) -> dict[str, list[str]]:
     """Rows of the table by name: what for, images, download, where."""
     assert (outcome.code, outcome.err) == (0, "")
-    _, _, below = outcome.out.partition("  below ")
     rows = [
         [cell.strip() for cell in line.split("  ") if cell.strip()]
-        for line in below.splitlines()[1:]
+        for line in outcome.out.splitlines()[2:-1]
     ]
     return {name: cells for name, *cells in rows}
 
 
 def test_list_has_every_data_set_and_how_to_get_it(fastsr: Fastsr, tmp_path: Path) -> None:
     outcome = fastsr("data", "list")
-    # A long title is wrapped.
-    assert f"below{tmp_path}/cache/fastsr/data" in "".join(outcome.out.split())
+    assert outcome.out.startswith(f"below {tmp_path}/cache/fastsr/data:\n")
+    assert outcome.out.endswith("\n* one download that they share\n")
     rows = listed(outcome)
     assert list(rows) == list(DATASETS) == ["div2k", "set5", "set14", "bsd100", "urban100"]
     for name, dataset in DATASETS.items():
         use, images, _, where = rows[name]
         assert (use, images) == (dataset.use, str(dataset.images))
         assert where == f"not here; fastsr data fetch {name}"
-    assert rows["set5"][2] == "250.1 MB (shared)"
+    assert (rows["div2k"][2], rows["set5"][2]) == ("4.0 GB", "250.1 MB *")
+
+
+def test_the_list_fits_80_columns_wherever_it_is(
+    fastsr: Fastsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    root = "/data/" + 30 * "deeper/"
+    heading, *lines = fastsr("data", "list", "--root", root).out.splitlines()
+    assert heading == f"below {root.removesuffix('/')}:"
+    assert len(lines) == 2 + len(DATASETS)
+    assert max(map(len, lines)) <= 80
 
 
 def test_list_says_where_a_data_set_is_and_what_it_lacks(fastsr: Fastsr, tmp_path: Path) -> None:
     fill(DATASETS["set5"], tmp_path / "data")
     save_images(tmp_path / "data/Set14/HR", 3)
     rows = listed(fastsr("data", "list", "--root", "data"))
-    assert rows["set5"][-1] == "data/Set5/HR"
-    assert rows["set14"][-1] == "data/Set14/HR holds 3 of 14 images"
+    assert rows["set5"][-1] == "Set5/HR"
+    assert rows["set14"][-1] == "Set14/HR holds 3 of 14 images"
     assert rows["urban100"][-1] == "not here; fastsr data fetch urban100"
 
 

@@ -15,18 +15,26 @@ from fastsr.cli.arguments import (
     DoctorArguments,
     EvalArguments,
     FetchArguments,
+    InfoArguments,
     ListArguments,
     PacksArguments,
     ReportArguments,
     ReproduceArguments,
     TrainArguments,
-    UpscaleArguments,
 )
 from fastsr.cli.configuration import parse, train_arguments
+from fastsr.cli.convert import ConvertArguments
+from fastsr.cli.export import ExportArguments
+from fastsr.cli.preview import PreviewArguments
+from fastsr.cli.publish import CardArguments, PushArguments
+from fastsr.cli.upscale import UpscaleArguments
+from fastsr.config.degrade import DegradeConfig
 from fastsr.config.settings import TrainConfig
 from tests.fastsr.cli.command_line import Fastsr, Trained, run_without_torch
 
-COMMANDS = ("train", "eval", "upscale", "report", "data", "reproduce", "doctor")
+COMMANDS = (
+    "train", "eval", "upscale", "export", "convert", "card", "push", "report", "info", "data", "reproduce", "doctor",
+)  # fmt: skip
 
 
 def test_help_without_words(fastsr: Fastsr) -> None:
@@ -38,7 +46,9 @@ def test_help_without_words(fastsr: Fastsr) -> None:
 
 def options_of(config: TrainConfig) -> list[str]:
     groups = [getattr(config, group.name) for group in fields(config)]
+    groups = [group for group in groups if not isinstance(group, DegradeConfig)]
     names = [field.name for group in groups if is_dataclass(group) for field in fields(group)]
+    names.append("degrade")  # whose ranges are settings of a TOML file alone
     named = ["from" if name == "resume_from" else name for name in names]
     return [f"--{name.replace('_', '-')}" for name in named if name != "mixing_matrix"]
 
@@ -53,9 +63,11 @@ HELP: list[tuple[str, list[str]]] = [
     ("upscale", ["A run or checkpoint", "Image files", "--out", "--peer", "--device"]),
     ("reproduce", [*KEPT, "--scales", "--seeds", "--sets", "--data-root", "--metric-weights"]),
     ("report", ["Runs, or the folder of a reproduction", "--out", "--overwrite"]),
+    ("info", ["A run, a folder of runs"]),
     ("data fetch", ["Data sets", "div2k", "set5", "set14", "bsd100", "urban100", "--root", "--cache"]),
     ("data list", ["--root"]),
     ("data packs", ["--cache", "--prune"]),
+    ("data preview", ["--data", "--degrade", "--scale", "--patch", "--count", "--seed", "--cache", "--out"]),
 ]  # fmt: skip
 
 
@@ -63,7 +75,8 @@ PAGES = ["", "data", *(command for command, _ in HELP)]
 ARGUMENTS = {
     "train": TrainArguments, "doctor": DoctorArguments, "reproduce": ReproduceArguments, "eval": EvalArguments,
     "upscale": UpscaleArguments, "report": ReportArguments, "data fetch": FetchArguments, "data list": ListArguments,
-    "data packs": PacksArguments,
+    "data packs": PacksArguments, "data preview": PreviewArguments, "info": InfoArguments,
+    "export": ExportArguments, "convert": ConvertArguments, "card": CardArguments, "push": PushArguments,
 }  # fmt: skip
 
 

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from fastsr.checkpoints import Best, write_best
 from fastsr.models import SRResNet
-from fastsr.models.weights import Best, save_generator, write_best
+from fastsr.models.weights import save_generator
 from tests.fastsr.cli.command_line import (
     Fastsr,
     Outcome,
@@ -135,20 +136,25 @@ def test_devices_of_eval_and_upscale(
 def test_upscale_writes_larger_images_and_names_them(fastsr: Fastsr, trained: Trained) -> None:
     outcome = fastsr("upscale", trained.folder, trained.data, "--out", "large", "--device", "cpu")
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.splitlines() == [f"large/{k}-x2.png" for k in range(3)]
+    *paths, last = outcome.out.splitlines()
+    assert paths == [f"large/{k}-x2.png" for k in range(3)]
+    assert last.startswith("3 images, 0.0 megapixels in ") and last.endswith(" megapixels/s)")
     for k in range(3):
         with Image.open(f"large/{k}-x2.png") as image:
             assert (image.size, image.mode, image.format) == ((88, 80), "RGB", "PNG")
 
 
-def test_upscale_overwrites_nothing(fastsr: Fastsr, trained: Trained, tmp_path: Path) -> None:
+def test_upscale_overwrites_nothing_unasked(fastsr: Fastsr, trained: Trained, tmp_path: Path) -> None:  # fmt: skip
     existing = tmp_path / "large/1-x2.png"
     existing.parent.mkdir()
     existing.write_text("precious")
-    outcome = fastsr("upscale", trained.folder, trained.data, "--out", "large")
-    assert_one_line(outcome, "large/1-x2.png exists already", "give another --out")
-    assert existing.read_text() == "precious"
-    assert list(existing.parent.iterdir()) == [existing]
+    words = ("upscale", trained.folder, trained.data, "--out", "large")
+    outcome = fastsr(*words)
+    assert outcome.code == 0 and existing.read_text() == "precious"
+    kept = "; 1 were there already and are kept (--overwrite replaces them)\n"
+    assert outcome.out.endswith(kept) and "2 images" in outcome.out
+    assert fastsr(*words, "--overwrite").out.count("-x2.png") == 3
+    assert Image.open(existing).size == (88, 80)
 
 
 def test_upscale_by_the_peer_that_is_asked_for(fastsr: Fastsr, run: Path, data: Path) -> None:
@@ -167,9 +173,23 @@ def test_upscale_by_the_peer_that_is_asked_for(fastsr: Fastsr, run: Path, data: 
 
 def test_upscale_of_two_images_to_one_name(fastsr: Fastsr, trained: Trained, data: Path) -> None:
     shutil.copy(data / "0.png", data / "0.bmp")
-    outcome = fastsr("upscale", trained.folder, data, "--out", "large")
-    assert_one_line(outcome, "large/0-x2.png", "two images would be written to it")
+    words = ("upscale", trained.folder, data, "--out", "large")
+    outcome = fastsr(*words, "--format", "png")
+    assert_one_line(outcome, "0.png and", "0.bmp would both be written to large/0-x2.png")
     assert not Path("large").exists()
+    assert fastsr(*words).code == 0 and Path("large/0-x2.bmp").is_file()
+
+
+def test_upscale_lists_what_it_could_not_enlarge(fastsr: Fastsr, trained: Trained, data: Path) -> None:  # fmt: skip
+    (data / "1.png").write_text("no image")
+    outcome = fastsr("upscale", trained.folder, data, "--out", "large")
+    assert outcome.code == 2 and Path("large/2-x2.png").is_file()
+    assert outcome.err == (
+        "fastsr: 1 of 3 images could not be enlarged:\n"
+        f"  {data}/1.png: is not an image, or is damaged\n"
+    )
+    assert_one_line(fastsr("upscale", trained.folder, data, "--quality", 0), "--quality 0 cannot")
+    assert_one_line(fastsr("upscale", trained.folder, data, "--tile", 0), "--tile 0 cannot be used")
 
 
 def test_upscale_of_an_unreadable_image(fastsr: Fastsr, trained: Trained, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_file_may_name_the_recipe(tmp_path: Path, recipe: str, expected: objec
 
 def test_a_recipe_that_there_is_not_is_refused(fastsr: Fastsr, tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('recipe = "foo"\n')
-    message = f'{tmp_path}/a.toml: recipe = "foo" cannot be used; use paper or demo'
+    message = f'{tmp_path}/a.toml: recipe = "foo" cannot be used; use one of paper, demo'
     assert_one_line(fastsr("train", "--config", tmp_path / "a.toml"), message)
 
 

@@ -31,7 +31,7 @@ FEATURES = LossConfig(content="random-vgg", content_ratio=7)
 
 
 def cohort_of(config: TrainConfig, loss: LossConfig) -> Cohort:
-    return Cohort(replace(config, loss=loss), content_loss(loss.content), CPU, Precision())
+    return Cohort(replace(config, loss=loss), content_loss(loss), CPU, Precision())
 
 
 def patches_of(store: PixelStore) -> PatchSampler:
@@ -69,7 +69,12 @@ def test_when_the_weight_is_measured(
     tiny_config: TrainConfig, loss: LossConfig, measured: bool, until_then: float
 ) -> None:
     assert is_measured(loss) == measured
-    cohort = Cohort(replace(tiny_config, loss=loss), unloaded_content("pixel"), CPU, Precision())
+    cohort = Cohort(
+        replace(tiny_config, loss=loss),
+        unloaded_content(LossConfig(content="pixel")),
+        CPU,
+        Precision(),
+    )
     assert float(cohort.content_weight) == until_then
 
 
@@ -77,7 +82,7 @@ def test_a_content_loss_of_zero_cannot_be_balanced(
     tiny_config: TrainConfig, store: PixelStore
 ) -> None:
     config = replace(tiny_config, loss=FEATURES)
-    content = unloaded_content("random-vgg")
+    content = unloaded_content(LossConfig(content="random-vgg"))
     for parameter in content.parameters():
         parameter.zero_()
     cohort = Cohort(config, content, CPU, Precision())

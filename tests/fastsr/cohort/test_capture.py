@@ -261,6 +261,7 @@ torch.cuda.empty_cache()
 replay = capture(sound, [x])  # and captures what can be captured
 replay()
 assert x.tolist() == [3, 3, 3]
+assert torch.rand(3, device="cuda").isfinite().all()  # no random numbers are captured any more
 """
 
 

@@ -12,6 +12,7 @@ from fastsr.cohort.content import (
     PixelContent,
     content_loss,
 )
+from fastsr.config.settings import LossConfig
 from fastsr.models import VGG19Features
 
 
@@ -19,7 +20,7 @@ from fastsr.models import VGG19Features
 def test_feature_content_is_scaled_mean_squared_error(name: str, tmp_path: Path) -> None:
     vgg = VGG19Features("conv5_4").randomise(seed=3)
     torch.save(vgg.state_dict(), tmp_path / "vgg.pth")
-    content = content_loss(name, tmp_path / "vgg.pth")  # type: ignore[arg-type]
+    content = content_loss(LossConfig(content=name, vgg=tmp_path / "vgg.pth"))  # type: ignore[arg-type]
     sr, hr = torch.rand(2, 2, 3, 32, 32)
     want = (IMAGENET_SCALE * (content.vgg(sr) - content.vgg(hr))).square().mean()  # type: ignore[union-attr]
     assert float(content(sr, content.target(hr))) == pytest.approx(float(want), rel=1e-5)
@@ -38,7 +39,7 @@ def test_pixel_content_is_mean_squared_error() -> None:
     ("name", "layer"), [("random-vgg", "conv5_4"), ("random-vgg22", "conv2_2")]
 )
 def test_random_vgg_content_needs_no_file(name: str, layer: str) -> None:
-    content = content_loss(name)  # type: ignore[arg-type]
+    content = content_loss(LossConfig(content=name))  # type: ignore[arg-type]
     assert isinstance(content, FeatureContent)
     assert content.scale == RANDOM_SCALE
     want = VGG19Features(layer).randomise().state_dict()  # type: ignore[arg-type]

@@ -21,7 +21,8 @@ from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
 from fastsr.errors import UserError
 from fastsr.models import SRResNet
-from fastsr.models.enlarge import Enlarge, Skip
+from fastsr.models.architecture import Skip
+from fastsr.models.enlarge import Enlarge
 from fastsr.models.weights import load_generator, save_generator
 from fastsr.prediction.memory import predict_memory
 from fastsr.system.precision import Precision

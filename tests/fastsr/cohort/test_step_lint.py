@@ -21,11 +21,14 @@ from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import PixelContent
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step
+from fastsr.config.degrade import DegradeConfig
+from fastsr.config.presets import bsrgan, light, real_esrgan
 from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
 from fastsr.models import Discriminator, SRResNet, VGG19Features
 from fastsr.system.precision import Precision
+from fastsr.training.sources import patch_source
 
 CPU = torch.device("cpu")
 HOST_READS = (
@@ -104,6 +107,22 @@ def test_the_step_can_be_captured(
     sampler = PatchSampler.from_config(store, config)
     ring = MetricsRing(2, 2, CPU)
     body = stage(cohort, sampler, ring)
+    assert lint(body, body.state()) == []
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["operator", "torch"])
+@pytest.mark.parametrize("preset", [real_esrgan, bsrgan, light])
+def test_degradations_can_be_captured(
+    tiny_config: TrainConfig, store: PixelStore, preset: Callable[[], DegradeConfig], fused: bool
+) -> None:
+    """Operations and shapes stay the same while every sample draws other parameters in every step."""
+    config = replace(
+        tiny_config,
+        degrade=replace(preset(), context=16),
+        machine=replace(tiny_config.machine, fused=fused),
+    )
+    cohort = Cohort(config, PixelContent(), CPU, Precision())
+    body = PretrainStep(cohort, patch_source(config, store, CPU), MetricsRing(2, 2, CPU))
     assert lint(body, body.state()) == []
 
 

@@ -135,9 +135,9 @@ def test_activations_have_the_layout_asked_for(
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("exact_gpu")
 def test_cuda_step_equals_cpu_step(tiny_config: TrainConfig, store: PixelStore) -> None:
     rows = []
-    torch.backends.cudnn.allow_tf32 = False
     for device in (CPU, torch.device("cuda")):
         cohort, ring = (
             Cohort(tiny_config, PixelContent(), device, Precision()),

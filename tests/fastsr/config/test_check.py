@@ -54,6 +54,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("machine.seed", 2**63, "below 2^63"),
     ("output.log_every", 0, "use 1 or more"),
     ("output.save_every", 0, "use 1 or more"),
+    ("output.save_minutes", 0.0, "use a number above 0"),
+    ("output.save_minutes", NAN, "use a number above 0"),
     ("output.val_every", 0, "use 1 or more"),
     ("output.keep", 0, "use 1 or more"),
 ]

@@ -24,7 +24,7 @@ def test_the_paper_recipe_has_the_papers_numbers() -> None:
     assert (config.optim.lr, config.optim.lr_milestones) == (1e-4, ())
     assert (config.cohort.peers, config.cohort.variant, config.cohort.kl_weight) == (2, "ml", 1.0)
     assert (config.loss.content, config.loss.adversarial_weight) == ("vgg54", 1e-3)
-    assert peer.BETAS == (0.9, 0.999)
+    assert (peer.BETA1, config.optim.beta2) == (0.9, 0.999)
     assert mixing_matrix(config.cohort) == [[0, 1], [1, 0]]
 
 

@@ -100,8 +100,17 @@ def test_a_matrix_is_written_as_rows() -> None:
 def test_toml_has_a_section_for_every_group() -> None:
     content = tomllib.loads(to_toml(CHANGED))
     assert content.pop("recipe") == "mine"
-    sections = ["images", "model", "cohort", "loss", "optim", "machine", "distributed", "output"]
-    assert list(content) == sections
+    assert list(content) == [
+        "images",
+        "degrade",
+        "model",
+        "cohort",
+        "loss",
+        "optim",
+        "machine",
+        "distributed",
+        "output",
+    ]
     assert content["cohort"]["mixing_matrix"] == [
         [0.0, 0.5, 0.25],
         [1.0, 0.0, 0.0],
@@ -167,7 +176,8 @@ def test_an_unknown_section_is_named_beside_the_known_ones(file: Path) -> None:
     message = refused(file, "[network]\nblocks = 4\n")
     assert "'network'" in message
     assert (
-        "sections are [images], [model], [cohort], [loss], [optim], [machine], [output]" in message
+        "sections are [images], [degrade], [model], [cohort], [loss], [optim], [machine], [distributed], [output]"
+        in message
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fastsr.data.pack import pack_images
-from fastsr.data.pixels import PixelStore, place
+from fastsr.data.pixels import PixelStore, memory_for, place
 from fastsr.files import default_cache
 from tests.fastsr.data.packing import SIZES, Packer, assert_holds, noise
 
@@ -51,6 +51,26 @@ def test_on_the_cpu_pixels_stay_in_the_mapped_file(pack: Packer, paths: list[Pat
     placed = place(store, CPU)
     assert placed is store
     assert_holds(store.to(CPU), paths)
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "device", "training", "host", "memory"),
+    [
+        (6.8, 141, 8, 64, "device"),
+        (6.8, 24, 8, 64, "device"),  # more than a quarter: what training needs decides
+        (6.8, 12, 8, 64, "pinned"),
+        (6.8, 12, 8, 17.3, "pinned"),  # torch takes 8.6 GB for it
+        (6.8, 12, 8, 16, "file"),
+        (80, 24, 8, 64, "file"),
+    ],
+)
+def test_pixels_are_where_there_is_room(
+    gigabytes: float, device: float, training: float, host: float, memory: str
+) -> None:
+    size, room, need, free = (int(1e9 * x) for x in (gigabytes, device, training, host))
+    assert memory_for(size, room, lambda: need, free) == memory
+    if size < room // 4:
+        assert memory_for(size, room, lambda: pytest.fail("asked in vain"), free) == memory
 
 
 def test_training_pixels_can_be_changed_in_memory_without_touching_the_pack(

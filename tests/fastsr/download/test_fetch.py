@@ -14,7 +14,7 @@ import pytest
 from archives import members_of, png, tar_of
 from rich.console import Console
 
-from fastsr.download.catalogue import BENCHMARK, DATASETS, Archive, Dataset, Split, listing
+from fastsr.download.catalogue import BENCHMARK, DATASETS, Archive, Dataset, Split, print_listing
 from fastsr.download.fetch import fetch
 from fastsr.errors import UserError
 from tests.fastsr.download.server import Server, asked
@@ -228,20 +228,22 @@ def test_listing(catalogue: dict[str, Dataset], tmp_path: Path) -> None:
     (tmp_path / "Two/HR").mkdir(parents=True)
     (tmp_path / "Two/HR/a.png").touch()
     table = io.StringIO()
-    Console(file=table, width=400).print(listing(tmp_path, catalogue))
-    head, one, two = (line.split() for line in table.getvalue().splitlines())
-    assert head == ["name", "for", "images", "download", "below", str(tmp_path)]
-    assert one[:3] == ["one", "test", "3"] and one[-2:] == ["(shared)", str(tmp_path / "One/HR")]
-    assert two[-6:] == [str(tmp_path / "Two/HR"), "holds", "1", "of", "2", "images"]
+    print_listing(tmp_path, Console(file=table, width=400), catalogue)
+    below, head, one, two, note = (line.split() for line in table.getvalue().splitlines())
+    assert below == ["below", f"{tmp_path}:"]
+    assert head == ["name", "for", "images", "download"]
+    assert one[:3] == ["one", "test", "3"] and one[-2:] == ["*", "One/HR"]
+    assert two[-6:] == ["Two/HR", "holds", "1", "of", "2", "images"]
+    assert " ".join(note) == "* one download that they share"
 
 
 def test_the_catalogue(tmp_path: Path) -> None:
     table = io.StringIO()
-    Console(file=table, width=200).print(listing(tmp_path))
+    print_listing(tmp_path, Console(file=table, width=200))
     assert re.search(
         r"div2k +train +900 +4\.0 GB +not here; fastsr data fetch div2k", table.getvalue()
     )
-    assert re.search(r"urban100 +test +100 +250\.1 MB \(shared\) +not here", table.getvalue())
+    assert re.search(r"urban100 +test +100 +250\.1 MB \* +not here", table.getvalue())
     assert {name: dataset.images for name, dataset in DATASETS.items()} == {
         "div2k": 900, "set5": 5, "set14": 14, "bsd100": 100, "urban100": 100,
     }  # fmt: skip

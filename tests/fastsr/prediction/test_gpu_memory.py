@@ -15,7 +15,7 @@ from fastsr.cohort.content import content_loss
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Step
 from fastsr.config.recipes import paper
-from fastsr.config.settings import TrainConfig
+from fastsr.config.settings import LossConfig, TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
 from fastsr.prediction.memory import predict_memory
@@ -28,10 +28,13 @@ pytestmark = pytest.mark.gpu
 
 @contextmanager
 def only(gigabytes: float) -> Generator[None, None, None]:
-    """Lets torch have no more of the GPU's memory than that."""
+    """Lets torch have no more of the GPU's memory than that. Skips the test where there is less."""
     gc.collect()
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(gigabytes * 1e9 / torch.cuda.mem_get_info()[1])
+    free, total = torch.cuda.mem_get_info()
+    if gigabytes * 1e9 > free:
+        pytest.skip(f"needs {gigabytes} GB of free memory; this GPU has {free / 1e9:.1f}")
+    torch.cuda.set_per_process_memory_fraction(gigabytes * 1e9 / total)
     try:
         yield
     finally:
@@ -53,7 +56,7 @@ def make_step(config: TrainConfig, precision: Precision) -> Step:
     set_up(device)
     images: list[np.ndarray] = [random_image(200, 220, seed) for seed in range(3)]
     sampler = PatchSampler.from_config(PixelStore.from_images(images).to(device), config)
-    cohort = Cohort(config, content_loss("random-vgg"), device, precision)
+    cohort = Cohort(config, content_loss(LossConfig(content="random-vgg")), device, precision)
     return Step(cohort, sampler, MetricsRing(2, config.cohort.peers, device))
 
 
@@ -73,16 +76,18 @@ def test_the_papers_recipe_fits(scale: int, peers: int, gigabytes: float) -> Non
 
 
 @pytest.mark.parametrize("amp", [False, True], ids=["fp32", "amp"])
-def test_the_peak_is_what_was_predicted(amp: bool) -> None:
+def test_the_peak_is_what_was_predicted(amp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within 15 %: tensors of an eager step, weights included, one peer after the other.
 
-    With more streams the prediction is of memory that torch reserves, which no counter of allocated bytes shows.
+    With more streams the prediction is of memory that torch reserves, which no counter of allocated bytes shows. The
+    scratch space of cuDNN's fastest algorithms is not predicted: they are not looked for.
     """
     config = recipe(4, 2)
     config = replace(config, machine=replace(config.machine, peer_streams=1))
     precision = choose_precision(amp, torch.device("cuda"))
     before = torch.cuda.memory_allocated()
     step = make_step(config, precision)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     step()
     torch.cuda.reset_peak_memory_stats()
     step()

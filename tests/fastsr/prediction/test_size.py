@@ -1,22 +1,25 @@
 """The least memory of a run, by arithmetic."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
+from fastsr.config.networks import DiscriminatorName, GeneratorName
 from fastsr.config.recipes import demo, paper
 from fastsr.config.settings import TrainConfig
 from fastsr.errors import UserError
 from fastsr.models import Discriminator, SRResNet
-from fastsr.prediction.memory import predict_memory
-from fastsr.prediction.size import (
-    check_size,
-    discriminator_parameters,
-    generator_parameters,
-    least_bytes,
+from fastsr.models.networks import (
+    build_discriminator,
+    build_generator,
+    discriminator_architecture,
+    generator_architecture,
 )
+from fastsr.prediction.memory import predict_memory
+from fastsr.prediction.parameters import discriminator_parameters, generator_parameters
+from fastsr.prediction.size import check_size, least_bytes
 from fastsr.system.precision import Precision
 from tests.fastsr.config.configurations import changed
 
@@ -30,6 +33,31 @@ def test_parameters_are_those_of_the_networks(scale: Any, patch: int) -> None:
     networks = SRResNet(scale, 3, 6), Discriminator(patch, 5)
     counts = [sum(p.numel() for p in network.parameters()) for network in networks]
     assert [generator_parameters(model), discriminator_parameters(model, patch)] == counts
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("generator", get_args(GeneratorName))
+@pytest.mark.parametrize("discriminator", get_args(DiscriminatorName))
+def test_parameters_and_memory_of_the_other_networks(
+    scale: Any, generator: GeneratorName, discriminator: DiscriminatorName
+) -> None:
+    """The number of parameters is the networks'; memory is a lower bound of what a step is predicted to need."""
+    model = replace(
+        demo().model,
+        scale=scale,
+        generator=generator,
+        discriminator=discriminator,
+        blocks=3,
+        growth=5,
+    )
+    networks = (
+        build_generator(generator_architecture(model)),
+        build_discriminator(discriminator_architecture(model, 64)),
+    )
+    counts = [sum(p.numel() for p in network.parameters()) for network in networks]
+    assert [generator_parameters(model), discriminator_parameters(model, 64)] == counts
+    config = replace(demo(), model=model)
+    assert least_bytes(config) <= predict_memory(config, Precision()).peak < 8 * least_bytes(config)
 
 
 @pytest.mark.parametrize(

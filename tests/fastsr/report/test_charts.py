@@ -10,7 +10,7 @@ import pytest
 from fastsr.console import listed
 from fastsr.report.axes import TOP, Scale, labels_of, linear_ticks, log_ticks, step_scale
 from fastsr.report.charts import Series, line_chart
-from fastsr.report.curves import calibration_error, compared_pairs
+from fastsr.report.curves import compared_pairs
 from fastsr.report.lines import smoothed, thinned, with_smoothing
 from fastsr.report.pictures import liveliest
 from fastsr.report.runs import collect, read_run
@@ -84,11 +84,6 @@ def test_axes() -> None:
     for values in ((1.0, 1.0), (0.0, 0.0), (-5.0, 3.0), (nan, 2.0), (1e-12, 1e12)):
         chart = line_chart("t", "u", [Series("a", (0, 0), values)])
         assert "<path" in chart and "nan" not in chart
-
-
-def test_calibration_error() -> None:
-    assert calibration_error([0] * 9 + [95], [0] * 9 + [5]) == pytest.approx(0)
-    assert calibration_error([0] * 9 + [50], [0] * 9 + [50]) == pytest.approx(0.45)
 
 
 def test_crop_is_where_the_original_varies_most() -> None:

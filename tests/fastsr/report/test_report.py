@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fastsr.reproduction.comparison import outcome
-from fastsr.reproduction.results import Difference
+from fastsr.reproduction.intervals import Difference
 from tests.fastsr.report.pages import assert_self_contained, evaluation, page_of
 from tests.fastsr.report.report_fixture import SIX, change, write_run
 

@@ -8,13 +8,10 @@ import pytest
 from scipy.stats import bootstrap
 
 from fastsr.config.mixing import mixing_matrix, temperatures, variants
-from fastsr.config.recipes import paper
-from fastsr.config.settings import TrainConfig
 from fastsr.evaluation.results import Evaluation, ImageScores, ScoredModel, ScoredSet
 from fastsr.reproduction.comparison import Verdict, noise, paired_difference, table, verdict
 from fastsr.reproduction.markdown import markdown
 from fastsr.reproduction.paper import RESULTS, SETS, published, three_pairs
-from fastsr.reproduction.plan import deviations
 from fastsr.reproduction.results import Tables
 
 ALONE = ([28.0, 26.0, 30.0], [28.2, 26.2, 30.2])
@@ -191,26 +188,6 @@ def test_six_peers_are_three_pairs_that_do_not_touch() -> None:
         [4],
     ]
     assert all(weight in (0, 1) for row in matrix for weight in row)
-
-
-def test_deviations_from_the_paper_are_listed() -> None:
-    from dataclasses import replace
-    from pathlib import Path
-
-    config = paper()
-    config = replace(
-        config, images=replace(config.images, data=(Path("/photos/DIV2K/DIV2K_train_HR"),))
-    )
-    assert deviations(config) == []
-    small = TrainConfig(
-        model=replace(config.model, blocks=4), optim=replace(config.optim, steps=10)
-    )
-    assert deviations(small, ["pi"]) == [
-        "trained on sample photos, not on DIV2K",
-        "adversarial steps: 10, not 50000",
-        "residual blocks: 4, not 32",
-        "PI is not measured",
-    ]
 
 
 def test_markdown_shows_both_peers_the_mean_and_the_paper() -> None:

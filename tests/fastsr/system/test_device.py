@@ -4,15 +4,27 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from fastsr.errors import UserError
-from fastsr.system.device import choose_device
+from fastsr.system.device import choose_device, without_search
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "tpu", "mps", "cpu:x"])
 def test_devices_that_do_not_exist_are_named(name: str) -> None:
     with pytest.raises(UserError, match=f"--device {name}"):
         choose_device(name)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_search_for_algorithms_goes_on_afterwards(
+    before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", before)
+    with pytest.raises(ValueError, match="planted"), without_search():
+        assert not torch.backends.cudnn.benchmark
+        raise ValueError("planted")
+    assert torch.backends.cudnn.benchmark == before
 
 
 def test_freed_memory_is_kept_where_malloc_can() -> None:

@@ -20,11 +20,12 @@ def raising(error: Exception) -> None:
         lambda: raising(torch.OutOfMemoryError("CUDA out of memory.")),
         lambda: raising(MemoryError()),
         lambda: raising(RuntimeError("DefaultCPUAllocator: not enough memory: you tried to")),
+        lambda: raising(RuntimeError("Resource temporarily unavailable")),
         lambda: torch.empty(2**60, dtype=torch.uint8),
         lambda: torch.empty(2**40, 2**40),
         lambda: np.empty(2**60, dtype=np.uint8),
     ],
-    ids=["GPU", "host", "Windows", "torch", "overflow", "numpy"],
+    ids=["GPU", "host", "Windows", "thread", "torch", "overflow", "numpy"],
 )
 def test_out_of_memory_is_one_clear_line(allocate: Callable[[], object]) -> None:
     with (

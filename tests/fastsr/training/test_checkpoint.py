@@ -14,12 +14,9 @@ from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.errors import UserError
 from fastsr.models.weights import find_generators, load_generator
-from fastsr.training.checkpoint import (
-    load_checkpoint,
-    optimizer_tensors,
-    save_checkpoint,
-)
+from fastsr.training.checkpoint import load_checkpoint, save_checkpoint
 from fastsr.training.run import Run
+from fastsr.training.snapshot import optimizer_tensors
 from tests.fastsr.training.trained import trained
 
 

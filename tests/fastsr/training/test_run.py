@@ -14,12 +14,10 @@ from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.errors import UserError
 from fastsr.models.weights import find_generators, load_generator
-from fastsr.training.checkpoint import (
-    assert_finite,
-    save_checkpoint,
-)
+from fastsr.training.checkpoint import save_checkpoint
 from fastsr.training.run import Run, fresh_folder, latest_folder
 from fastsr.training.setup import existing_run
+from fastsr.training.snapshot import Snapshot, assert_finite
 from tests.fastsr.training.trained import trained
 
 
@@ -58,12 +56,12 @@ def test_settings_that_would_change_the_experiment_are_named(tiny_config: TrainC
 def test_weights_that_are_not_finite_are_never_saved(
     tiny_config: TrainConfig, store: PixelStore
 ) -> None:
-    cohort, _, _ = trained(tiny_config, store, 0)
-    assert_finite(cohort)
+    cohort, ring, _ = trained(tiny_config, store, 0)
+    assert_finite(Snapshot.of(cohort, ring, ""))
     with torch.no_grad():
         cohort.peers[1].ema.trunk_norm.running_var[0] = float("inf")  # type: ignore[index]
     with pytest.raises(UserError, match=r"trunk_norm\.running_var of the ema of peer 1"):
-        assert_finite(cohort)
+        assert_finite(Snapshot.of(cohort, ring, ""))
 
 
 def test_metrics_survive_a_torn_line(tiny_config: TrainConfig) -> None:

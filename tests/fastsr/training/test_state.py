@@ -11,10 +11,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from fastsr.checkpoints import list_checkpoints
 from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.errors import UserError
-from fastsr.models.weights import find_generators, list_checkpoints
+from fastsr.models.weights import find_generators
 from fastsr.training.checkpoint import load_checkpoint, save_checkpoint
 from fastsr.training.run import Run
 from fastsr.training.state import SCALER, edited_settings, read_state

@@ -1,0 +1,86 @@
+"""fastsr's own step, a skip over bicubic, small patches first, and a rate that falls.
+
+With the skip the first image is bicubic's, so that only details have to be learnt, at first on patches a quarter as
+large. One forward pass of D serves both losses, and the weights that are scored are averaged.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from bench.speedrun.task import SCALE
+from fastsr.cohort.cohort import Cohort
+from fastsr.cohort.content import PixelContent
+from fastsr.cohort.ema import EmaStatistics
+from fastsr.cohort.ring import MetricsRing
+from fastsr.cohort.step import PretrainStep, Step
+from fastsr.config.recipes import paper
+from fastsr.config.settings import (
+    CohortConfig,
+    ImagesConfig,
+    LossConfig,
+    MachineConfig,
+    ModelConfig,
+    OptimConfig,
+    TrainConfig,
+)
+from fastsr.data.pixels import PixelStore
+from fastsr.data.sampler import PatchSampler
+from fastsr.models import SRResNet
+from fastsr.system.precision import Precision
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Steps on patches of one size; the learning rate falls twice in the last third."""
+
+    patch: int
+    steps: int
+    lr: float
+
+
+PRETRAINING, ADVERSARIAL = Stage(32, 600, 1e-3), Stage(64, 500, 4e-4)
+
+
+def train(store: PixelStore, seed: int) -> SRResNet:
+    first, then = (build(recipe(stage, seed)) for stage in (PRETRAINING, ADVERSARIAL))
+    run(first, PatchSampler.from_config(store, first.config), PretrainStep, PRETRAINING.steps)
+    for name in ("generator", "ema"):
+        learnt = getattr(first.peers[0], name).state_dict()
+        getattr(then.peers[0], name).load_state_dict(learnt)
+    sampler = PatchSampler.from_config(store, then.config)
+    run(then, sampler, Step, ADVERSARIAL.steps)
+    EmaStatistics(then, sampler).measure(ADVERSARIAL.steps)
+    return then.peers[0].ema
+
+
+def recipe(stage: Stage, seed: int) -> TrainConfig:
+    """One SRGAN of the task's budget."""
+    milestones = (stage.steps * 2 // 3, stage.steps * 5 // 6)
+    return replace(
+        paper(),
+        images=ImagesConfig(patch=stage.patch, batch=8),
+        model=ModelConfig(
+            scale=SCALE, blocks=4, filters=32, discriminator_filters=16, skip="bicubic"
+        ),
+        cohort=CohortConfig(peers=1, variant="independent"),
+        loss=LossConfig(content="pixel"),
+        optim=OptimConfig(
+            steps=stage.steps, lr=stage.lr, lr_milestones=milestones, lr_gamma=0.4, ema=0.99
+        ),
+        machine=MachineConfig(seed=seed),
+    )
+
+
+def build(config: TrainConfig) -> Cohort:
+    return Cohort(config, PixelContent(), CPU, Precision(dtype=torch.bfloat16))
+
+
+def run(
+    cohort: Cohort, sampler: PatchSampler, body: type[PretrainStep] | type[Step], steps: int
+) -> None:
+    step = body(cohort, sampler, MetricsRing(1, 1, CPU))
+    for _ in range(steps):
+        step()

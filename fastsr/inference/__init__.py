@@ -1,0 +1,1 @@
+"""Generators on people's own pictures: reading, tiling, computing and writing."""

@@ -1,0 +1,1 @@
+"""fastsr inside other programs."""

@@ -1,0 +1,134 @@
+"""Time that a reproduction will take: its training, and its evaluation, which can take longer."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from fastsr.config.settings import TrainConfig
+from fastsr.console import counted, say
+from fastsr.evaluation.evaluate import is_perceptual, open_sets
+from fastsr.evaluation.results import evenly_spaced
+from fastsr.models import SRResNet
+from fastsr.prediction.duration import duration, seconds_per_step, training_speed
+from fastsr.prediction.flops import FlopCount
+from fastsr.prediction.memory import Prediction, predict_memory
+from fastsr.reproduction.plan import Plan, folder_of, steps_done
+from fastsr.system.memory import gigabytes
+from fastsr.system.precision import choose_precision
+from fastsr.training.run import Run
+
+SECONDS_A_MEGAPIXEL = {"psnr": 0.06, "ssim": 0.06, "niqe": 0.8, "pi": 76.0}
+"""CPU seconds of a metric: as measured on one thread; of PI those of Ma's score, 5 for 256x256 pixels."""
+
+
+class Outlook:
+    """The time that is left, by an estimate for each run, corrected by what runs took.
+
+    Args:
+        seconds: estimates by name of run; 0 for what is done.
+    """
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.waiting, self.runs = dict(seconds), len(seconds)
+        self.estimated = self.taken = 0.0
+
+    def after(self, run: str, seconds: float) -> str:
+        """A sentence, once a run is done that took so long."""
+        self.estimated += self.waiting.pop(run)
+        self.taken += seconds
+        off = self.taken / self.estimated if self.estimated else 1.0
+        left = duration(off * sum(self.waiting.values()))
+        return f"{self.runs - len(self.waiting)} of {counted(self.runs, 'run')} done; about {left} left"
+
+
+def print_plan(
+    plan: Plan, metrics: Sequence[str], device: torch.device, console: Console
+) -> Outlook:
+    """Prints the runs to do, with the time and the memory that they take."""
+    shown = Table(title="plan", title_justify="left")
+    for name in ("run", "steps", "done", "memory", "training", "evaluation"):
+        shown.add_column(name, justify="left" if name == "run" else "right")
+    precision = choose_precision(plan.config.machine.amp, device)
+    predictions: dict[int, Prediction] = {}
+    trainings: dict[str, float] = {}
+    evaluations: dict[str, float] = {}
+    for config in plan.runs():
+        scale, name = config.model.scale, folder_of(config).name
+        if scale not in predictions:
+            predictions[scale] = predict_memory(config, precision, on_gpu=device.type == "cuda")
+        done = steps_done(folder_of(config))
+        left = (config.total_steps - done) * training_seconds(config, predictions[scale], device)
+        evaluated = done == config.total_steps and (folder_of(config) / "evaluation").is_dir()
+        trainings[name] = left
+        evaluations[name] = 0.0 if evaluated else evaluation_seconds(plan, config, metrics, device)
+        shown.add_row(
+            name,
+            f"{config.total_steps:,}",
+            f"{done:,}",
+            gigabytes(predictions[scale].peak),
+            duration(left),
+            duration(evaluations[name]),
+        )
+    console.print(shown)
+    say(console, summary(plan, sum(trainings.values()), sum(evaluations.values())))
+    return Outlook({name: trainings[name] + evaluations[name] for name in trainings})
+
+
+def summary(plan: Plan, training: float, evaluation: float) -> str:
+    """The plan in a sentence; times in seconds."""
+    pairs = plan.config.cohort.peers // 2 - 3
+    cohort = "six peers each: an Independent, an ML and an ML* pair"
+    beside = f", and beside them {counted(pairs, 'control pair')}" if pairs else ""
+    some = f", NIQE and PI on {plan.pi_images} images of each" if plan.pi_images else ""
+    times = (
+        f"about {duration(training)} of training in all, and {duration(evaluation)} of evaluation"
+    )
+    return f"{cohort}{beside}; {times} on {', '.join(plan.sets)}{some}"
+
+
+def training_seconds(config: TrainConfig, prediction: Prediction, device: torch.device) -> float:
+    """Of one step, as measured where the run has begun, else as estimated."""
+    rates: list[float] = []
+    for row in Run(folder_of(config)).read_metrics():
+        with suppress(KeyError, TypeError, ValueError):
+            if row["kind"] == "train" and row["stage"] == "training":
+                rates.append(float(row["wall"]["steps_per_second"]))
+    last = sum(rates[-20:])
+    return len(rates[-20:]) / last if last > 0 else seconds_per_step(config, prediction, device)
+
+
+def evaluation_seconds(
+    plan: Plan, config: TrainConfig, metrics: Sequence[str], device: torch.device
+) -> float:
+    """Of one run, for all its peers and checkpoints, roughly; bicubic is measured once for all, and left out."""
+    request = plan.request(config)
+    flop = flop_per_pixel(config) / training_speed(config, device)
+    seconds = 0.0
+    for images in open_sets(request, config.model.scale):
+        pixels = [area(files.hr) for files in images.images]
+        chosen = evenly_spaced(len(pixels), request.perceptual_images)
+        looked_at = sum(pixels[k] for k in chosen) if is_perceptual(request, images.name) else 0
+        for metric in metrics:
+            size = looked_at if metric in ("niqe", "pi") else sum(pixels)
+            seconds += SECONDS_A_MEGAPIXEL.get(metric, 0.0) * size / 1e6
+        seconds += flop * sum(pixels)
+    return seconds * config.cohort.peers * plan.average_checkpoints
+
+
+def area(file: Path) -> int:
+    """Pixels of an image, by its header."""
+    with Image.open(file) as image:
+        return image.width * image.height
+
+
+def flop_per_pixel(config: TrainConfig) -> float:
+    """Of a generator, going forward, for each high-resolution pixel."""
+    side, model = 32, config.model
+    with torch.device("meta"), torch.no_grad(), FlopCount() as count:
+        SRResNet(model.scale, model.blocks, model.filters)(torch.empty(1, 3, side, side))
+    return count.total / (side * model.scale) ** 2

@@ -1,0 +1,34 @@
+"""The speed of this machine, from which the time of a run is estimated."""
+
+import time
+
+import pytest
+import torch
+from torch import Tensor
+
+from fastsr.prediction.duration import matrix_speed
+
+PAUSE = 0.5
+"""Seconds."""
+
+
+def test_what_else_a_machine_does_makes_no_estimate_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product that waits half a second, as on a machine with more to do, still counts by its own work."""
+    product = torch.mm
+
+    def delayed(a: Tensor, b: Tensor) -> Tensor:
+        time.sleep(PAUSE)
+        return product(a, b)
+
+    monkeypatch.setattr(torch, "mm", delayed)
+    assert matrix_speed(torch.device("cpu"), None) > 2 * 1024**3 / PAUSE
+
+
+def test_measuring_leaves_the_threads_as_they_were() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert matrix_speed(torch.device("cpu"), None) > 0
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

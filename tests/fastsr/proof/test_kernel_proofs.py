@@ -1,0 +1,78 @@
+"""Proofs of kernels: sound ones pass, and planted faults are named."""
+
+from typing import Any
+
+import pytest
+import torch
+from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss
+from fastsr_kernels.patch_sampler import Crop, Images, patch_sampler
+from torch import Tensor
+
+from fastsr.proof.kernels import prove_cohort_loss, prove_patch_sampler
+from fastsr.proof.parts import Part, part, skipped, verdict
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_sound_kernels_pass(device: str) -> None:
+    for prove in (prove_cohort_loss, prove_patch_sampler):
+        found = prove(torch.device(device))
+        assert found.outcome == "passed", found.detail
+
+
+@pytest.mark.parametrize("output", CohortLoss._fields)
+def test_an_output_that_is_wrong_by_a_hundredth_is_named(output: str) -> None:
+    def faulty(*inputs: Any, **options: Any) -> CohortLoss:
+        loss = cohort_loss(*inputs, **options)
+        return loss._replace(**{output: getattr(loss, output) * 1.01})
+
+    found = prove_cohort_loss(CPU, faulty)
+    assert (found.outcome, found.remedy) == ("failed", "--no-fused")
+    assert found.detail.startswith(f"{output} is off by")
+
+
+def test_an_error_in_one_entry_of_extreme_input_alone_is_found() -> None:
+    """The gradient of one logit of many, wrong where fp32 exponentials overflow."""
+
+    def faulty(real: Tensor, *rest: Any, **options: Any) -> CohortLoss:
+        loss = cohort_loss(real, *rest, **options)
+        return loss._replace(grad_real_PE=loss.grad_real_PE.masked_fill(real < -5e3, float("nan")))
+
+    found = prove_cohort_loss(CPU, faulty)
+    assert found.outcome == "failed" and "extreme" in found.detail
+
+
+def test_one_sample_that_is_off_by_one_is_found() -> None:
+    def faulty(images: Images, crop: Crop, seed: int, step: Tensor) -> tuple[Tensor, Tensor]:
+        lr, hr = patch_sampler(images, crop, seed, step)
+        if crop.scale == 3 and int(step):
+            lr[0, 0, 0, 0] += 1 / 255
+        return lr, hr
+
+    found = prove_patch_sampler(CPU, faulty)
+    assert found.outcome == "failed"
+    assert found.detail == "1 of 1536 samples of LR patches differ at x3, replicate"
+
+
+def test_a_kernel_that_does_not_run_is_a_failed_part() -> None:
+    def broken(*inputs: Any, **options: Any) -> CohortLoss:
+        raise RuntimeError("PassManager::run failed\nand much more")
+
+    found = prove_cohort_loss(CPU, broken)
+    assert (found.outcome, found.detail) == ("failed", "PassManager::run failed")
+
+
+def test_running_out_of_memory_is_no_fault_of_a_kernel() -> None:
+    def full() -> str:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        part("name", "", full)
+
+
+def test_the_verdict_names_what_to_switch_off() -> None:
+    sound = Part(name="a", outcome="passed", detail="fine")
+    wrong = Part(name="b", outcome="failed", detail="off by 0.01", remedy="--no-fused")
+    assert verdict([sound, skipped("c", "no GPU")]) == "everything that was tried holds"
+    assert verdict([sound, wrong]) == "b: off by 0.01; train with --no-fused"

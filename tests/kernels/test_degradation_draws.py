@@ -1,0 +1,196 @@
+"""Parameters and noise against the distributions that they are published with, by Kolmogorov and Smirnov.
+
+Seeds are fixed, so that a test passes always or never; the least p-value of a sound generator's thirty is far above.
+"""
+
+from math import pi
+
+import numpy as np
+import pytest
+import torch
+from degrade_cases import REAL_ESRGAN, degradation, drawn_by
+from fastsr_kernels.degrade import noise
+from fastsr_kernels.degrade.draw import SINC, Drawn, RoundDrawn
+from scipy import stats
+
+BATCH, LEAST_P = 4000, 1e-4
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Drawn:
+    return drawn_by(REAL_ESRGAN, BATCH, 256, seed=5, step=3)
+
+
+def assert_uniform(values: np.ndarray, low: float, high: float) -> None:
+    assert low <= values.min() <= values.max() <= high
+    assert stats.kstest(values, "uniform", (low, high - low)).pvalue > LEAST_P
+
+
+def assert_shares(values: np.ndarray, shares: dict[float, float]) -> None:
+    assert set(values.tolist()) <= set(shares)
+    counts = [(values == value).sum() for value in shares]
+    expected = np.array(list(shares.values())) / sum(shares.values()) * len(values)
+    assert stats.chisquare(counts, expected).pvalue > LEAST_P
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_blur(drawn: Drawn, number: int) -> None:
+    d: RoundDrawn = drawn[number]
+    kind = d.kind.numpy()
+    published = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)
+    assert_shares(kind, {SINC: 0.1} | {k: 0.9 * share for k, share in enumerate(published)})
+    assert_shares(d.taps.numpy(), dict.fromkeys(range(7, 22, 2), 1.0))
+    if number:
+        assert_shares(d.blurs.numpy(), {1: 0.8, 0: 0.2})
+    else:
+        assert d.blurs.min() == 1
+    assert_uniform(d.sigma_x.numpy(), 0.2, (3.0, 1.5)[number])
+    is_long = np.isin(kind, (1, 3, 5))
+    assert np.array_equal(d.sigma_x[~is_long], d.sigma_y[~is_long])
+    assert_uniform(d.sigma_y.numpy()[is_long], 0.2, (3.0, 1.5)[number])
+    assert_uniform(d.theta.numpy()[is_long], -pi, pi)
+    for kinds, low, high in (((2, 3), 0.5, 4.0), ((4, 5), 1.0, 2.0)):
+        beta = d.beta.numpy()[np.isin(kind, kinds)]
+        assert_shares((beta > 1).astype(float), {1: 0.5, 0: 0.5})
+        assert_uniform(beta[beta > 1], 1, high)
+        assert_uniform(beta[beta <= 1], low, 1) if low < 1 else None
+    taps = d.taps.numpy()
+    assert_uniform(d.omega.numpy()[taps < 13], pi / 3, pi)
+    assert_uniform(d.omega.numpy()[taps >= 13], pi / 5, pi)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_resize(drawn: Drawn, number: int) -> None:
+    d: RoundDrawn = drawn[number]
+    base, (low, high) = (256, 64)[number], ((0.15, 1.5), (0.3, 1.2))[number]
+    factor = d.height.numpy() / base
+    assert torch.equal(d.height, d.width)
+    assert_shares(d.mode.numpy(), {0: 1, 1: 1, 2: 1})
+    shares = ((0.2, 0.7, 0.1), (0.3, 0.4, 0.3))[number]
+    # A factor just above 1 rounds down to 1.
+    kept = (factor == 1).mean() - shares[2]
+    assert 0 <= kept + 0.03 <= 0.03 + 0.03 + shares[0] / (base * (high - 1))
+    # Whole sizes are steps in the distribution, as large as a pixel.
+    for part, lower, upper in ((factor < 1, low, 1.0), (factor > 1, 1.0, high)):
+        jittered = factor[part] + np.random.default_rng(0).random(part.sum()) / base
+        least = int(lower * base) / base if lower < 1 else 1 + 1 / base
+        assert stats.kstest(jittered, "uniform", (least, upper - least)).statistic < 0.05
+    assert abs((factor < 1).mean() - shares[1]) < 0.03
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_noise_and_jpeg(drawn: Drawn, number: int) -> None:
+    d: RoundDrawn = drawn[number]
+    poisson = d.poisson.numpy() > 0
+    assert_shares(d.poisson.numpy(), {0: 0.5, 1: 0.5})
+    assert_shares(d.gray.numpy(), {0: 0.6, 1: 0.4})
+    assert_uniform(d.strength.numpy()[~poisson], 1, (30, 25)[number])
+    assert_uniform(d.strength.numpy()[poisson], 0.05, (3.0, 2.5)[number])
+    assert_shares(d.quality.numpy(), dict.fromkeys(range(30, 96), 1.0))
+
+
+def test_the_end(drawn: Drawn) -> None:
+    d = drawn.final
+    assert_shares(d.blurs.numpy(), {1: 0.8, 0: 0.2})
+    assert_shares(d.jpeg_first.numpy(), {1: 0.5, 0: 0.5})
+    assert_shares(d.mode.numpy(), {0: 1, 1: 1, 2: 1})
+    assert_uniform(d.omega.numpy(), pi / 3, pi)
+
+
+def test_nothing_drawn_goes_with_anything_else(drawn: Drawn) -> None:
+    """No two of the parameters are correlated, but those that belong together; nor with the sample's number."""
+    names = [
+        f"{part} {name}"
+        for part, d in zip(("1", "2", "end"), drawn, strict=True)
+        for name in d._fields
+    ]
+    table = torch.cat([drawn.table(), torch.arange(BATCH)[:, None].float()], 1).double()
+    varying = table.std(0) > 0
+    names = [name for name, keep in zip([*names, "sample"], varying.tolist(), strict=True) if keep]
+    correlation = table[:, varying].T.corrcoef().abs()
+    tied = [("kind", "beta"), ("kind", "theta"), ("sigma_x", "sigma_y"), ("taps", "omega"), ("height", "width"),
+            ("poisson", "strength")]  # fmt: skip
+    for i, a in enumerate(names):
+        for j, b in enumerate(names[:i]):
+            if not any({a.split()[-1], b.split()[-1]} == set(pair) for pair in tied):
+                assert correlation[i, j] < 0.08, (a, b)
+
+
+def test_probabilities_of_nothing_and_of_jpeg() -> None:
+    what = degradation(
+        {"noise_prob": 0.25, "jpeg_prob": 0.5, "resize_prob": (0.0, 0.0, 1.0)}, context=32
+    )
+    d = drawn_by(what, BATCH, 128, seed=1)
+    assert_shares(d.first.noises.numpy(), {1: 0.25, 0: 0.75})
+    assert_shares((d.second.quality > 0).float().numpy(), {1: 0.5, 0: 0.5})
+    assert set(d.first.height.tolist()) == {128}
+    assert set(d.second.height.tolist()) == {32}
+    assert_shares(d.final.top.numpy(), dict.fromkeys(range(9), 1))
+    assert_shares(d.first.order.numpy(), dict.fromkeys(range(6), 1))
+
+
+def field(samples: int = 4, side: int = 128, group: int = 0) -> tuple[torch.Tensor, ...]:
+    return noise.words_at(9, torch.arange(samples), 3, side, side, group)
+
+
+def test_normal_noise() -> None:
+    a, b, c, d = field()
+    values = [*noise.normals(a, b), *noise.normals(c, d), noise.normals(*field(group=1)[:2])[0]]
+    for z in values:
+        assert stats.kstest(z.flatten().numpy(), "norm").pvalue > LEAST_P
+    everything = torch.stack([z.flatten() for z in values]).corrcoef() - torch.eye(5)
+    assert float(everything.abs().max()) < 0.02
+    z = values[0]
+    for neighbour in (z.roll(1, 2), z.roll(1, 1), z.roll(1, 0), z.mT):
+        assert abs(float((z * neighbour).mean())) < 0.02
+
+
+@pytest.mark.parametrize("mean", [0.01, 0.5, 1.0, 3.99, 4.0, 5.5, 9.0, 17.3, 60.0, 130.0, 256.0])
+def test_poisson_counts(mean: float) -> None:
+    """The share of every count against SciPy's, to a part in a thousand and to chance."""
+    a, b, c, _ = field(samples=16)
+    counts = (
+        noise.poisson(torch.full(a.shape, mean), noise.normals(a, b)[0], noise.unit(c))
+        .flatten()
+        .numpy()
+    )
+    top = int(counts.max()) + 2
+    share = np.bincount(counts.astype(int), minlength=top)[:top].cumsum() / len(counts)
+    off = np.abs(share - stats.poisson.cdf(np.arange(top), mean)).max()
+    assert np.array_equal(counts, counts.astype(int))
+    assert off < 0.001 + 2 / len(counts) ** 0.5, off
+
+
+def one(**values: float) -> RoundDrawn:
+    blank = dict.fromkeys(RoundDrawn._fields, torch.zeros(1))
+    return RoundDrawn(**(blank | {name: torch.tensor([v]) for name, v in values.items()}))
+
+
+ON, ZERO = torch.tensor([True]), torch.tensor([0])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 7])
+@pytest.mark.parametrize("gray", [0.0, 1.0], ids=["colour", "grey"])
+@pytest.mark.parametrize("poisson", [0.0, 1.0], ids=["Gaussian", "Poisson"])
+def test_noise_has_its_strength(poisson: float, gray: float, channels: int) -> None:
+    level, strength = 0.4, 1.5 if poisson else 12.0
+    x = torch.full((1, channels, 90, 80), level)
+    added = (
+        noise.add_noise(x, one(poisson=poisson, gray=gray, strength=strength), ON, 4, ZERO, 0) - x
+    )
+    expected = strength * (level / 256) ** 0.5 if poisson else strength / 255
+    assert float(added.mean()) == pytest.approx(0, abs=0.05 * expected)
+    assert float(added.std()) == pytest.approx(expected, rel=0.05)
+    same = [torch.allclose(added[:, c], added[:, 0], atol=1e-6) for c in range(1, channels)]
+    assert same == [gray > 0] * (channels - 1)
+
+
+def test_noise_is_clipped_and_only_where_it_is_drawn() -> None:
+    x = torch.tensor([-0.5, 0.0, 1.0, 1.5]).expand(1, 3, 50, 4)
+    loud = one(strength=200.0)
+    got = noise.add_noise(x, loud, ON, 0, ZERO, 0)
+    assert (float(got.min()), float(got.max())) == (0, 1)
+    assert torch.equal(noise.add_noise(x, loud, ~ON, 0, ZERO, 0), x)
+    assert not torch.equal(got, noise.add_noise(x, loud, ON, 0, ZERO, 1))
+    assert not torch.equal(got, noise.add_noise(x, loud, ON, 0, ZERO + 1, 0))
+    assert torch.equal(got[..., :30, :], noise.add_noise(x[:, :, :30], loud, ON, 0, ZERO, 0))
