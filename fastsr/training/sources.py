@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from fastsr.cohort.share import Share
+from fastsr.cohort.share import Share, Whole
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, is_live, say
 from fastsr.data.degrade import DegradedPatches
@@ -109,9 +109,11 @@ def warn_of_shared(
 
 
 def patch_source(
-    config: TrainConfig, store: PixelStore, device: torch.device, share: Share
+    config: TrainConfig, store: PixelStore, device: torch.device, share: Share | None = None
 ) -> PatchSource:
-    """This share's patches, drawn by the device itself where it can reach the pixels, else by a thread of the host."""
+    """The patches of a share, by default of everything, drawn by the device where it can reach the pixels, else by a
+    thread of the host."""
+    share = share or Whole(range(config.cohort.peers))
     # Predictions hold within 15 %.
     placed = place(store, device, lambda: round(1.15 * predicted_need(config, device)))
     by_triton = config.machine.fused and kernels(device) == "triton"
