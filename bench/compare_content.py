@@ -74,7 +74,9 @@ def recipe(content: ContentName) -> TrainConfig:
 
 def build(content: ContentName) -> Cohort:
     cpu = torch.device("cpu")
-    return Cohort(recipe(content), content_loss(content), cpu, choose_precision(True, cpu))
+    return Cohort(
+        recipe(content), content_loss(recipe(content).loss), cpu, choose_precision(True, cpu)
+    )
 
 
 def pretrained(store: PixelStore, ring: MetricsRing) -> list[Tensor]:

@@ -29,7 +29,7 @@ from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair, load_pairs
 from fastsr.evaluation.perceptual import Perceptual
 from fastsr.evaluation.psnr_ssim import psnr_rgb
-from fastsr.models import SRResNet
+from fastsr.models.base import Generator
 from fastsr.models.inference import super_resolve
 from fastsr.models.weights import find_generators, load_generator
 
@@ -45,9 +45,9 @@ class Scores:
     niqe: dict[str, float]
 
 
-def generators(checkpoint: Path) -> Iterator[dict[str, SRResNet]]:
+def generators(checkpoint: Path) -> Iterator[dict[str, Generator]]:
     """Of each peer, its generators by kind of statistics; of peers that are equal, as in pre-training, the first."""
-    raw_files, seen = find_generators(checkpoint, "raw"), list[SRResNet]()
+    raw_files, seen = find_generators(checkpoint, "raw"), list[Generator]()
     for name, file in find_generators(checkpoint).items():
         own, copied, raw = map(load_generator, (file, file, raw_files[name]))
         if not any(are_equal(own, other) for other in seen):
@@ -57,12 +57,12 @@ def generators(checkpoint: Path) -> Iterator[dict[str, SRResNet]]:
             yield {"own": own, "copied": copied, "raw": raw}
 
 
-def are_equal(a: SRResNet, b: SRResNet) -> bool:
+def are_equal(a: Generator, b: Generator) -> bool:
     pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
     return all(torch.equal(x, y) for x, y in pairs)
 
 
-def images(peer: dict[str, SRResNet], pair: Pair) -> dict[str, Tensor]:
+def images(peer: dict[str, Generator], pair: Pair) -> dict[str, Tensor]:
     """uint8 `[H, W, 3]` by kind, and bicubic."""
     found = {kind: super_resolve(generator, pair.lr) for kind, generator in peer.items()}
     bicubic = upscale(pair.lr, peer["own"].scale)
@@ -76,7 +76,7 @@ def details(image: Tensor, bicubic: Tensor) -> float:
     return float((image.double() - bicubic.double()).square().mean().sqrt())
 
 
-def scores(peer: dict[str, SRResNet], pairs: Sequence[Pair], niqe: Perceptual | None) -> Scores:
+def scores(peer: dict[str, Generator], pairs: Sequence[Pair], niqe: Perceptual | None) -> Scores:
     found = [(images(peer, pair), pair) for pair in pairs]
     perceptual = ("own", "copied") if niqe else ()
     return Scores(

@@ -41,18 +41,18 @@ def read_facts(file: Path) -> ModelFacts:
     about = {str(key): str(value) for key, value in (header.pop("__metadata__", None) or {}).items()}  # fmt: skip
     try:
         shapes = {name: tuple(int(n) for n in one["shape"]) for name, one in header.items()}
-        dtypes = tuple(sorted({str(one["dtype"]) for one in header.values()}))
+        kinds = {name: str(one["dtype"]) for name, one in header.items()}
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{file} is damaged or no safetensors file") from None
-    weights = [shape for name, shape in shapes.items() if not name.endswith(COUNTED_APART)]
+    weights = [name for name in shapes if not name.endswith(COUNTED_APART)]
     return ModelFacts(
         file=file,
         bytes=size,
         architecture=about.get("architecture", ""),
         scale=whole_number(about.get("scale")),
         channels=whole_number(about.get("channels")),
-        parameters=sum(prod(shape) for shape in weights),
-        dtypes=dtypes,
+        parameters=sum(prod(shapes[name]) for name in weights),
+        dtypes=tuple(sorted({kinds[name] for name in weights})),
         about={key: value for key, value in about.items() if key not in FACTS},
     )
 

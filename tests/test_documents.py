@@ -45,8 +45,8 @@ def test_links_into_the_repository_lead_to_what_is_there(page: Path) -> None:
 def commands(text: str) -> list[str]:
     """Lines of blocks of bash, and of cells, that begin with fastsr."""
     blocks = re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith("fastsr ")]
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line[line.index("fastsr ") :] for line in lines if re.search(r"(^|\| )fastsr ", line)]
 
 
 def cells() -> list[dict[str, Any]]:

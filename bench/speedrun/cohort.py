@@ -26,7 +26,7 @@ from fastsr.config.settings import (
 )
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
-from fastsr.models import SRResNet
+from fastsr.models.base import Generator
 from fastsr.system.precision import Precision
 
 CPU = torch.device("cpu")
@@ -44,7 +44,7 @@ class Stage:
 PRETRAINING, ADVERSARIAL = Stage(32, 600, 1e-3), Stage(64, 500, 4e-4)
 
 
-def train(store: PixelStore, seed: int) -> SRResNet:
+def train(store: PixelStore, seed: int) -> Generator:
     first, then = (build(recipe(stage, seed)) for stage in (PRETRAINING, ADVERSARIAL))
     run(first, PatchSampler.from_config(store, first.config), PretrainStep, PRETRAINING.steps)
     for name in ("generator", "ema"):

@@ -15,6 +15,7 @@ from fastsr.evaluation.pairs import Pair, load_pairs
 from fastsr.evaluation.perceptual import Perceptual
 from fastsr.evaluation.psnr_ssim import psnr_rgb
 from fastsr.models import SRResNet
+from fastsr.models.base import Generator
 from fastsr.models.inference import super_resolve
 from fastsr.prediction.flops import FlopCount
 
@@ -25,7 +26,7 @@ LEAST_PSNR_RGB, MOST_NIQE = 24.0, 6.0
 BUDGET = {"blocks": 4, "filters": 32}
 """Of the generator, an SRResNet with any skip."""
 
-Train = Callable[[PixelStore, int], SRResNet]
+Train = Callable[[PixelStore, int], Generator]
 """A submission: from images and a seed to a generator. It begins with nothing else."""
 
 
@@ -74,7 +75,7 @@ def scored(train: Train, images: Images, seed: int) -> Result:
     return Result(seed, psnr, niqe, work.total / 1e12, round(seconds, 1))
 
 
-def quality(generator: SRResNet, images: Images) -> tuple[float, float]:
+def quality(generator: Generator, images: Images) -> tuple[float, float]:
     """PSNR-RGB and NIQE, means over Set14, by the protocol of `fastsr eval`."""
     generator = generator.eval().requires_grad_(False)
     found = [(super_resolve(generator, pair.lr), pair) for pair in images.pairs]
@@ -85,11 +86,12 @@ def quality(generator: SRResNet, images: Images) -> tuple[float, float]:
     )
 
 
-def check_budget(generator: SRResNet) -> None:
+def check_budget(generator: Generator) -> None:
     """Raises ValueError for another generator than the task has."""
-    found = {"blocks": generator.block_count, "filters": generator.filters}
-    if type(generator) is not SRResNet or generator.scale != SCALE or found != BUDGET:
-        raise ValueError(f"the generator has {found} at x{generator.scale}; the task has {BUDGET}")
+    found = generator.architecture
+    fits = isinstance(generator, SRResNet) and generator.scale == SCALE
+    if not fits or {name: getattr(found, name) for name in BUDGET} != BUDGET:
+        raise ValueError(f"the generator is {found}; the task has {BUDGET} at x{SCALE}")
 
 
 def summary(results: Sequence[Result]) -> dict[str, float | bool]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import NoReturn, TypeVar, get_args
+from typing import NoReturn, TypeVar, cast, get_args
 
 import tyro
 
@@ -124,7 +124,11 @@ def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
     defaults = command(train=replace(defaults, output=output))
     parsed = tyro.cli(command, prog=f"fastsr {name}", args=rest, default=defaults, config=TYRO)
     config = parsed.train
-    for option, folders in (("--data", config.images.data), ("--val", config.images.val)):
+    for option, folders in (
+        ("--data", config.images.data),
+        ("--lr-data", config.images.lr_data),
+        ("--val", config.images.val),
+    ):
         if option in given and not folders:
             raise UserError(f"{option} names no folder; give at least one, or leave it out")
     if "--degrade" in given:
@@ -145,12 +149,12 @@ def recipe_config(recipe: str | None, file: Path | None, has_data: bool) -> Trai
     """The recipe that is named on the command line or in the file, else the one for images or their absence."""
     given = from_toml(file, replace(paper(), recipe="")) if file else replace(paper(), recipe="")
     name = recipe or given.recipe or ("paper" if has_data or given.images.data else "demo")
-    names: tuple[RecipeName, ...] = get_args(RecipeName)
-    if name not in names:
+    if name not in get_args(RecipeName):
+        known = ", ".join(get_args(RecipeName))
         raise UserError(
-            f'{file}: recipe = "{name}" cannot be used; use one of {", ".join(names)}, or leave it out'
+            f'{file}: recipe = "{name}" cannot be used; use one of {known}, or leave it out'
         )
-    base = recipe_of(name)
+    base = recipe_of(cast("RecipeName", name))
     return replace(from_toml(file, base), recipe=base.recipe) if file else base
 
 

@@ -16,8 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fastsr.config.check import check
+from fastsr.config.peers import networks_in_words
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted
+from fastsr.data.alignment import pair_problems
 from fastsr.data.images import find_images, read_rgb8
 from fastsr.data.pack import examine_pack
 from fastsr.errors import UserError
@@ -34,6 +36,7 @@ from fastsr.system.device import choose_device
 from fastsr.system.environment import package_version, processor_name
 from fastsr.system.memory import available_memory, gigabytes, memory_of
 from fastsr.system.precision import choose_precision
+from fastsr.training.sources import low_image_paths
 
 
 def examine(config: TrainConfig, console: Console) -> bool:
@@ -54,8 +57,19 @@ def examine(config: TrainConfig, console: Console) -> bool:
         pack = ("pack", examine_pack(paths, config.images.cache))
         facts = chain(image_facts(images, config.images.skip_bad), [pack])
         console.print(report("images", facts))
+    unfit: list[str] = []
+    if low_paths := low_image_paths(config):
+        unfit = pair_problems(paths, low_paths, config.model.scale)
+        console.print(report("pairs", pair_facts(unfit, len(paths))))
     console.print(report("this run", run_facts(config, device)))
-    return not images.bad or (config.images.skip_bad and bool(images.sides))
+    return not unfit and (not images.bad or (config.images.skip_bad and bool(images.sides)))
+
+
+def pair_facts(problems: list[str], count: int) -> Iterator[tuple[str, str]]:
+    """Given low resolutions: those that do not belong to their image, all of them."""
+    yield "given pairs", f"{count:,} images in --data"
+    if problems:
+        yield "unfit", f"{len(problems):,} (mend or remove them)\n" + "\n".join(problems)
 
 
 def report(title: str, facts: Iterator[tuple[str, str]]) -> Table:
@@ -165,7 +179,7 @@ def image_facts(images: Examined, skip_bad: bool) -> Iterator[tuple[str, str]]:
 def run_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, str]]:
     """Settings, and the memory and time that they need."""
     model, images, cohort = config.model, config.images, config.cohort
-    networks = f"{counted(model.blocks, 'block')} of {model.filters} filters"
+    networks = networks_in_words(config)
     yield (
         "recipe",
         f"{config.recipe}: x{model.scale}, {counted(cohort.peers, 'peer')} ({cohort.variant}), "

@@ -21,6 +21,7 @@ import tyro
 
 NAMES_OF_TYPES = {int: "N", float: "X", Path: "PATH", str: "NAME"}
 MOST_COLUMNS, COLUMNS_OF_FLAGS = 100, 26
+MOST_COLUMNS_OF_CHOICES = 60
 EXAMPLES, NO_BREAK = "Examples:", "\N{NO-BREAK SPACE}"
 
 
@@ -64,7 +65,7 @@ class Option:
         """The text, and the default unless it is empty: then the text says what that means."""
         if self.is_required:
             return self.text if self.is_positional else f"{self.text} Required."
-        if self.default in (None, ()):
+        if self.default in (None, (), ""):
             return self.text
         other = f" (demo: {shown(self.other)})" if self.other != self.default else ""
         return f"{self.text} " + f"Default: {shown(self.default)}{other}.".replace(" ", NO_BREAK)
@@ -182,12 +183,16 @@ def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def metavar(hint: Any) -> str:
-    """The value of an option in a word: N for a number, {a,b} for a choice; with dots where there may be several."""
+    """The value of an option in a word: N for a number, {a,b} for a choice; with dots where there may be several.
+
+    NAME for a choice that would not fit a line: its names stand in the description.
+    """
     arguments = get_args(hint)
     if get_origin(hint) is tuple:
         return f"{metavar(arguments[0])} ..."
     if get_origin(hint) is Literal:
-        return "{" + ",".join(map(str, arguments)) + "}"
+        choices = "{" + ",".join(map(str, arguments)) + "}"
+        return choices if len(choices) <= MOST_COLUMNS_OF_CHOICES else "NAME"
     if arguments:
         return "|".join(metavar(one).strip("{}") for one in arguments)
     return NAMES_OF_TYPES[hint]

@@ -1,20 +1,21 @@
 """`fastsr info`: a run, a folder of runs, or a model's file in a few lines. Without torch."""
 
+import json
 import shlex
 from collections.abc import Mapping
-from math import isfinite, prod
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from safetensors import SafetensorError, safe_open
 
 from fastsr.checkpoints import BEST_NAME, list_checkpoints, read_best
 from fastsr.console import counted, listed, say
 from fastsr.errors import UserError
 from fastsr.evaluation.results import Evaluation
+from fastsr.facts import read_facts
 from fastsr.report.folders import is_part, opened
 from fastsr.report.runs import Run, collect
 from fastsr.training.words import next_commands, summary
@@ -151,16 +152,27 @@ def runs_table(runs: tuple[Run, ...] | list[Run]) -> Table:
 
 def file_facts(file: Path) -> Facts:
     """What a safetensors file says of itself."""
-    try:
-        with safe_open(file, "np") as opened_file:
-            header: dict[str, str] = opened_file.metadata() or {}
-            names: list[str] = list(opened_file.keys())
-            sizes = [opened_file.get_slice(name).get_shape() for name in names]
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{file} is damaged or no safetensors file ({error})") from None
-    values = sum(map(prod, sizes))
-    return {
-        "file": f"{file}, {file.stat().st_size / 1e6:,.2f} MB",
-        **dict(sorted(header.items())),
-        "weights": f"{values:,} numbers in {counted(len(names), 'tensor')}",
+    known = read_facts(file)
+    facts = {
+        "file": f"{file}, {known.bytes / 1e6:,.2f} MB",
+        "architecture": known.architecture or "none is stated, as in files of others",
+        "scale": "" if known.scale is None else str(known.scale),
+        "channels": "" if known.channels is None else str(known.channels),
+        **{about: text for about, text in sorted(known.about.items()) if about != "training"},
+        "training": training_text(known.about.get("training", "")),
+        "weights": f"{known.parameters:,} parameters, {listed(known.dtypes) or 'none'}",
     }
+    return {about: text for about, text in facts.items() if text}
+
+
+def training_text(summary: str) -> str:
+    """The summary of a training that a file holds, in words; as it is where it is none of ours."""
+    try:
+        about = json.loads(summary)
+        return (
+            f"step {about['step']:,} of {about['steps']:,}, peer {about['peer']} of {about['peers']} "
+            f"({about['variant']}), recipe {about['recipe']}, content {about['content']}, seed {about['seed']}, "
+            f"fastsr {about['fastsr']}"
+        )
+    except (ValueError, KeyError, TypeError):
+        return summary

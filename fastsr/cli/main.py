@@ -29,6 +29,7 @@ from fastsr.cli.data import run_data
 from fastsr.cli.export import run_export
 from fastsr.cli.outcome import exit_status
 from fastsr.cli.publish import run_card, run_push
+from fastsr.cli.refusals import unknown_command
 from fastsr.cli.upscale import run_upscale
 from fastsr.config.settings import TrainConfig
 from fastsr.console import doing, hush_cuda_home, lasting_console, rank, say
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": run_train, "eval": run_eval, "upscale": run_upscale, "doctor": run_doctor, "reproduce": run_reproduce,
-        "report": run_report, "info": run_info, "data": run_data, "export": run_export, "convert": run_convert,
+        "report": run_report, "info": run_info, "convert": run_convert, "data": run_data, "export": run_export,
         "card": run_card, "push": run_push, PRINT: print_completion,
     }  # fmt: skip
     if not words or words[0] in ("-h", "--help"):
@@ -72,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     if words[0] == "--version":
         return exit_status(lambda: write(f"fastsr {__version__}\n"))
     if words[0] not in commands:
-        sys.stderr.write(f"fastsr: no command '{words[0]}'\n\n{HELP}")
+        sys.stderr.write(f"fastsr: {unknown_command(words[0], commands)}\n")
         return 2
     hush_cuda_home()
     return exit_status(lambda: run_command(commands[words[0]], words[1:]))

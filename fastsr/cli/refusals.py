@@ -151,9 +151,19 @@ def wanted(place: Option) -> str:
 
 
 def refuse_option(name: str, flag: str, known: Collection[str]) -> NoReturn:
-    near = get_close_matches(flag, known, n=1, cutoff=0.75)
-    meant = f"is {near[0]} meant? " if near else ""
-    raise UserError(f"fastsr {name} has no option {flag}; {meant}fastsr {name} --help lists them")
+    near = meant(flag, known)
+    raise UserError(f"fastsr {name} has no option {flag}; {near}fastsr {name} --help lists them")
+
+
+def unknown_command(word: str, known: Collection[str]) -> str:
+    near = "" if word.startswith("-") else meant(word, known)
+    return f"no command '{word}'; {near}fastsr --help lists them"
+
+
+def meant(word: str, known: Collection[str]) -> str:
+    """A question for the word that is nearest, where one is near."""
+    near = get_close_matches(word, known, n=1, cutoff=0.75)
+    return f"is {near[0]} meant? " if near else ""
 
 
 def see(name: str) -> str:

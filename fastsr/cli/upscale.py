@@ -28,7 +28,6 @@ class UpscaleArguments:
     Examples:
         fastsr upscale runs/x4 photo.jpg
         fastsr upscale generator.safetensors photos --out enlarged --format webp
-        find . -name '*.png' | fastsr upscale user/name - --peer ensemble --self-ensemble
     """
 
     model: Annotated[str, tyro.conf.Positional]

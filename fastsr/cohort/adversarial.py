@@ -108,6 +108,11 @@ class Maps:
         """True if all peers have as many logits."""
         return len(set(self.per_image)) == 1
 
+    @property
+    def shows_means(self) -> bool:
+        """True if the mean logits of images are what is looked at, all logits not being comparable."""
+        return self.by_mean or not self.alike
+
     def padded(self, logits: list[Tensor]) -> Tensor:
         """`[E]` of each peer as one tensor `[P, E]`."""
         if self.alike:

@@ -3,7 +3,7 @@
 Axes: P peers, N images, E logits of one peer, C channels, h w low and H W high resolution.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -20,12 +20,20 @@ from fastsr.cohort.schedule import Schedule
 from fastsr.cohort.share import Share, Whole
 from fastsr.cohort.streams import Branches
 from fastsr.config.mixing import mixing_matrix, start_indices, temperatures
+from fastsr.config.networks import PeerConfig
 from fastsr.config.peers import adversarial_weights, logits_per_image, peer_models, peer_settings
 from fastsr.config.settings import TrainConfig
 from fastsr.models.base import kept_statistics
 from fastsr.models.norm import write_batch_count
 from fastsr.system.device import move
 from fastsr.system.precision import Precision
+
+
+def column(weights: list[float], device: torch.device) -> Tensor:
+    """A weight of each peer, to multiply logits `[P, E]` by: a scalar, or `[P, 1]` where they differ."""
+    alike = len(set(weights)) == 1
+    weights_P = torch.tensor(weights, dtype=torch.float32, device=device)
+    return weights_P[0].clone() if alike else weights_P[:, None]
 
 
 class Cohort:
@@ -47,17 +55,13 @@ class Cohort:
         branches: Branches | None = None,
         share: Share | None = None,
     ) -> None:
-        def scalar(value: float) -> Tensor:
-            return torch.tensor(value, dtype=torch.float32, device=device)
-
         self.config, self.device, self.precision = config, device, precision
         optim = config.optim
         self.schedule = Schedule(optim.lr, optim.lr_gamma, optim.lr_milestones, device)
         self.share = share or Whole(range(config.cohort.peers))
-        mine = self.share.peers
-        starts = [start_indices(config.cohort)[k] for k in mine]
-        models = [peer_models(config)[k] for k in mine]
-        own = [peer_settings(config)[k] for k in mine]
+        starts = [start_indices(config.cohort)[k] for k in self.share.peers]
+        models = [peer_models(config)[k] for k in self.share.peers]
+        own = [peer_settings(config)[k] for k in self.share.peers]
         self.peers = [
             Peer(config, model, start, device, precision, self.schedule.own_lr(peer.lr))
             for model, start, peer in zip(models, starts, own, strict=True)
@@ -76,35 +80,42 @@ class Cohort:
         self.branches = branches or Branches(
             device, config.machine.peer_streams or config.cohort.peers
         )
-        self.mixing_PP = torch.tensor(
-            mixing_matrix(config.cohort), dtype=torch.float32, device=device
+        kl_weights = [config.cohort.kl_weight] * config.cohort.peers
+        self.mixing_PP, self.temperature_P, self.kl_weight_P = (
+            torch.tensor(values, dtype=torch.float32, device=device)
+            for values in (mixing_matrix(config.cohort), temperatures(config.cohort), kl_weights)
         )
-        self.temperature_P = torch.tensor(
-            temperatures(config.cohort), dtype=torch.float32, device=device
-        )
-        self.kl_weight_P = scalar(config.cohort.kl_weight).repeat(config.cohort.peers)
         if config.cohort.distillation_scale == "1":  # the operator multiplies by T^2
             self.kl_weight_P /= self.temperature_P.square()
         self.one_outcome = config.cohort.kl == "one-outcome"
-        self.content_weight = scalar(config.loss.initial_content_weight)
+        self.set_weights(own)
+        self.maps = self.build_maps()
+        shown = config.images.batch if self.maps.shows_means else self.maps.most
+        self.logits_2PE = torch.zeros(2, config.cohort.peers, shown, device=device)
+        """Each D's logits on the real and on the generated images of the last step, to look at: no step reads them."""
+
+    def set_weights(self, own: Sequence[PeerConfig]) -> None:
+        """Puts the weights of the generators' losses on the device."""
+
+        def scalar(value: float) -> Tensor:
+            return torch.tensor(value, dtype=torch.float32, device=self.device)
+
+        self.content_weight = scalar(self.config.loss.initial_content_weight)
         self.content_weights = [
             self.content_weight if peer.content_weight is None else scalar(peer.content_weight)
             for peer in own
         ]
         """That of all, which may be measured, or a peer's own."""
-        weights = adversarial_weights(config)
-        self.adversarial_weight = scalar(weights[0])
-        """A scalar; `[P, 1]` where the peers' weights differ."""
-        if len(set(weights)) > 1:  # a column beside logits [P, E]
-            self.adversarial_weight = torch.tensor(weights, device=device)[:, None]
-        by_mean = config.cohort.exchange == "mean"
-        counts = tuple(logits_per_image(config))
-        self.maps = Maps(config.images.batch, counts, by_mean, device)
-        if not self.fused_losses(self.maps):
-            _ = self.maps.share_PE  # made now: a captured step cannot copy from the host
-        shown = self.maps.most if self.maps.alike and not by_mean else config.images.batch
-        self.logits_2PE = torch.zeros(2, config.cohort.peers, shown, device=device)
-        """Each D's logits on the real and on the generated images of the last step, to look at: no step reads them."""
+        self.adversarial_weight = column(adversarial_weights(self.config), self.device)
+
+    def build_maps(self) -> Maps:
+        """The sizes of the maps of logits."""
+        by_mean = self.config.cohort.exchange == "mean"
+        counts = tuple(logits_per_image(self.config))
+        maps = Maps(self.config.images.batch, counts, by_mean, self.device)
+        if not self.fused_losses(maps):
+            _ = maps.share_PE  # made now: a captured step cannot copy from the host
+        return maps
 
     def arrange(self, patches: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Patches in the memory layout of the networks, which the convolutions' results take from them."""
@@ -173,15 +184,10 @@ class Cohort:
             (gradient,) = torch.autograd.grad(peer.g_scaler.scale(value), sr_leaf[-1])
             content.append(value.detach())
             content_gradient.append(gradient)
+        maps = self.maps_of(hr_NCHW)
+        logits_2PE = self.gathered(z_real, z_fake, maps)
         return Forward(
-            sr,
-            sr_leaf,
-            z_real,
-            z_fake,
-            torch.stack(content),
-            content_gradient,
-            self.maps_of(hr_NCHW),
-            self.gathered(z_real, z_fake, self.maps_of(hr_NCHW)),
+            sr, sr_leaf, z_real, z_fake, torch.stack(content), content_gradient, maps, logits_2PE
         )
 
     def discriminate(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> Forward:
@@ -248,12 +254,7 @@ class Cohort:
             real_PE=mine(loss.grad_real_PE),
             fake_PE=mine(loss.grad_fake_PE),
             adversarial_PE=mine(self.adversarial_weight * loss.grad_adversarial_PE),
-            content=[
-                weight * gradient
-                for weight, gradient in zip(
-                    self.content_weights, forward.content_gradient, strict=True
-                )
-            ],
+            content=list(map(torch.mul, self.content_weights, forward.content_gradient)),
         )
 
     def backward(

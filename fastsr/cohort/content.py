@@ -15,7 +15,7 @@ from torch.nn.functional import l1_loss, mse_loss
 from fastsr.config.settings import ContentName, LossConfig
 from fastsr.models.vgg import VGG19Features, VGG19Layers
 
-RANDOM: tuple[ContentName, ...] = ("random-vgg", "random-vgg22", "random-vgg-layers")
+RANDOM: tuple[ContentName, ...] = ("random-vgg", "random-vgg22", "random-layers")
 IMAGENET_SCALE, RANDOM_SCALE = 1 / 12.75, 1.0
 """Factors by which features are multiplied: SRGAN's for ImageNet weights; none for He weights, made to keep activations
 at order one. With SRGAN's factor on those the loss was about 1e-4, and Set5 fell from 29.9 to 22.3 dB in 465 steps."""
@@ -134,7 +134,7 @@ def unloaded_content(loss: LossConfig) -> Content:
     name, pixel = loss.content, PixelContent(loss.pixel_loss)
     if name == "pixel":
         return pixel
-    if name in ("vgg-layers", "random-vgg-layers"):
+    if name in ("layers", "random-layers"):
         features = LayeredContent(VGG19Layers(loss.vgg_layers), loss.vgg_layer_weights)
     else:
         vgg = VGG19Features("conv2_2" if name in ("vgg22", "random-vgg22") else "conv5_4")

@@ -41,7 +41,7 @@ class Forward:
     @property
     def shown_2PE(self) -> Tensor:
         """Logits to look at: all, or where maps are compared by their means, those."""
-        if self.maps.alike and not self.maps.by_mean:
+        if not self.maps.shows_means:
             return self.logits_2PE
         return torch.stack([self.maps.mean_PN(z_PE) for z_PE in self.logits_2PE])
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fastsr.cohort.cohort import Cohort, OutputGradients
+from fastsr.config.peers import peer_models
 from fastsr.errors import UserError
 from fastsr.system.precision import Precision
 
@@ -36,9 +37,26 @@ def check_liveness(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
                 )
                 if term.startswith("kl") and not bool(cohort.mixing_PP[k].any()):
                     continue
+                if term == "kl_real" and agrees(cohort, k):
+                    continue
                 problems += dead_parameters(term, k, network)
     if problems:
         raise UserError(problems[0])
+
+
+def agrees(cohort: Cohort, k: int) -> bool:
+    """True if a discriminator is its teachers', of one file: on real images they disagree only after learning."""
+    here = {number: peer.discriminator.state_dict() for number, peer in cohort.numbered()}
+    own, files = here[k], [model.init_discriminator for model in peer_models(cohort.config)]
+    teachers = [j for j, weight in enumerate(cohort.mixing_PP[k].tolist()) if weight]
+    return all(
+        alike(own, here[j]) if j in here else bool(files[k]) and files[j] == files[k]
+        for j in teachers
+    )
+
+
+def alike(own: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return own.keys() == other.keys() and all(torch.equal(own[name], other[name]) for name in own)
 
 
 def check_pretraining(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> list[str]:

@@ -1,9 +1,9 @@
 """Checks of a configuration: each error names the setting, its value and the remedy."""
 
 from fastsr.config.check_degrade import check_degrade
-from fastsr.config.mixing import check_lengths, mixing_matrix, require, start_indices, temperatures
+from fastsr.config.mixing import check_cohort, require
 from fastsr.config.peers import check_peers
-from fastsr.config.settings import SCALES, LossConfig, TrainConfig
+from fastsr.config.settings import SCALES, LossConfig, OptimConfig, TrainConfig
 from fastsr.errors import UserError
 
 
@@ -46,14 +46,9 @@ def check(config: TrainConfig) -> TrainConfig:
         loss.content_ratio,
         "use a number above 0",
     )
-    require(0 < optim.lr < 1, "lr", optim.lr, "use a number between 0 and 1, such as 1e-4")
-    require(0 < optim.beta2 < 1, "beta2", optim.beta2, "use a number between 0 and 1, such as 0.99")
-    require(0 <= optim.ema < 1, "ema", optim.ema, "use a number from 0 to below 1, such as 0.999")
     minutes = output.save_minutes
     require(0 < minutes < float("inf"), "save_minutes", minutes, "use a number above 0")
-    for milestone in optim.lr_milestones:
-        require(milestone >= 0, "lr_milestones", milestone, "use 0 or more")
-    require(0 < optim.lr_gamma <= 1, "lr_gamma", optim.lr_gamma, "use a number above 0, at most 1")
+    check_optim(optim)
     require(config.total_steps > 0, "steps", optim.steps, "train for at least one step")
     if optim.steps and not (loss.content_weight or loss.adversarial_weight):
         raise UserError(
@@ -63,13 +58,20 @@ def check(config: TrainConfig) -> TrainConfig:
         0 <= config.machine.seed < 2**63, "seed", config.machine.seed, "use 0 or more, below 2^63"
     )
     check_degrade(config.degrade, images.patch, model.scale)
-    start_indices(cohort)
-    mixing_matrix(cohort)
+    check_cohort(cohort)
     check_layers(loss)
     check_peers(config)
-    temperatures(cohort)
-    check_lengths(cohort)
     return config
+
+
+def check_optim(optim: OptimConfig) -> None:
+    """Raises UserError where a rate, a decay or a milestone cannot be used."""
+    require(0 < optim.lr < 1, "lr", optim.lr, "use a number between 0 and 1, such as 1e-4")
+    require(0 < optim.beta2 < 1, "beta2", optim.beta2, "use a number between 0 and 1, such as 0.99")
+    require(0 <= optim.ema < 1, "ema", optim.ema, "use a number from 0 to below 1, such as 0.999")
+    for milestone in optim.lr_milestones:
+        require(milestone >= 0, "lr_milestones", milestone, "use 0 or more")
+    require(0 < optim.lr_gamma <= 1, "lr_gamma", optim.lr_gamma, "use a number above 0, at most 1")
 
 
 def check_layers(loss: LossConfig) -> None:

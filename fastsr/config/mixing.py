@@ -97,6 +97,14 @@ def variants(cohort: CohortConfig) -> list[str]:
     ]
 
 
+def check_cohort(cohort: CohortConfig) -> None:
+    """Raises UserError where settings of a cohort contradict each other or are not as many as peers."""
+    start_indices(cohort)
+    mixing_matrix(cohort)
+    temperatures(cohort)
+    check_lengths(cohort)
+
+
 def check_lengths(cohort: CohortConfig) -> None:
     """Raises UserError where labels or factors are not as many as peers, or a factor cannot be used."""
     for name, values in (

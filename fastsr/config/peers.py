@@ -6,6 +6,7 @@ from pathlib import Path
 from fastsr.config.mixing import mixing_matrix, require
 from fastsr.config.networks import ModelConfig, PeerConfig
 from fastsr.config.settings import TrainConfig
+from fastsr.console import counted
 from fastsr.errors import UserError
 
 NETWORK = (
@@ -122,3 +123,40 @@ def check_peers(config: TrainConfig) -> None:
             weight = getattr(peer, name) or 0.0
             require(0 <= weight < float("inf"), name, weight, "use 0 or more")
     logits_per_image(config)
+    check_twins(config)
+
+
+def check_twins(config: TrainConfig) -> None:
+    """Raises UserError where peers that teach each other begin alike in everything, and so would always agree."""
+    whole = [
+        model if model.init_generator and model.init_discriminator else None
+        for model in peer_models(config)
+    ]
+    twins = [(model, peer.lr) for model, peer in zip(whole, peer_settings(config), strict=True)]
+    for k, row in enumerate(mixing_matrix(config.cohort)):
+        for j, weight in enumerate(row):
+            if weight and whole[k] and twins[k] == twins[j]:
+                raise UserError(
+                    f"peers {min(j, k)} and {max(j, k)} would start from the same files and always agree; "
+                    "give each its own --init-discriminator, or none and --warm-discriminator"
+                )
+
+
+def networks_in_words(config: TrainConfig) -> str:
+    """The generators, and discriminators that are not the paper's: `32 blocks of 64 filters`, `rrdb, 23 blocks ...`."""
+    described = [
+        generator_in_words(model)
+        + ("" if model.discriminator == "vgg" else f", {model.discriminator} discriminator")
+        for model in peer_models(config)
+    ]
+    if len(set(described)) == 1:
+        return described[0]
+    return "; ".join(f"peer {k}: {words}" for k, words in enumerate(described))
+
+
+def generator_in_words(model: ModelConfig) -> str:
+    filters = counted(model.filters, "filter")
+    if model.generator == "span":
+        return f"span of {filters}"
+    name = "" if model.generator == "srresnet" else f"{model.generator}, "
+    return f"{name}{counted(model.blocks, 'block')} of {filters}"

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from fastsr.config.degrade import DegradeConfig
 from fastsr.config.networks import ModelConfig
 from fastsr.config.settings import (
     CohortConfig,
@@ -62,7 +63,7 @@ def esrgan() -> TrainConfig:
         model=ModelConfig(generator="rrdb", scale=4, blocks=23, filters=64),
         cohort=CohortConfig(peers=1, variant="independent"),
         loss=LossConfig(
-            content="vgg-layers",
+            content="layers",
             vgg_layers=("conv5_4",),
             vgg_layer_weights=(1.0,),
             content_weight=1.0,
@@ -81,7 +82,7 @@ def real_esrgan() -> TrainConfig:
     """Real-ESRGAN's numbers: RRDB generator, U-Net discriminator with spectral norm, five layers of VGG, L1.
 
     It begins with a generator trained for PSNR (there: RealESRNet, a million steps at 2e-4); give one by
-    --init-generator, or --pretrain-steps. Its degradations of images are settings of their own.
+    --init-generator, or --pretrain-steps. Images are degraded as there.
 
     Source: Wang et al., "Real-ESRGAN: Training real-world blind super-resolution with pure synthetic data", ICCV
     workshops 2021, section 4.1, and its train_realesrgan_x4plus.yml (beta2; batch 48 was 12 on each of four GPUs).
@@ -89,10 +90,11 @@ def real_esrgan() -> TrainConfig:
     return TrainConfig(
         recipe="real-esrgan",
         images=ImagesConfig(batch=48, patch=256),
+        degrade=DegradeConfig(degrade="real-esrgan"),
         model=ModelConfig(generator="rrdb", scale=4, blocks=23, filters=64, discriminator="unet"),
         cohort=CohortConfig(peers=1, variant="independent"),
         loss=LossConfig(
-            content="vgg-layers",
+            content="layers",
             content_weight=1.0,
             pixel_weight=1.0,
             pixel_loss="l1",

@@ -12,7 +12,7 @@ from fastsr.config.networks import ModelConfig, PeerConfig, with_absolute_files
 Variant = Literal["independent", "ml", "ml-star"]
 AdversarialName = Literal["vanilla", "lsgan", "relativistic"]
 ContentName = Literal[
-    "vgg54", "vgg22", "random-vgg", "random-vgg22", "vgg-layers", "random-vgg-layers", "pixel"
+    "vgg54", "vgg22", "random-vgg", "random-vgg22", "layers", "random-layers", "pixel"
 ]
 VGGLayer = Literal["conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4"]
 Border = Literal["replicate", "mirror"]
@@ -26,6 +26,9 @@ class ImagesConfig:
 
     data: tuple[Path, ...] = ()
     """Folders of high-resolution training images, searched recursively. Without: the sample photos (demo)."""
+    lr_data: tuple[Path, ...] = ()
+    """Folders of low-resolution images for those in --data, of the same names (with x4, the scale, behind or not).
+    Without: they are made, by bicubic or as --degrade says."""
     val: tuple[Path, ...] = ()
     """Folders of high-resolution images to validate on. Without: no validation (the demo keeps two photos for it)."""
     cache: Path | None = None
@@ -86,10 +89,11 @@ class LossConfig:
     """The generators' loss."""
 
     content: ContentName = "vgg54"
-    """Content loss: VGG19 features conv5_4 or conv2_2, those of the same network with random weights (random-vgg is
-    conv5_4), several layers before their activation (vgg-layers, as ESRGAN and Real-ESRGAN), or pixels."""
+    """Content loss: VGG19 features of conv5_4 (vgg54) or conv2_2 (vgg22), those of the same network with random weights
+    (random-vgg, random-vgg22), several layers before their activation (layers, as in ESRGAN and Real-ESRGAN;
+    random-layers), or pixel."""
     vgg_layers: tuple[VGGLayer, ...] = ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
-    """Layers of vgg-layers, compared by mean absolute difference. No effect on others."""
+    """Layers of --content layers, compared by mean absolute difference. No effect on others."""
     vgg_layer_weights: tuple[float, ...] = (0.1, 0.1, 1.0, 1.0, 1.0)
     """Weights of --vgg-layers, one each. The defaults of both are Real-ESRGAN's."""
     pixel_weight: float = 0.0
@@ -262,7 +266,12 @@ class TrainConfig:
                 init_discriminator=absolute(model.init_discriminator),
             ),
             cohort=replace(self.cohort, peer=tuple(with_absolute_files(peer) for peer in peers)),
-            images=replace(images, data=absolute(images.data), val=absolute(images.val)),
+            images=replace(
+                images,
+                data=absolute(images.data),
+                lr_data=absolute(images.lr_data),
+                val=absolute(images.val),
+            ),
             loss=replace(self.loss, vgg=vgg and vgg.absolute()),
         )
 

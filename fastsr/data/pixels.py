@@ -1,9 +1,9 @@
-"""Every training image as one flat uint8 buffer.
+"""Every training image as one flat buffer of samples.
 
 Axes: I images, B bytes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,16 +14,19 @@ from torch import Tensor
 
 from fastsr.system.memory import available_memory, memory_of
 
+TABLES = ("start_I", "height_I", "width_I", "lr_start_I")
+PIXELS = ("pixels", "lr_pixels")
+
 
 @dataclass(frozen=True, kw_only=True)
 class PixelStore:
-    """Images as one flat buffer of RGB rows, and where each begins.
+    """Images as one flat buffer of rows of pixels, and where each begins; with given low resolutions or without.
 
     Pixels live in device memory, in pinned host memory or in a mapped file; the tables are on `pixels.device`.
     """
 
     pixels: Tensor
-    """uint8 `[B]`: the images one after the other, each `[height, width, 3]`."""
+    """uint8 or uint16 `[B]`: the images one after the other, each `[height, width, channels]`."""
     start_I: Tensor
     """int64: first pixel (not byte) of each image."""
     height_I: Tensor
@@ -34,6 +37,11 @@ class PixelStore:
     """File of each image, for messages."""
     digest: str = ""
     """SHA-256 of the packed pixels, where they came from a pack."""
+    channels: int = 3
+    lr_pixels: Tensor | None = None
+    """Given low-resolution images, likewise; each side is that of its image over the scale, rounded down."""
+    lr_start_I: Tensor | None = None
+    """int64: first pixel of each of them."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -44,40 +52,47 @@ class PixelStore:
 
     @property
     def nbytes(self) -> int:
-        return self.pixels.numel()
+        given = 0 if self.lr_pixels is None else self.lr_pixels.nbytes
+        return self.pixels.nbytes + given
 
     def image(self, index: int) -> Tensor:
-        """One image as uint8 `[height, width, 3]`, a view."""
+        """One image as `[height, width, channels]`, a view."""
         start, height, width = (int(t[index]) for t in (self.start_I, self.height_I, self.width_I))
-        return self.pixels[3 * start : 3 * (start + height * width)].view(height, width, 3)
+        c = self.channels
+        return self.pixels[c * start : c * (start + height * width)].view(height, width, c)
 
     def to(self, device: torch.device) -> "PixelStore":
-        tables = {
-            name: getattr(self, name).to(device) for name in ("start_I", "height_I", "width_I")
-        }
-        return replace(self, pixels=self.pixels.to(device), **tables)
+        return replace(self, **{name: x.to(device) for name, x in self.tensors(TABLES + PIXELS)})
+
+    def tensors(self, names: tuple[str, ...]) -> list[tuple[str, Tensor]]:
+        """Those of the tensors that there are."""
+        return [(name, x) for name in names if (x := getattr(self, name)) is not None]
 
     def pin(self) -> "PixelStore":
         """A copy in page-locked host memory, which a GPU can read directly."""
-        return replace(self, pixels=self.pixels.pin_memory())
+        return replace(self, **{name: x.pin_memory() for name, x in self.tensors(PIXELS)})
 
     def only(self, keep_I: Tensor) -> "PixelStore":
         """The images where `keep_I` (bool) is true, on the same pixels."""
         names = tuple(name for name, keep in zip(self.names, keep_I.tolist(), strict=True) if keep)
-        tables = {name: getattr(self, name)[keep_I] for name in ("start_I", "height_I", "width_I")}
+        tables = {name: table[keep_I] for name, table in self.tensors(TABLES)}
         return replace(self, names=names, **tables)
 
     @staticmethod
     def from_images(
-        images: list[NDArray[np.uint8]], names: tuple[str, ...] | None = None
+        images: Sequence[NDArray[np.uint8] | NDArray[np.uint16]],
+        names: tuple[str, ...] | None = None,
     ) -> "PixelStore":
-        """A store in memory, of `[height, width, 3]` uint8 arrays."""
+        """A store in memory, of `[height, width, C]` arrays of one type and one number of channels."""
         sizes = [image.shape[:2] for image in images]
         pixels = torch.from_numpy(np.concatenate([image.reshape(-1) for image in images]))
-        return store_of(pixels, sizes, names or tuple(f"image {k}" for k in range(len(images))))
+        names = names or tuple(f"image {k}" for k in range(len(images)))
+        return store_of(pixels, sizes, names, images[0].shape[2])
 
 
-def store_of(pixels: Tensor, sizes: list[tuple[int, ...]], names: tuple[str, ...]) -> PixelStore:
+def store_of(
+    pixels: Tensor, sizes: list[tuple[int, ...]], names: tuple[str, ...], channels: int = 3
+) -> PixelStore:
     """A store of images that lie one after the other in `pixels`; `sizes` are their heights and widths."""
     height_I, width_I = torch.tensor(sizes, dtype=torch.int64).reshape(-1, 2).unbind(1)
     area_I = height_I * width_I
@@ -87,6 +102,7 @@ def store_of(pixels: Tensor, sizes: list[tuple[int, ...]], names: tuple[str, ...
         height_I=height_I,
         width_I=width_I,
         names=names,
+        channels=channels,
     )
 
 

@@ -50,7 +50,7 @@ class PatchSampler:
 
     Args:
         store: the images, on the device that draws, or in pinned host memory where Triton kernels run.
-        scale: 2, 3, 4 or 8. patch: side of the HR patch in pixels, a multiple of the scale.
+        scale: 1, 2, 3, 4 or 8; at 1 LR is HR, or given. patch: side of the HR patch in pixels, a multiple of the scale.
         batch: patches in one draw. seed: 0 to 2^63 - 1.
         border: what lies beyond an image's edge. probability: draw images alike, or in proportion to their crops.
         augment: turn and mirror.
@@ -83,7 +83,7 @@ class PatchSampler:
             )
         self.store, self.seed, self.fused = store, seed, fused
         self.device = device or store.device
-        self.whole = Crop(scale, patch, batch, border, augment)
+        self.whole = Crop(scale, patch, batch, border, augment, store.channels)
         self.crop = self.whole._replace(batch=batch // parts)
         self.part, self.parts = part, parts
         tables_I = (
@@ -93,7 +93,9 @@ class PatchSampler:
             running_weights(store, scale, patch, probability),
         )
         self.images = Images(
-            store.pixels, *(table_I.to(self.device).contiguous() for table_I in tables_I)
+            samples(store.pixels),
+            *(table_I.to(self.device).contiguous() for table_I in tables_I),
+            *given_low(store, self.device),
         )
 
     @staticmethod
@@ -151,16 +153,28 @@ class PatchSampler:
         return self.drawn(self.whole, torch.tensor(step, device=self.device))
 
     def draw_bytes(self, step: Tensor) -> tuple[Tensor, Tensor]:
-        """The same patches as uint8 `lr_NhwC, hr_NHWC`, in torch."""
+        """The same patches as levels `lr_NhwC, hr_NHWC`, in torch."""
         return reference.draw_bytes(self.images, self.crop, self.seed, self.counter(step))
 
     def draw_bytes_aside(self, step: int) -> tuple[Tensor, Tensor]:
-        """The patches of `draw_aside` as uint8, in torch."""
+        """The patches of `draw_aside` as levels, in torch."""
         return reference.draw_bytes(self.images, self.whole, self.seed, torch.tensor(step))
 
     def choose(self, step: Tensor) -> Choice:
         """The image, the origin of its crop (HR pixels) and one of 8 orientations for each patch of a step."""
         return reference.choose(self.images, self.crop, self.seed, self.counter(step))
+
+
+def samples(pixels: Tensor) -> Tensor:
+    """Pixels as kernels take them: 16 bits as int16, for which torch has every operation."""
+    return pixels.view(torch.int16) if pixels.dtype == torch.uint16 else pixels
+
+
+def given_low(store: PixelStore, device: torch.device) -> tuple[Tensor, Tensor] | tuple[()]:
+    """Pixels and first pixels of the given low resolutions, where there are some."""
+    if store.lr_pixels is None or store.lr_start_I is None:
+        return ()
+    return samples(store.lr_pixels), store.lr_start_I.to(device).contiguous()
 
 
 def running_weights(store: PixelStore, scale: int, patch: int, probability: Probability) -> Tensor:

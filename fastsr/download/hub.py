@@ -1,5 +1,6 @@
 """Models on the Hugging Face hub, by the names that they have there: user/name, or user/name@revision."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -22,17 +23,28 @@ def model_from_hub(name: str) -> Path:
     """
     try:
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+        from huggingface_hub.errors import (
+            EntryNotFoundError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+        )
     except ImportError:
         raise UserError(
             f"{name} does not exist here; models of the Hugging Face hub need {REMEDY}"
         ) from None
     repository, _, revision = name.partition("@")
+    logging.getLogger("huggingface_hub").setLevel(
+        logging.ERROR
+    )  # it tells each time that it tries again
     try:
         return Path(hf_hub_download(repository, MODEL_NAME, revision=revision or None))
     except RepositoryNotFoundError:
         raise UserError(
             f"{name} does not exist, here or on the Hugging Face hub; for a private model, run `hf auth login`"
+        ) from None
+    except LocalEntryNotFoundError:
+        raise UserError(
+            f"{name} does not exist here, and the Hugging Face hub cannot be reached"
         ) from None
     except EntryNotFoundError:
         raise UserError(f"{name} on the Hugging Face hub has no {MODEL_NAME}") from None

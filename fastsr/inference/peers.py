@@ -6,6 +6,9 @@ from typing import Literal
 
 import torch
 
+from fastsr.config.mixing import start_indices
+from fastsr.config.settings import TrainConfig
+from fastsr.config.toml import from_toml
 from fastsr.errors import UserError
 from fastsr.models import Generator
 from fastsr.models.weights import find_generator, find_generators, load_generator
@@ -34,6 +37,16 @@ def open_generators(files: tuple[Path, ...], peer: Peers, device: torch.device) 
         if other.scale != first.scale:
             raise UserError(f"{file} enlarges x{other.scale}, and {files[0]} x{first.scale}")
     return (average(generators, files),) if peer == "average" else generators
+
+
+def began_alike(model: Path) -> bool:
+    """False where the settings of a run, or of that of a checkpoint, say that its peers had other initial weights."""
+    for run in (model, model.parent.parent):
+        if (run / "config.toml").is_file():
+            return (
+                len(set(start_indices(from_toml(run / "config.toml", TrainConfig()).cohort))) == 1
+            )
+    return True
 
 
 def average(generators: tuple[Generator, ...], files: tuple[Path, ...]) -> Generator:

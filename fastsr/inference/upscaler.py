@@ -18,7 +18,7 @@ from fastsr.download.hub import is_hub_name, model_from_hub
 from fastsr.errors import UserError
 from fastsr.facts import ModelFacts, read_facts
 from fastsr.inference.engine import Choices, Engine
-from fastsr.inference.peers import Peers, generator_files, open_generators
+from fastsr.inference.peers import Peers, began_alike, generator_files, open_generators
 from fastsr.inference.picture import OWN_SPACE, converted, samples
 from fastsr.models import Generator
 from fastsr.models.architecture import CHANNELS
@@ -164,7 +164,13 @@ def load(
         memory=None if memory is None else int(memory * 1e9),
     )  # fmt: skip
     chosen = choose_device(device)
-    files = generator_files(place_of(model), peer)
+    place = place_of(model)
+    files = generator_files(place, peer)
+    if peer == "average" and not began_alike(place):
+        tell(
+            "--peer average: the peers of this run began with different weights, whose mean is no network that was "
+            "trained; --peer ensemble averages what they make"
+        )
     generators = tuple(folded(one) for one in open_generators(files, peer, chosen))
     if compile:
         check_compiler()
@@ -191,9 +197,11 @@ def notes_of(file: Path) -> dict[str, str]:
 
 
 def place_of(model: str | Path) -> Path:
-    """A path as it is, or the file of a model on the hub, downloaded once."""
-    is_elsewhere = isinstance(model, str) and not Path(model).exists() and is_hub_name(model)
-    return model_from_hub(str(model)) if is_elsewhere else Path(model)
+    """A path as it is, or the file of a model on the hub, downloaded once. What lies in a folder that is here is not
+    looked for there."""
+    path, name = Path(model), str(model)
+    is_elsewhere = isinstance(model, str) and is_hub_name(name) and not path.parent.exists()
+    return model_from_hub(name) if is_elsewhere else path
 
 
 def positive(name: str, value: int | None, least: int = 1) -> int | None:

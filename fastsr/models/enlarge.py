@@ -11,6 +11,8 @@ from fastsr_kernels.bicubic import keys_kernel
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, pad, pixel_shuffle
 
+from fastsr.system.precision import exactly
+
 REACH = 2
 """Pixels that bicubic reads on each side of the one that it enlarges."""
 
@@ -35,7 +37,7 @@ class Enlarge(nn.Module):
         if self.skip == "nearest":
             return interpolate(lr_NChw.float(), scale_factor=self.scale, mode="nearest")
         # 8 bits of bf16 are fewer than those of an image.
-        with torch.autocast(lr_NChw.device.type, enabled=False):
+        with exactly(lr_NChw.device):
             padded = pad(lr_NChw.float(), (REACH,) * 4, mode="replicate")
             return pixel_shuffle(conv2d(padded, self.kernel, groups=3), self.scale)
 

@@ -6,6 +6,7 @@ from torch.nn.functional import conv2d, interpolate, leaky_relu, normalize
 
 from fastsr.models.base import in_fp32
 from fastsr.models.norm import BatchNorm
+from fastsr.system.precision import exactly
 
 SLOPE = 0.2
 EPSILON = 1e-12
@@ -38,7 +39,7 @@ class SpectralConv(nn.Module):
 
     def normalised(self) -> Tensor:
         """The weights over the largest singular value that the vectors tell; the vectors count as constants."""
-        with torch.autocast(self.weight_orig.device.type, enabled=False):
+        with exactly(self.weight_orig.device):
             weight = in_fp32(self.weight_orig)
             # contiguous: a reshape of channels-last weights copies; let it do so once
             matrix = weight.reshape(weight.shape[0], -1)

@@ -1,6 +1,7 @@
 """VGG19 features for the content loss, with ImageNet or with random weights."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -141,7 +142,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that it then refuses, which is said below
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the damaged bytes provoke
         if not isinstance(
             error, (OSError, RuntimeError, SafetensorError, ValueError, EOFError, KeyError)

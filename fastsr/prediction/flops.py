@@ -2,8 +2,12 @@
 
 from typing import Any
 
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from fastsr.models.architecture import GeneratorArchitecture
+from fastsr.models.networks import build_generator
 
 
 class FlopCount(TorchDispatchMode):
@@ -26,3 +30,10 @@ class FlopCount(TorchDispatchMode):
         if formula:
             self.total += formula(*args, **(kwargs or {}), out_val=result)
         return result
+
+
+def upscaling_flop(architecture: GeneratorArchitecture, height: int, width: int) -> int:
+    """Operations by which a generator enlarges one image of these low-resolution sides, in a moment."""
+    with torch.device("meta"), torch.no_grad(), FlopCount() as count:
+        build_generator(architecture).eval()(torch.empty(1, 3, height, width))
+    return count.total

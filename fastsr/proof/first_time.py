@@ -6,6 +6,7 @@ from functools import partial
 import torch
 
 from fastsr.config.settings import TrainConfig
+from fastsr.proof.degradations import DEGRADE, prove_degradations
 from fastsr.proof.kernels import LOSS, SAMPLER, prove_cohort_loss, prove_patch_sampler
 from fastsr.proof.known import Proofs
 from fastsr.proof.parts import Part
@@ -23,9 +24,13 @@ def require_kernels(config: TrainConfig, device: torch.device) -> list[Part]:
     """
     if not config.machine.prove:
         return []
-    return Proofs.on(device, config.images.cache).require(
-        {LOSS: lambda: prove_cohort_loss(device), SAMPLER: lambda: prove_patch_sampler(device)}
-    )
+    checks = {
+        LOSS: lambda: prove_cohort_loss(device),
+        SAMPLER: lambda: prove_patch_sampler(device),
+    }
+    if not config.degrade.is_bicubic:
+        checks[DEGRADE] = lambda: prove_degradations(config, device)
+    return Proofs.on(device, config.images.cache).require(checks)
 
 
 def replay_proof(trial: Trial, config: TrainConfig) -> Proof:

@@ -13,9 +13,11 @@ from fastsr.cohort.content import Content, FeatureContent, PixelContent, unloade
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step, WarmStep
 from fastsr.config.settings import TrainConfig
+from fastsr.data.degrade import DegradedPatches
 from fastsr.data.pixels import PixelStore
-from fastsr.data.sampler import PatchSampler
+from fastsr.data.sampler import PatchSampler, PatchSource
 from fastsr.prediction.memory import BESIDE_TENSORS, predict_memory
+from fastsr.proof.degradations import DEGRADE, prove_degradations
 from fastsr.proof.kernels import LOSS, SAMPLER, prove_cohort_loss, prove_patch_sampler
 from fastsr.proof.parts import Part, failed, skipped
 from fastsr.proof.trial import (
@@ -59,11 +61,12 @@ def prove(config: TrainConfig, device: torch.device, precision: Precision) -> It
 def prove_kernels(config: TrainConfig, device: torch.device) -> Iterator[Part]:
     """The kernels in use on this device, against float64."""
     if not config.machine.fused:
-        yield from (skipped(name, "--no-fused: not in use") for name in (LOSS, SAMPLER))
+        yield from (skipped(name, "--no-fused: not in use") for name in (LOSS, SAMPLER, DEGRADE))
         return
     in_use = kernels(device)
     for one in (prove_cohort_loss(device), prove_patch_sampler(device)):
         yield replace(one, detail=f"{in_use}: {one.detail}")
+    yield prove_degradations(config, device)
 
 
 def prove_on_gpu(config: TrainConfig, device: torch.device, precision: Precision) -> Iterator[Part]:
@@ -112,8 +115,13 @@ def named(what: str, config: TrainConfig, precision: Precision) -> str:
     """The name of a part that holds for these settings alone."""
     machine, model = config.machine, config.model
     settings = [str(precision.dtype or torch.float32).removeprefix("torch.")]
-    others = (model.generator, model.discriminator, config.loss.adversarial)
-    settings += [name for name in others if name not in ("srresnet", "vgg", "vanilla")]
+    others = (
+        model.generator,
+        model.discriminator,
+        config.loss.adversarial,
+        config.degrade.degrade,
+    )
+    settings += [name for name in others if name not in ("srresnet", "vgg", "vanilla", "bicubic")]
     settings += ["compiled"] * machine.compile + ["without kernels"] * (not machine.fused)
     return f"{what} ({', '.join(settings)})"
 
@@ -126,9 +134,20 @@ def rehearsal(
 ) -> Trial:
     """The adversarial step of a recipe, on images of noise; the content network has random weights by default."""
     cohort = Cohort(config, content or any_content(config), device, precision)
-    patches = PatchSampler.from_config(noise_for(config).to(device), config)
+    patches = patches_for(config, device)
     ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
     return Trial(Step(cohort, patches, ring), patches)
+
+
+def patches_for(config: TrainConfig, device: torch.device) -> PatchSource:
+    """Patches of noise, drawn on the device as in training."""
+    sampler = PatchSampler.from_config(noise_for(config).to(device), config)
+    if config.degrade.is_bicubic:
+        return sampler
+    scale, machine = config.model.scale, config.machine
+    return DegradedPatches(
+        sampler, config.degrade, scale=scale, seed=machine.seed, device=device, fused=machine.fused
+    )
 
 
 def any_content(config: TrainConfig) -> Content:
@@ -141,7 +160,7 @@ def any_content(config: TrainConfig) -> Content:
 
 def noise_for(config: TrainConfig) -> PixelStore:
     """Three images a little larger than a patch."""
-    side = config.images.patch + 3 * config.model.scale
+    side = config.drawn_side + 3 * config.model.scale
     seeded = torch.Generator().manual_seed(0)
     images = [
         torch.randint(256, (side + k, side + 2 * k, 3), dtype=torch.uint8, generator=seeded).numpy()
@@ -165,7 +184,7 @@ def usual_speed(config: TrainConfig, device: torch.device) -> dict[str, float]:
     if not (plain and isinstance(content, FeatureContent)):
         return {}
     baseline = Baseline(config, content.vgg, content.scale, device)
-    patches = PatchSampler.from_config(noise_for(config).to(device), config)
+    patches = patches_for(config, device)
     counter = torch.zeros((), dtype=torch.int64, device=device)
 
     def step() -> None:

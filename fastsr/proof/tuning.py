@@ -14,6 +14,7 @@ from rich.text import Text
 
 from fastsr.cohort.capture import capture
 from fastsr.cohort.compile import compile_cohort
+from fastsr.config.peers import peer_models
 from fastsr.config.settings import TrainConfig
 from fastsr.proof.choice import NETWORKS, Search, Timed, Way
 from fastsr.proof.known import Kept, combination
@@ -56,9 +57,13 @@ def key_of(config: TrainConfig, device: torch.device, precision: Precision) -> M
     machine, images = config.machine, config.images
     return {
         **combination(device),
-        "model": asdict(config.model),
-        "cohort": asdict(config.cohort),
-        "loss": asdict(config.loss),
+        "models": [
+            asdict(replace(model, init_generator=(), init_discriminator=()))
+            for model in peer_models(config)
+        ],
+        "cohort": asdict(replace(config.cohort, peer=())),
+        "loss": asdict(replace(config.loss, vgg=None)),
+        "degrade": asdict(config.degrade),
         "patches": [images.batch, images.patch],
         "dtype": str(precision.dtype),
         "machine": [

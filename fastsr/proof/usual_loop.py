@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from fastsr.cohort.compile import prepare_compiler
 from fastsr.config.settings import TrainConfig
-from fastsr.models import Discriminator, SRResNet, VGG19Features
+from fastsr.models import VGG19Features
+from fastsr.models.networks import (
+    build_discriminator,
+    build_generator,
+    discriminator_architecture,
+    generator_architecture,
+)
 from fastsr.system.device import move
 from fastsr.system.precision import Precision
 
@@ -41,8 +47,10 @@ class SRGAN:
     ) -> None:
         model, loss, optim = config.model, config.loss, config.optim
         self.device, self.manner = device, manner
-        self.generator = SRResNet(model.scale, model.blocks, model.filters, model.skip)
-        self.discriminator = Discriminator(config.images.patch, model.discriminator_filters)
+        self.generator = build_generator(generator_architecture(model))
+        self.discriminator = build_discriminator(
+            discriminator_architecture(model, config.images.patch)
+        )
         for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
             move(network, device, manner.layout)
             if name in manner.compiled:

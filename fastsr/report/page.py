@@ -10,6 +10,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from fastsr import __version__
+from fastsr.config.peers import networks_in_words
 from fastsr.console import counted, listed
 from fastsr.errors import UserError
 from fastsr.evaluation.metrics import metric_name
@@ -146,7 +147,7 @@ def run_summary(run: Run) -> str:
     ]
     sentences = [
         f"{counted(len(run.peers), 'peer')} ({peers}) at x{config.model.scale}",
-        f"{config.model.blocks} blocks, {config.model.filters} filters",
+        networks_in_words(config),
         f"step {run.last_step:,} of {of}",
         *speeds,
     ]

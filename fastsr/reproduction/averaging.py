@@ -5,13 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from fastsr.config.settings import TrainConfig
+from fastsr.config.settings import OutputConfig, TrainConfig
 from fastsr.errors import UserError
 from fastsr.evaluation.results import Evaluation, ImageScores
 from fastsr.models.weights import checkpoint_name
 
 EARLIER = "evaluations"
 """The folder, in a run, of the evaluations of all but the last checkpoint."""
+EVERY = 1000
+"""Steps between checkpoints that are averaged over, unless --save-every is given."""
+
+
+def saved_by_steps(output: OutputConfig) -> OutputConfig:
+    """Checkpoints at the same steps in every run, where they are saved by time: those of runs are averaged alike."""
+    return replace(output, save_every=EVERY) if output.save_every is None else output
 
 
 def averaged_steps(config: TrainConfig, checkpoints: int) -> list[int]:
@@ -19,14 +26,21 @@ def averaged_steps(config: TrainConfig, checkpoints: int) -> list[int]:
 
     Raises UserError where adversarial training has not so many.
     """
-    every, total, begin = config.output.save_every, config.total_steps, config.optim.pretrain_steps
-    steps = [step for step in range(every, total, every) if step > begin][::-1][: checkpoints - 1]
+    every, total = saved_by_steps(config.output).save_every, config.total_steps
+    if checkpoints == 1:
+        return [total]
+    least = max(1, config.optim.steps // checkpoints)
+    steps = [
+        step
+        for step in range(total - 1, total - config.optim.steps, -1)
+        if every and step % every == 0
+    ]
     if len(steps) < checkpoints - 1:
         raise UserError(
             f"--average-checkpoints {checkpoints} needs as many in {config.optim.steps} adversarial steps; "
-            f"use --save-every {max(1, config.optim.steps // checkpoints)} or fewer"
+            f"use --save-every {least} or fewer"
         )
-    return [*steps[::-1], total]
+    return [*steps[: checkpoints - 1][::-1], total]
 
 
 def earlier_folder(run: Path, step: int) -> Path:

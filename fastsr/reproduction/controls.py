@@ -40,7 +40,7 @@ def with_controls(cohort: CohortConfig, controls: Sequence[Control]) -> CohortCo
         elif control == "unscaled":
             rows[0][k + 1] = rows[1][k] = softened**-2
         matrix += rows
-    each = [control for control in dict.fromkeys(controls) for _ in range(2)]
+    each: list[Control] = [control for control in dict.fromkeys(controls) for _ in range(2)]
     return replace(
         cohort,
         peers=len(matrix),

@@ -13,9 +13,7 @@ from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, say
 from fastsr.evaluation.evaluate import is_perceptual, open_sets
 from fastsr.evaluation.results import evenly_spaced
-from fastsr.models import SRResNet
-from fastsr.prediction.duration import duration, seconds_per_step, training_speed
-from fastsr.prediction.flops import FlopCount
+from fastsr.prediction.duration import duration, seconds_per_step, training_speed, work_of_steps
 from fastsr.prediction.memory import Prediction, predict_memory
 from fastsr.reproduction.plan import Plan, folder_of, steps_done
 from fastsr.system.memory import gigabytes
@@ -115,9 +113,9 @@ def evaluation_seconds(
         looked_at = sum(pixels[k] for k in chosen) if is_perceptual(request, images.name) else 0
         for metric in metrics:
             size = looked_at if metric in ("niqe", "pi") else sum(pixels)
-            seconds += SECONDS_A_MEGAPIXEL.get(metric, 0.0) * size / 1e6
+            seconds += SECONDS_A_MEGAPIXEL.get(metric, 0.0) * size / 1e6 * config.cohort.peers
         seconds += flop * sum(pixels)
-    return seconds * config.cohort.peers * plan.average_checkpoints
+    return seconds * plan.average_checkpoints
 
 
 def area(file: Path) -> int:
@@ -127,8 +125,6 @@ def area(file: Path) -> int:
 
 
 def flop_per_pixel(config: TrainConfig) -> float:
-    """Of a generator, going forward, for each high-resolution pixel."""
-    side, model = 32, config.model
-    with torch.device("meta"), torch.no_grad(), FlopCount() as count:
-        SRResNet(model.scale, model.blocks, model.filters)(torch.empty(1, 3, side, side))
-    return count.total / (side * model.scale) ** 2
+    """Of all generators, going forward, for each high-resolution pixel."""
+    images = config.images  # a step of pre-training takes three times that
+    return work_of_steps(config).pretraining / 3 / (images.batch * images.patch**2)

@@ -22,7 +22,7 @@ from fastsr.evaluation.results import JSON_NAME, Evaluation
 from fastsr.evaluation.test_sets import find_set
 from fastsr.files import OtherFormatError, default_cache
 from fastsr.models.weights import checkpoint_name
-from fastsr.reproduction.averaging import averaged_steps, earlier_folder
+from fastsr.reproduction.averaging import averaged_steps, earlier_folder, saved_by_steps
 from fastsr.reproduction.controls import Control, with_controls
 from fastsr.reproduction.paper import three_pairs
 from fastsr.reproduction.seeds import LEVEL
@@ -116,6 +116,7 @@ def plan_reproduction(
     require(pi_images >= 0, "pi_images", pi_images, "use 0, for all, or more")
     require(average_checkpoints >= 1, "average_checkpoints", average_checkpoints, "use 1 or more")
     output = replace(config.output, keep=max(config.output.keep, average_checkpoints))
+    output = saved_by_steps(output) if average_checkpoints > 1 else output
     averaged_steps(config, average_checkpoints)
     return Plan(
         config=replace(

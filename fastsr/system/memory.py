@@ -1,5 +1,6 @@
 """Memory of the host and of GPUs, and running out of it."""
 
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,8 +16,23 @@ def gigabytes(count: int) -> str:
 
 
 def available_memory() -> int:
-    """Bytes that the host can give to a process, page cache included; 0 where the system does not tell."""
-    return proc_bytes("/proc/meminfo", "MemAvailable")
+    """Bytes that the host can give to a process, page cache included; 0 where the system does not tell.
+
+    In a container, no more than what its control group has left.
+    """
+    free = proc_bytes("/proc/meminfo", "MemAvailable")
+    left = group_memory(Path("/sys/fs/cgroup"))
+    return free if left is None else min(free, left)
+
+
+def group_memory(folder: Path) -> int | None:
+    """Bytes that a control group (version 2) may still take, its page cache included; None where it has no limit."""
+    try:
+        limit, used = ((folder / f"memory.{name}").read_text() for name in ("max", "current"))
+        cache = re.search(r"^inactive_file (\d+)$", (folder / "memory.stat").read_text(), re.M)
+        return max(int(limit) - int(used) + (int(cache[1]) if cache else 0), 0)
+    except (OSError, ValueError):  # "max": no limit
+        return None
 
 
 def memory_of(device: torch.device) -> int:

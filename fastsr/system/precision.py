@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,11 @@ class Precision:
 
     def scaler(self, device: torch.device) -> torch.amp.GradScaler:
         return torch.amp.GradScaler(device.type, enabled=self.scaled)
+
+
+def exactly(device: torch.device) -> AbstractContextManager[Any]:
+    """Within, autocast lowers no precision. Tensors without contents (meta) know no autocast."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def choose_precision(

@@ -1,7 +1,6 @@
 """Everything that must be in place before the first training step."""
 
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,15 +8,16 @@ from rich.console import Console
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.compile import compile_cohort
-from fastsr.cohort.content import content_loss
+from fastsr.cohort.content import Content, content_loss
 from fastsr.cohort.ema import EmaStatistics
-from fastsr.cohort.liveness import check_liveness
 from fastsr.cohort.ring import MetricsRing
+from fastsr.cohort.share import Share
 from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, doing, listed, say
-from fastsr.data.sampler import ASIDE, PatchSource
+from fastsr.data.pixels import PixelStore
+from fastsr.data.sampler import PatchSource
 from fastsr.distributed.agreement import agree, statement
 from fastsr.distributed.norms import synchronise_norms
 from fastsr.distributed.world import Alone, World
@@ -26,11 +26,13 @@ from fastsr.evaluation.pairs import Pair
 from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
-from fastsr.proof.tuning import Way, applied, default_way, fastest_way, is_tuned
+from fastsr.proof.choice import Way
+from fastsr.proof.tuning import applied, default_way, fastest_way, is_tuned
 from fastsr.system.device import without_search
 from fastsr.system.environment import processor_name
 from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import Precision, choose_precision
+from fastsr.training.alive import check_losses
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import load_checkpoint, set_aside
 from fastsr.training.initial import check_initial_weights, load_initial_weights
@@ -47,9 +49,6 @@ from fastsr.training.sources import (
     warn_of_repeated,
 )
 from fastsr.training.state import edited_settings
-
-TRIES = 8
-"""Batches that a loss may show its gradients on."""
 
 
 @dataclass
@@ -120,23 +119,12 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
     agree(world, {"the checksum of the training images": fingerprint(store)})
     if world.rank == 0:
         warn_of_repeated(store, validation, config.model.scale, console)
-    way = default_way(config)
-    if world.size == 1 and is_tuned(config, device):
-        way = fastest(config, device, precision, console)
-    activity = f"building {counted(config.cohort.peers, 'peer')}; checking that every loss is alive"
-    with (
-        doing(console, activity),
-        out_of_memory(lambda: out_of_memory_advice(config, device)),
-    ):
-        cohort = Cohort(applied(config, way), content, device, precision, share=share)
-        synchronise_norms(cohort)
-        patches = patch_source(config, store, device, share)
-        ring = MetricsRing(config.output.log_every, config.cohort.peers, device)
-        patches.load()
-        if not continued:
-            load_initial_weights(cohort)
-        with without_search():
-            check_losses(cohort, patches, world)
+    alone = world.size == 1
+    way = chosen_way(config, device, precision, console) if alone else default_way(config)
+    computed = applied(config, way)
+    cohort, patches, ring = built(
+        computed, content, store, device, precision, share, world, not continued, console
+    )
     run = common_run(world, config, continued)
     if run.folder != folder:
         say(console, f"{folder} was taken meanwhile; the run is in {run.folder}")
@@ -160,14 +148,43 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
     return training
 
 
-def fastest(
+def chosen_way(
     config: TrainConfig, device: torch.device, precision: Precision, console: Console
 ) -> Way:
-    """The way in which this machine computes fastest."""
-    with doing(console, "looking for the fastest settings here, up to two minutes the first time"):
-        way = fastest_way(config, device, precision, console.print)
-    say(console, f"computing with {way} (--no-tune: {default_way(config)})")
+    """The fastest of some equivalent settings, where they are to be tried, or have been."""
+    way = default_way(config)
+    if is_tuned(config, device):
+        with doing(
+            console, "looking for the fastest settings here, up to two minutes the first time"
+        ):
+            way = fastest_way(config, device, precision, console.print)
+        say(console, f"computing with {way} (--no-tune: {default_way(config)})")
     return way
+
+
+def built(
+    config: TrainConfig, content: Content, store: PixelStore, device: torch.device, precision: Precision,
+    share: Share, world: World, from_files: bool, console: Console,
+) -> tuple[Cohort, PatchSource, MetricsRing]:  # fmt: skip
+    """Builds what computes, and checks that every loss is alive. `from_files`: with weights of files.
+
+    Raises UserError.
+    """
+    activity = f"building {counted(config.cohort.peers, 'peer')}; checking that every loss is alive"
+    with (
+        doing(console, activity),
+        out_of_memory(lambda: out_of_memory_advice(config, device)),
+    ):
+        cohort = Cohort(config, content, device, precision, share=share)
+        synchronise_norms(cohort)
+        patches = patch_source(config, store, device, share)
+        ring = MetricsRing(config.output.log_every, config.cohort.peers, device)
+        patches.load()
+        if from_files:
+            load_initial_weights(cohort)
+        with without_search():
+            check_losses(cohort, patches, world, console)
+    return cohort, patches, ring
 
 
 def describe(
@@ -193,24 +210,6 @@ def describe(
         say(console, precision.note)
     seconds = expected_seconds(config, work_of_steps(config), device)
     say(console, f"{folder}; about {duration(seconds)} for all steps, roughly estimated")
-
-
-def check_losses(cohort: Cohort, patches: PatchSource, world: World) -> None:
-    """Checks the liveness of every loss on the liveliest patches of a batch; on those of others before it gives up.
-
-    Black patches, as of a sky by night, leave some gradients at zero though nothing is wrong. Raises UserError, on all
-    ranks where a loss of any is dead.
-    """
-    for k in range(TRIES):
-        lr_NChw, hr_NCHW = patches.draw_aside(ASIDE + k)
-        liveliest = hr_NCHW.flatten(1).std(1).topk(2).indices
-        try:
-            world.together(partial(check_liveness, cohort, lr_NChw[liveliest], hr_NCHW[liveliest]))
-        except UserError:
-            if k == TRIES - 1:
-                raise
-        else:
-            return
 
 
 def continue_run(training: Training, console: Console) -> int:

@@ -14,11 +14,13 @@ from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, is_live, say
 from fastsr.data.degrade import DegradedPatches
 from fastsr.data.duplicates import Known
+from fastsr.data.given import paired, partners_of
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
 from fastsr.data.photos import TRAIN, VAL, sample_photos
 from fastsr.data.pixels import PixelStore, place
 from fastsr.data.sampler import HostPatches, PatchSampler, PatchSource
+from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair, load_pairs
 from fastsr.prediction.memory import predicted_need
 from fastsr.system.backend import kernels
@@ -41,14 +43,37 @@ def open_images(config: TrainConfig, console: Console, waiting: int = 0) -> Pixe
             say(console, text)
         yield from track(items, text, total, console=console, disable=not is_live(console))
 
-    return pack_images(
-        image_paths(config),
-        minimum_side=config.drawn_side,
-        skip_bad=config.images.skip_bad,
-        cache=config.images.cache,
-        tell=lambda text: say(console, text),
-        track=progress,
-    )
+    paths, low_paths = image_paths(config), low_image_paths(config)
+    partners = partners_of(paths, low_paths, config.model.scale) if low_paths else {}
+
+    def packed(files: list[Path], least: int, skip_bad: bool) -> PixelStore:
+        return pack_images(
+            files,
+            minimum_side=least,
+            skip_bad=skip_bad,
+            cache=config.images.cache,
+            tell=lambda text: say(console, text),
+            track=progress,
+        )
+
+    store = packed(paths, config.drawn_side, config.images.skip_bad)
+    if not partners:
+        return store
+    return paired(store, packed(low_paths, 1, False), partners, config.model.scale)
+
+
+def low_image_paths(config: TrainConfig) -> list[Path]:
+    """Given low resolutions of the training images. Raises UserError where they cannot be meant."""
+    images, degrade = config.images, config.degrade
+    if not images.lr_data:
+        return []
+    if not images.data:
+        raise UserError(f"--lr-data {images.lr_data[0]} needs --data, the images it belongs to")
+    if not degrade.is_bicubic:
+        raise UserError(
+            f"--lr-data gives low resolutions, and --degrade {degrade.degrade} makes them; leave one out"
+        )
+    return find_images(images.lr_data)
 
 
 def image_paths(config: TrainConfig, console: Console | None = None) -> list[Path]:
@@ -87,9 +112,11 @@ def warn_of_repeated(
     known = Known(store)
     if repeated := known.repeated():
         again, first = repeated[0]
+        count = f"{len(repeated)} of {len(store)} images in --data"
+        are = "is" if len(repeated) == 1 else "are"
         say(
             console,
-            f"warning: {len(repeated)} of {len(store)} images in --data are there more than once and drawn more often, "
+            f"warning: {count} {are} there more than once and drawn more often, "
             f"such as {store.names[again]}, which is {store.names[first]}",
         )
     warn_of_shared(known, validation, "--val", scale, console)
@@ -101,10 +128,11 @@ def warn_of_shared(
     """Says how many images of a set are trained on: a score on them tells nothing of other images."""
     found = [known.find(pair.hr, slack=scale - 1) is not None for pair in pairs]
     if any(found):
+        are = "is" if sum(found) == 1 else "are"
         say(
             console,
-            f"warning: {sum(found)} of {len(found)} images of {what} are among the training images; "
-            "scores on them say little about other images",
+            f"warning: {sum(found)} of {counted(len(found), 'image')} of {what} {are} among the training images; "
+            "such scores say little about other images",
         )
 
 

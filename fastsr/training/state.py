@@ -1,7 +1,7 @@
 """The contents of a checkpoint's state.json: its step, its images, its settings, its loss scalers."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, cast
@@ -73,6 +73,10 @@ def scaler_states(peer: Any) -> dict[str, dict[str, float]]:
 
 def lasting_settings(config: TrainConfig) -> dict[str, Any]:
     """Settings that hold for a whole run, by section and name, in the types of JSON."""
+    peers = tuple(
+        replace(peer, init_generator=None, init_discriminator=None) for peer in config.cohort.peer
+    )
+    config = replace(config, cohort=replace(config.cohort, peer=peers))
     groups = {name: group for name, group in asdict(config).items() if isinstance(group, dict)}
     lasting = {
         section: {k: v for k, v in group.items() if k not in CHANGEABLE.get(section, set())}

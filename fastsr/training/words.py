@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from fastsr.config.peers import networks_in_words
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, say
 
@@ -20,7 +21,7 @@ def summary(config: TrainConfig) -> str:
     """An experiment in a line: recipe, scale, peers, networks, length."""
     model, optim, cohort = config.model, config.optim, config.cohort
     pretraining = f"{optim.pretrain_steps} + " if optim.pretrain_steps else ""
-    networks = f"{counted(model.blocks, 'block')} of {counted(model.filters, 'filter')}"
+    networks = networks_in_words(config)
     return (
         f"{config.recipe}: x{model.scale}, {counted(cohort.peers, 'peer')} ({cohort.variant}), "
         f"{networks}, batch {config.images.batch}, {pretraining}{counted(optim.steps, 'step')}"

@@ -33,6 +33,7 @@ POINTERS = {
     torch.bfloat16: "*bf16",
     torch.float16: "*fp16",
     torch.uint8: "*u8",
+    torch.int16: "*i16",
     torch.int32: "*i32",
     torch.int64: "*i64",
 }
@@ -128,15 +129,20 @@ def loss_launch(
     )[0]
 
 
-def sampler_launch(crop: Crop, dtype: torch.dtype, images: int, seed: int) -> Launch:
-    """The launch of the patch sampler for this many images."""
+def sampler_launch(
+    crop: Crop,
+    dtype: torch.dtype,
+    images: int,
+    seed: int,
+    sample: torch.dtype = torch.uint8,
+    given: bool = False,
+) -> Launch:
+    """The launch of the patch sampler for this many images, of samples of this type; LR may be given."""
     table_I = torch.empty(images, dtype=torch.int64, device="meta")
     packed = Images(
-        torch.empty(3 * images, dtype=torch.uint8, device="meta"),
-        table_I,
-        table_I,
-        table_I,
-        table_I,
+        pixels_B := torch.empty(3 * images, dtype=sample, device="meta"),
+        *[table_I] * 4,
+        *((pixels_B, table_I) if given else ()),
     )
     step = torch.empty((), dtype=torch.int64, device="meta")
     return sampler_kernel.plan(packed, crop, seed, step, dtype)[0]
@@ -183,6 +189,16 @@ def sampler_configurations() -> dict[str, Launch]:
             crop(8, "replicate", 16, 192, augment=False), FP32, 800, seed=2**40
         ),
         "x8 fp16 mirrored": sampler_launch(crop(8, "mirror", 1, 96), FP16, 800, seed=1),
+        "x8 fp32 16 bits C13": sampler_launch(
+            crop(8, "replicate", 16, 96)._replace(channels=13), FP32, 800, 0, torch.int16
+        ),
+        "x4 bf16 16 bits grey": sampler_launch(
+            crop(4, "replicate", 16, 96)._replace(channels=1), BF16, 800, 0, torch.int16
+        ),
+        "x4 bf16 given": sampler_launch(crop(4, "replicate", 16, 96), BF16, 800, 0, given=True),
+        "x1 fp32 C4": sampler_launch(
+            crop(1, "replicate", 16, 96)._replace(channels=4), FP32, 800, 0
+        ),
     }
 
 

@@ -49,15 +49,21 @@ def halo(scale: int) -> int:
 
 
 def filter_axis(x: Tensor, dim: int, scale: int) -> Tensor:
-    """Shrinks one axis of uint8 `x`, which carries `halo(scale)` extra pixels at both ends of it. Returns uint8."""
+    """Shrinks one axis of `x`, which carries `halo(scale)` extra pixels at both ends of it.
+
+    Takes and returns uint8, or 16-bit levels in int32: the same rule with another greatest level.
+    """
+    wide = torch.int32 if x.dtype == torch.uint8 else torch.int64  # 16 bits at x8 need 33
     taps, denominator = downscale_taps(scale)
     length = (x.shape[dim] - len(taps)) // scale + 1
-    total = torch.zeros(1, dtype=torch.int32, device=x.device)
+    total = torch.zeros(1, dtype=wide, device=x.device)
     for offset, tap in enumerate(taps):
         if tap:
             window = x.narrow(dim, offset, scale * (length - 1) + 1)
-            total = total + tap * every(window, dim, scale).to(torch.int32)
-    return round_to_uint8(total, denominator)
+            total = total + tap * every(window, dim, scale).to(wide)
+    if x.dtype == torch.uint8:
+        return round_to_uint8(total, denominator)
+    return round_half_up(total, denominator).clamp(0, 65535).to(torch.int32)
 
 
 def every(x: Tensor, dim: int, step: int) -> Tensor:
@@ -67,8 +73,11 @@ def every(x: Tensor, dim: int, step: int) -> Tensor:
 
 def round_to_uint8(total: Tensor, denominator: int) -> Tensor:
     """`total / denominator` rounded half up and clamped to 8 bits, in integers."""
-    rounded = torch.div(2 * total + denominator, 2 * denominator, rounding_mode="floor")
-    return rounded.clamp(0, 255).to(torch.uint8)
+    return round_half_up(total, denominator).clamp(0, 255).to(torch.uint8)
+
+
+def round_half_up(total: Tensor, denominator: int) -> Tensor:
+    return torch.div(2 * total + denominator, 2 * denominator, rounding_mode="floor")
 
 
 def border_index(index: Tensor, length: Tensor | int, border: Border) -> Tensor:

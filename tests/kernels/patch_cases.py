@@ -55,7 +55,7 @@ def crops_in(images: list[np.ndarray], scale: int) -> list[int]:
 
 
 def moved(images: Images, device: str) -> Images:
-    return Images(*(x.to(device) for x in images))
+    return Images(*(x if x is None else x.to(device) for x in images))
 
 
 def at(step: int, device: str = "cpu") -> Tensor:

@@ -33,7 +33,7 @@ def test_the_kernel_runs_where_it_is_interpreted() -> None:
 def test_registration(dtype: torch.dtype, device: str) -> None:
     """Schema, fake tensors and AOTAutograd with static and dynamic shapes, all by torch's own check."""
     images = moved(packed(pictures()), device)
-    torch.library.opcheck(operator, (*images, at(3, device), 7, dtype, 8, 16, 1, "mirror", True))
+    torch.library.opcheck(operator, (*images, at(3, device), 7, dtype, 8, 16, 1, "mirror", True, 3))
 
 
 @on_every_device
@@ -82,7 +82,7 @@ def test_traced_for_a_gpu_without_one(what: Crop, dtype: torch.dtype) -> None:
     """Shapes, dtypes and strides of the branch for GPUs are those of the real thing on a CPU."""
     images, step = packed(pictures()), at(3)
     with FakeTensorMode():
-        there = Images(*(torch.empty(x.shape, dtype=x.dtype, device="cuda") for x in images))
+        there = Images(*(torch.empty(x.shape, dtype=x.dtype, device="cuda") for x in images[:5]))
         traced = patch_sampler(
             there, what, 7, torch.empty((), dtype=torch.int64, device="cuda"), dtype
         )
@@ -102,15 +102,15 @@ def test_channels_last_in_memory(what: Crop, device: str) -> None:
 @on_every_device
 def test_inputs_stay_as_they_are(device: str) -> None:
     images, step = moved(packed(pictures()), device), at(3, device)
-    before = [x.clone() for x in (*images, step)]
+    before = [x.clone() for x in (*images[:5], step)]
     patch_sampler(images, crop(8), 7, step)
-    assert all(torch.equal(a, b) for a, b in zip((*images, step), before, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip((*images[:5], step), before, strict=True))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"crop": Crop(1, 24, 1, "mirror", True)}, "multiple of the scale"),
+        ({"crop": Crop(0, 24, 1, "mirror", True)}, "multiple of the scale"),
         ({"crop": Crop(9, 27, 1, "mirror", True)}, "multiple of the scale"),
         ({"crop": Crop(2, 25, 1, "mirror", True)}, "multiple of the scale.*patch=25"),
         ({"crop": Crop(2, 0, 1, "mirror", True)}, "multiple of the scale"),
@@ -132,7 +132,7 @@ def test_inputs_stay_as_they_are(device: str) -> None:
         ({"cumulative_I": torch.zeros(4, dtype=torch.int64, device="meta")}, "cumulative_I is on meta and step on cpu"),
     ],
     ids=[
-        "scale 1", "scale 9", "odd patch", "no patch", "no batch", "border", "negative seed", "long seed", "dtype",
+        "scale 0", "scale 9", "odd patch", "no patch", "no batch", "border", "negative seed", "long seed", "dtype",
         "step of 32 bits", "step of one axis", "float pixels", "pixels of two axes", "strided pixels",
         "pixels elsewhere", "short heights", "fewer images than widths", "starts of two axes", "strided heights",
         "weights elsewhere",

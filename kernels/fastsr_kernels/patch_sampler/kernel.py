@@ -72,81 +72,84 @@ def tap(t, SCALE: tl.constexpr):
 
 
 @triton.jit
-def round_to_uint8(total, SCALE: tl.constexpr):
-    """Divides by the sum of the taps, rounds half up and clamps to 8 bits. Negative totals give 0 anyway."""
+def round_to_level(total, SCALE: tl.constexpr, MOST: tl.constexpr):
+    """Divides by the sum of the taps, rounds half up and clamps to levels. Negative totals give 0 anyway."""
     SUM: tl.constexpr = 16 * SCALE * SCALE * SCALE * SCALE
-    return tl.minimum(tl.maximum((2 * total + SUM) // (2 * SUM), 0), 255)
+    return tl.minimum(tl.maximum((2 * total + SUM) // (2 * SUM), 0), MOST)
 
 
 @triton.jit
-def store_unit_range(patches, byte, n, f, valid, SIZE: tl.constexpr):
-    """Writes bytes as [0, 1]: times 1/255 in fp32, as the reference has it."""
-    unit = byte.to(tl.float32) * (1 / 255)
+def load_levels(pixels_B, place, MOST: tl.constexpr, valid=None):
+    """Samples as whole numbers: as wide as sums of them need, where the filter adds them up."""
+    if valid is None:  # noqa: SIM108
+        sample = tl.load(pixels_B + place)
+    else:
+        sample = tl.load(pixels_B + place, mask=valid, other=0)
+    return sample.to(tl.int32) if MOST == 255 else sample.to(tl.int64) & MOST
+
+
+@triton.jit
+def store_unit_range(patches, level, n, f, valid, SIZE: tl.constexpr, MOST: tl.constexpr):
+    """Writes levels as [0, 1]: times 1/255 in fp32, or 1/65535, as the reference has it."""
+    unit = level.to(tl.float32) * (1 / MOST)
     tl.store(patches + n.to(tl.int64) * SIZE + f, unit.to(patches.dtype.element_ty), mask=valid)
 
 
 @triton.jit
 def write_lr(
     lr_NChw, pixels_B, start, height, width, top, left, orientation, n, k,
-    SCALE: tl.constexpr, SIDE: tl.constexpr, TAPS: tl.constexpr, MIRROR: tl.constexpr, TILE: tl.constexpr,
+    SCALE: tl.constexpr, SIDE: tl.constexpr, TAPS: tl.constexpr, MIRROR: tl.constexpr, C: tl.constexpr,
+    MOST: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    """Writes MATLAB's bicubic of one tile: rows first, both passes rounded to 8 bits."""
-    SIZE: tl.constexpr = SIDE * SIDE * 3
+    """Writes MATLAB's bicubic of one tile: rows first, both passes rounded to levels."""
+    SIZE: tl.constexpr = SIDE * SIDE * C
     f = k * TILE + tl.arange(0, TILE)
     valid = f < SIZE
     f = tl.where(valid, f, 0)
-    row, column = undo_orientation(f // (SIDE * 3), f // 3 % SIDE, orientation, SIDE)
+    row, column = undo_orientation(f // (SIDE * C), f // C % SIDE, orientation, SIDE)
     t = tl.arange(0, TAPS)
     row_FT = (top + row * SCALE - 3 * SCALE // 2)[:, None] + t[None, :]
     row_start_FT = (
         start + border_index(row_FT, height // SCALE * SCALE, MIRROR).to(tl.int64) * width
     )
     first_column = left + column * SCALE - 3 * SCALE // 2
-    total = tl.zeros((TILE,), tl.int32)
+    total = tl.zeros((TILE,), tl.int32 if MOST == 255 else tl.int64)
     for u in range(TAPS):
         pixel_FT = (
             row_start_FT + border_index(first_column + u, width // SCALE * SCALE, MIRROR)[:, None]
         )
-        byte_FT = tl.load(pixels_B + pixel_FT * 3 + (f % 3)[:, None]).to(tl.int32)
-        total += round_to_uint8(tl.sum(byte_FT * tap(t, SCALE)[None, :], 1), SCALE) * tap(u, SCALE)
-    store_unit_range(lr_NChw, round_to_uint8(total, SCALE), n, f, valid, SIZE)
+        level_FT = load_levels(pixels_B, pixel_FT * C + (f % C)[:, None], MOST)
+        filtered = round_to_level(tl.sum(level_FT * tap(t, SCALE)[None, :], 1), SCALE, MOST)
+        total += filtered * tap(u, SCALE)
+    store_unit_range(lr_NChw, round_to_level(total, SCALE, MOST), n, f, valid, SIZE, MOST)
 
 
 @triton.jit
-def write_hr(
-    hr_NCHW,
-    pixels_B,
-    start,
-    width,
-    top,
-    left,
-    orientation,
-    n,
-    k,
-    SIDE: tl.constexpr,
-    TILE: tl.constexpr,
-):
-    """Copies the pixels of one tile."""
-    SIZE: tl.constexpr = SIDE * SIDE * 3
+def write_crop(
+    patches, pixels_B, start, width, top, left, orientation, n, k,
+    SIDE: tl.constexpr, C: tl.constexpr, MOST: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
+    """Copies the pixels of one tile: of HR, or of LR where it is given."""
+    SIZE: tl.constexpr = SIDE * SIDE * C
     f = k * TILE + tl.arange(0, TILE)
     valid = f < SIZE
-    row, column = undo_orientation(f // (SIDE * 3), f // 3 % SIDE, orientation, SIDE)
+    row, column = undo_orientation(f // (SIDE * C), f // C % SIDE, orientation, SIDE)
     pixel = start + (top + row).to(tl.int64) * width + left + column
-    store_unit_range(
-        hr_NCHW, tl.load(pixels_B + pixel * 3 + f % 3, mask=valid, other=0), n, f, valid, SIZE
-    )
+    level = load_levels(pixels_B, pixel * C + f % C, MOST, valid)
+    store_unit_range(patches, level, n, f, valid, SIZE, MOST)
 
 
 @triton.jit
 def patch_sampler_kernel(
-    pixels_B, start_I, height_I, width_I, cumulative_I, step, lr_NChw, hr_NCHW, images, seed,
+    pixels_B, start_I, height_I, width_I, cumulative_I, lr_pixels_B, lr_start_I, step, lr_NChw, hr_NCHW, images, seed,
     BATCH: tl.constexpr, SCALE: tl.constexpr, PATCH: tl.constexpr, TAPS: tl.constexpr, MIRROR: tl.constexpr,
-    AUGMENT: tl.constexpr, SEARCH: tl.constexpr, LR_TILE: tl.constexpr, HR_TILE: tl.constexpr,
+    AUGMENT: tl.constexpr, SEARCH: tl.constexpr, GIVEN: tl.constexpr, C: tl.constexpr, MOST: tl.constexpr,
+    LR_TILE: tl.constexpr, HR_TILE: tl.constexpr,
 ):  # fmt: skip
     """Program (n, k) writes tile k of patch n: first the tiles of the LR patch, which take longer, then those of HR."""
     n, k = tl.program_id(0), tl.program_id(1)
     SIDE: tl.constexpr = PATCH // SCALE
-    LR_TILES: tl.constexpr = (SIDE * SIDE * 3 + LR_TILE - 1) // LR_TILE
+    LR_TILES: tl.constexpr = (SIDE * SIDE * C + LR_TILE - 1) // LR_TILE
     counter = tl.load(step) * BATCH + n
     r0, r1, r2, r3 = tl.philox(
         seed, (counter & 0xFFFFFFFF).to(tl.uint32), (counter >> 32).to(tl.uint32), 0, 0
@@ -160,14 +163,21 @@ def patch_sampler_kernel(
     left = below(r2, width // SCALE - SIDE + 1) * SCALE
     orientation = r3 if AUGMENT else tl.zeros_like(r3)
     if k < LR_TILES:
-        write_lr(
-            lr_NChw, pixels_B, start, height, width, top, left, orientation, n, k,
-            SCALE, SIDE, TAPS, MIRROR, LR_TILE,
-        )  # fmt: skip
+        if GIVEN:
+            write_crop(
+                lr_NChw, lr_pixels_B, tl.load(lr_start_I + image), width // SCALE, top // SCALE, left // SCALE,
+                orientation, n, k, SIDE, C, MOST, LR_TILE,
+            )  # fmt: skip
+        else:
+            write_lr(
+                lr_NChw, pixels_B, start, height, width, top, left, orientation, n, k,
+                SCALE, SIDE, TAPS, MIRROR, C, MOST, LR_TILE,
+            )  # fmt: skip
     else:
-        write_hr(
-            hr_NCHW, pixels_B, start, width, top, left, orientation, n, k - LR_TILES, PATCH, HR_TILE
-        )
+        write_crop(
+            hr_NCHW, pixels_B, start, width, top, left, orientation, n, k - LR_TILES,
+            PATCH, C, MOST, HR_TILE,
+        )  # fmt: skip
 
 
 def plan(
@@ -183,19 +193,25 @@ def plan(
     side = crop.patch // crop.scale
     # Those beyond the filter are zero.
     taps = triton.next_power_of_2(crop.scale + 2 * halo(crop.scale))
-    lr_tile = lr_tile or min(64, LR_TILE // taps)
+    is_given = images.lr_pixels_B is not None
+    if crop.scale == 1 and not is_given:
+        is_given = True
+        images = images._replace(lr_pixels_B=images.pixels_B, lr_start_I=images.start_I)
+    lr_tile = lr_tile or (HR_TILE if is_given else min(64, LR_TILE // taps))
     lr_NChw, hr_NCHW = (
         torch.empty(
-            (crop.batch, 3, s, s),
+            (crop.batch, crop.channels, s, s),
             dtype=dtype,
             device=step.device,
             memory_format=torch.channels_last,
         )
         for s in (side, crop.patch)
     )
-    programs = triton.cdiv(side * side * 3, lr_tile) + triton.cdiv(crop.patch**2 * 3, hr_tile)
+    programs = triton.cdiv(side * side * crop.channels, lr_tile) + triton.cdiv(
+        crop.patch**2 * crop.channels, hr_tile
+    )
     arguments: dict[str, Any] = dict(
-        zip(("pixels_B", "start_I", "height_I", "width_I", "cumulative_I"), images, strict=True),
+        zip(Images._fields, images, strict=True),
         step=step,
         lr_NChw=lr_NChw,
         hr_NCHW=hr_NCHW,
@@ -208,6 +224,9 @@ def plan(
         MIRROR=crop.border == "mirror",
         AUGMENT=crop.augment,
         SEARCH=len(images.start_I).bit_length(),
+        GIVEN=is_given,
+        C=crop.channels,
+        MOST=255 if images.pixels_B.dtype == torch.uint8 else 65535,
         LR_TILE=lr_tile,
         HR_TILE=hr_tile,
     )

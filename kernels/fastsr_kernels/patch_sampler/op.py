@@ -35,22 +35,25 @@ def patch_sampler(
     Source: README.md.
     """
     check(images, crop, seed, step, dtype)
+    lr_pixels_B, lr_start_I = images.lr_pixels_B, images.lr_start_I
     return operator(
-        *images, step, seed, dtype, crop.scale, crop.patch, crop.batch, crop.border, crop.augment
-    )
+        *images[:5], lr_pixels_B, lr_start_I, step, seed, dtype, crop.scale, crop.patch, crop.batch, crop.border,
+        crop.augment, crop.channels,
+    )  # fmt: skip
 
 
 def check(images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtype) -> None:
     """Raises ValueError, naming the argument, for what does not fit."""
     if (
-        crop.scale < 2
+        crop.scale < 1
+        or crop.channels < 1
         or crop.scale > 8
         or crop.patch < crop.scale
         or crop.patch % crop.scale
         or crop.batch < 1
     ):
         raise ValueError(
-            f"a patch must be a multiple of the scale (2 to 8), in batches of at least 1, got {crop}"
+            f"a patch must be a multiple of the scale (1 to 8), in batches of at least 1, got {crop}"
         )
     if crop.border not in ("replicate", "mirror"):
         raise ValueError(f"border must be replicate or mirror, got {crop.border}")
@@ -62,29 +65,36 @@ def check(images: Images, crop: Crop, seed: int, step: Tensor, dtype: torch.dtyp
         raise ValueError(
             f"step must be an int64 scalar, got {step.dtype} of shape {tuple(step.shape)}"
         )
-    if (
-        images.pixels_B.dtype != torch.uint8
-        or images.pixels_B.ndim != 1
-        or not images.pixels_B.is_contiguous()
-    ):
-        raise ValueError(f"pixels_B must be contiguous uint8 bytes, got {images.pixels_B.dtype}")
+    for name, pixels in (("pixels_B", images.pixels_B), ("lr_pixels_B", images.lr_pixels_B)):
+        if pixels is not None:
+            check_pixels(name, pixels, images.pixels_B.dtype, step.device)
+    if (images.lr_pixels_B is None) != (images.lr_start_I is None):
+        raise ValueError("lr_pixels_B and lr_start_I belong together; give both or none")
     for name, table in zip(Images._fields[1:], images[1:], strict=True):
-        if (
-            table.dtype != torch.int64
-            or table.shape != images.start_I.shape
-            or table.ndim != 1
-            or not len(table)
-        ):
-            raise ValueError(
-                f"{name} must be int64, one for each image, got {table.dtype} {tuple(table.shape)}"
-            )
-        if not table.is_contiguous():
-            raise ValueError(f"{name} must be contiguous; call .contiguous() on it")
-        if table.device != step.device:
-            raise ValueError(
-                f"{name} is on {table.device} and step on {step.device}; move it there"
-            )
-    check_reach(images.pixels_B, step.device)
+        if table is not None and name != "lr_pixels_B":
+            check_table(name, table, images.start_I.shape, step.device)
+
+
+def check_pixels(name: str, pixels: Tensor, dtype: torch.dtype, device: torch.device) -> None:
+    """Raises ValueError where these are no samples, or the device cannot read them."""
+    sound = pixels.dtype in (torch.uint8, torch.int16) and pixels.dtype == dtype
+    if not sound or pixels.ndim != 1 or not pixels.is_contiguous():
+        raise ValueError(
+            f"{name} must be contiguous uint8 bytes, or 16 bits in int16, got {pixels.dtype}"
+        )
+    check_reach(pixels, device)
+
+
+def check_table(name: str, table: Tensor, shape: torch.Size, device: torch.device) -> None:
+    """Raises ValueError for what is no table with a number for each image."""
+    if table.dtype != torch.int64 or table.shape != shape or table.ndim != 1 or not len(table):
+        raise ValueError(
+            f"{name} must be int64, one for each image, got {table.dtype} {tuple(table.shape)}"
+        )
+    if not table.is_contiguous():
+        raise ValueError(f"{name} must be contiguous; call .contiguous() on it")
+    if table.device != device:
+        raise ValueError(f"{name} is on {table.device} and step on {device}; move it there")
 
 
 def check_reach(pixels_B: Tensor, device: torch.device) -> None:
@@ -103,12 +113,14 @@ def check_reach(pixels_B: Tensor, device: torch.device) -> None:
 
 @torch.library.custom_op("fastsr::patch_sampler", mutates_args=())
 def operator(
-    pixels_B: Tensor, start_I: Tensor, height_I: Tensor, width_I: Tensor, cumulative_I: Tensor, step: Tensor,
-    seed: int, dtype: torch.dtype, scale: int, patch: int, batch: int, border: str, augment: bool,
+    pixels_B: Tensor, start_I: Tensor, height_I: Tensor, width_I: Tensor, cumulative_I: Tensor,
+    lr_pixels_B: Tensor | None, lr_start_I: Tensor | None, step: Tensor, seed: int, dtype: torch.dtype, scale: int,
+    patch: int, batch: int, border: str, augment: bool, channels: int,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Runs the Triton kernel or the reference, whichever the backend of the device is. Checks no arguments."""
-    images = Images(pixels_B, start_I, height_I, width_I, cumulative_I)
-    crop = Crop(scale, patch, batch, "mirror" if border == "mirror" else "replicate", augment)
+    images = Images(pixels_B, start_I, height_I, width_I, cumulative_I, lr_pixels_B, lr_start_I)
+    rule = "mirror" if border == "mirror" else "replicate"
+    crop = Crop(scale, patch, batch, rule, augment, channels)
     if backend(step.device.type) == "triton":
         # Imports triton, which not every system has.
         from fastsr_kernels.patch_sampler import (
@@ -121,13 +133,14 @@ def operator(
 
 @operator.register_fake
 def allocate_outputs(
-    pixels_B: Tensor, start_I: Tensor, height_I: Tensor, width_I: Tensor, cumulative_I: Tensor, step: Tensor,
-    seed: int, dtype: torch.dtype, scale: int, patch: int, batch: int, border: str, augment: bool,
+    pixels_B: Tensor, start_I: Tensor, height_I: Tensor, width_I: Tensor, cumulative_I: Tensor,
+    lr_pixels_B: Tensor | None, lr_start_I: Tensor | None, step: Tensor, seed: int, dtype: torch.dtype, scale: int,
+    patch: int, batch: int, border: str, augment: bool, channels: int,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Outputs without values, as torch.compile traces them."""
 
     def new(side: int) -> Tensor:
-        return torch.empty((batch, side, side, 3), dtype=dtype, device=step.device).permute(
+        return torch.empty((batch, side, side, channels), dtype=dtype, device=step.device).permute(
             0, 3, 1, 2
         )
 

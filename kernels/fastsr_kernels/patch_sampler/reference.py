@@ -14,10 +14,10 @@ MASK_32 = 0xFFFFFFFF
 
 
 class Images(NamedTuple):
-    """Packed images: RGB rows one after the other, and where each image begins."""
+    """Packed images: rows of pixels one after the other, and where each image begins."""
 
     pixels_B: Tensor
-    """uint8."""
+    """uint8 samples; or 16-bit ones, unsigned, in the bits of int16."""
     start_I: Tensor
     """int64: first pixel (not byte) of each image."""
     height_I: Tensor
@@ -26,13 +26,18 @@ class Images(NamedTuple):
     """int64, in pixels."""
     cumulative_I: Tensor
     """int64: running sum of the weights that images are drawn by; its last entry is below 2^31."""
+    lr_pixels_B: Tensor | None = None
+    """Given low-resolution images, of the same samples, where LR is not made by bicubic: sides are those of HR over
+    the scale, rounded down."""
+    lr_start_I: Tensor | None = None
+    """int64: first pixel of each of them."""
 
 
 class Crop(NamedTuple):
     """Size, scale and augmentation of the patches."""
 
     scale: int
-    """HR pixels to one LR pixel, at least 2."""
+    """HR pixels to one LR pixel. At 1 LR is HR, or given."""
     patch: int
     """Side of the HR patch in pixels, a multiple of the scale."""
     batch: int
@@ -41,6 +46,8 @@ class Crop(NamedTuple):
     """Rule for the pixels that bicubic reads beyond the edge of an image."""
     augment: bool
     """Put each patch in one of 8 orientations."""
+    channels: int = 3
+    """Samples of a pixel."""
 
 
 class Choice(NamedTuple):
@@ -102,7 +109,7 @@ def choose(images: Images, crop: Crop, seed: int, step: Tensor) -> Choice:
 
 
 def windows(images: Images, crop: Crop, choice: Choice) -> Tensor:
-    """uint8 `[N, patch + 2 halo, patch + 2 halo, 3]`: the crops with the margin that bicubic reads around them.
+    """Levels `[N, patch + 2 halo, patch + 2 halo, C]`: the crops with the margin that bicubic reads around them.
 
     The border rule supplies pixels beyond the edge of the image, which is first cut to a multiple of the scale.
     """
@@ -118,7 +125,25 @@ def windows(images: Images, crop: Crop, choice: Choice) -> Tensor:
     first_NH = (
         images.start_I[choice.image_N][:, None] + row_NH * images.width_I[choice.image_N][:, None]
     )
-    return images.pixels_B.view(-1, 3)[first_NH[:, :, None] + column_NW[:, None]]
+    return levels(images.pixels_B, crop.channels, first_NH[:, :, None] + column_NW[:, None])
+
+
+def levels(pixels_B: Tensor, channels: int, index: Tensor) -> Tensor:
+    """Pixels by their index, `[..., C]`: uint8, or 16-bit levels in int32."""
+    taken = pixels_B.view(-1, channels)[index]
+    return taken if taken.dtype == torch.uint8 else taken.to(torch.int32) & 0xFFFF
+
+
+def given_low(images: Images, crop: Crop, choice: Choice) -> Tensor:
+    """The crops of the given LR images that belong to those of HR, `[N, h, w, C]`; at x1 those of HR without any."""
+    pixels_B = images.pixels_B if images.lr_pixels_B is None else images.lr_pixels_B
+    start_I = images.start_I if images.lr_start_I is None else images.lr_start_I
+    side = torch.arange(crop.patch // crop.scale, device=choice.image_N.device)
+    row_Nh = choice.top_N[:, None] // crop.scale + side
+    column_Nw = choice.left_N[:, None] // crop.scale + side
+    width_N = images.width_I[choice.image_N] // crop.scale
+    first_Nh = start_I[choice.image_N][:, None] + row_Nh * width_N[:, None]
+    return levels(pixels_B, crop.channels, first_Nh[:, :, None] + column_Nw[:, None])
 
 
 def orient(x_NHWC: Tensor, orientation_N: Tensor) -> Tensor:
@@ -130,21 +155,28 @@ def orient(x_NHWC: Tensor, orientation_N: Tensor) -> Tensor:
 
 
 def draw_bytes(images: Images, crop: Crop, seed: int, step: Tensor) -> tuple[Tensor, Tensor]:
-    """The patches of one step as uint8 `lr_NhwC, hr_NHWC`. `step` is an int64 scalar, which the host does not read."""
+    """The patches of one step as levels `lr_NhwC, hr_NHWC`: uint8, or 16 bits in int32.
+
+    `step` is an int64 scalar, which the host does not read.
+    """
     choice = choose(images, crop, seed, step)
     window_NHWC = windows(images, crop, choice)
     margin = halo(crop.scale)
     hr_NHWC = window_NHWC[:, margin : margin + crop.patch, margin : margin + crop.patch]
-    lr_NhwC = filter_axis(filter_axis(window_NHWC, 1, crop.scale), 2, crop.scale)
+    if crop.scale == 1 or images.lr_pixels_B is not None:
+        lr_NhwC = given_low(images, crop, choice)
+    else:
+        lr_NhwC = filter_axis(filter_axis(window_NHWC, 1, crop.scale), 2, crop.scale)
     if not crop.augment:
         return lr_NhwC, hr_NHWC.contiguous()
     return orient(lr_NhwC, choice.orientation_N), orient(hr_NHWC, choice.orientation_N)
 
 
 def to_unit(x_NHWC: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """uint8 `[N, H, W, C]` as `[N, C, H, W]` in [0, 1], channels-last in memory; scaled in fp32, then rounded."""
+    """Levels `[N, H, W, C]` as `[N, C, H, W]` in [0, 1], channels-last in memory; scaled in fp32, then rounded."""
     # Times 1/255, not divided by 255: some devices divide by a constant that way, and all of them multiply alike.
-    return (x_NHWC.float() * (1 / 255)).to(dtype).permute(0, 3, 1, 2)
+    most = 255 if x_NHWC.dtype == torch.uint8 else 65535
+    return (x_NHWC.float() * (1 / most)).to(dtype).permute(0, 3, 1, 2)
 
 
 def patch_sampler(

@@ -44,13 +44,16 @@ def test_help_without_words(fastsr: Fastsr) -> None:
     assert fastsr("--help") == fastsr("-h") == outcome
 
 
+TOML_ONLY = ("mixing_matrix", "labels", "adversarial_factors")
+
+
 def options_of(config: TrainConfig) -> list[str]:
     groups = [getattr(config, group.name) for group in fields(config)]
     groups = [group for group in groups if not isinstance(group, DegradeConfig)]
     names = [field.name for group in groups if is_dataclass(group) for field in fields(group)]
     names.append("degrade")  # whose ranges are settings of a TOML file alone
     named = ["from" if name == "resume_from" else name for name in names]
-    return [f"--{name.replace('_', '-')}" for name in named if name != "mixing_matrix"]
+    return [f"--{name.replace('_', '-')}" for name in named if name not in TOML_ONLY]
 
 
 TRAIN = ["--config", "--recipe", *options_of(TrainConfig())]

@@ -86,7 +86,7 @@ def test_a_file_says_what_it_is(fastsr: Fastsr, tmp_path: Path) -> None:
     known = facts(fastsr("info", file))
     assert known["architecture"] == "fastsr.SRResNet"
     assert (known["scale"], known["blocks"]) == ("4", "1")
-    assert known["weights"].endswith(" tensors")
+    assert known["weights"].endswith(" parameters, F32") and known["channels"] == "3"
 
 
 @pytest.mark.parametrize(

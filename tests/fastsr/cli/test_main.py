@@ -9,19 +9,17 @@ import pytest
 from fastsr import __version__
 from tests.fastsr.cli.command_line import TINY, Fastsr, Outcome, assert_one_line
 
-COMMANDS = ("train", "eval", "upscale", "report", "info", "data", "reproduce", "doctor")
-
 
 def test_version(fastsr: Fastsr) -> None:
     assert fastsr("--version") == Outcome(0, f"fastsr {__version__}\n", "")
 
 
-@pytest.mark.parametrize("word", ["trian", "--data", ""])
-def test_an_unknown_command_is_named_beside_the_known_ones(fastsr: Fastsr, word: str) -> None:
-    outcome = fastsr(word)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.splitlines()[0] == f"fastsr: no command '{word}'"
-    assert all(f"  {command} " in outcome.err for command in COMMANDS)
+@pytest.mark.parametrize(
+    ("word", "meant"), [("trian", "is train meant? "), ("--data", ""), ("", ""), ("xyz", "")]
+)
+def test_an_unknown_command_is_one_line(fastsr: Fastsr, word: str, meant: str) -> None:
+    said = f"fastsr: no command '{word}'; {meant}fastsr --help lists them\n"
+    assert fastsr(word) == Outcome(2, "", said)
 
 
 def test_the_exit_status_reaches_the_shell() -> None:
@@ -29,7 +27,7 @@ def test_the_exit_status_reaches_the_shell() -> None:
         [sys.executable, "-m", "fastsr", "trian"], capture_output=True, text=True, check=False
     )
     assert process.returncode == 2
-    assert process.stderr.startswith("fastsr: no command 'trian'\n")
+    assert process.stderr.startswith("fastsr: no command 'trian'; ")
 
 
 UNPARSED = [
@@ -47,7 +45,7 @@ UNPARSED = [
     ("train --border wrap", "--border wrap cannot be used; use replicate or mirror"),
     ("train --variant dml", "--variant dml cannot be used; use independent, ml or ml-star"),
     ("train --mixing-matrix 0 1", "fastsr train has no option --mixing-matrix"),
-    ("train --recipe quick", "--recipe quick cannot be used; use paper or demo"),
+    ("train --recipe quick", "--recipe quick cannot be used; use paper, demo, esrgan or real-esrgan"),
     ("train --config", "--config lacks its value, PATH"),
     ("train --out", "--out lacks its value, PATH"),
     ("train --amp=3", "--amp takes no value, and 3 is given"),

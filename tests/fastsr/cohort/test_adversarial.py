@@ -1,4 +1,4 @@
-"""Other adversarial terms, and maps of logits of several sizes: values by definition, gradients as autograd's."""
+"""Other adversarial terms, and maps of several sizes: values by definition, gradients as autograd has them."""
 
 from typing import Any, get_args
 

@@ -32,6 +32,7 @@ CHANGED = TrainConfig(
     recipe="mine",
     images=ImagesConfig(
         data=(Path("/data/a b"), Path("Größe 日本")),
+        lr_data=(Path("/data/low"),),
         val=(Path('quote " and \\ backslash'),),
         cache=Path("/tmp/cache"),
         skip_bad=True,
@@ -112,7 +113,7 @@ CHANGED = TrainConfig(
         ),
     ),
     loss=LossConfig(
-        content="random-vgg-layers",
+        content="random-layers",
         vgg_layers=("conv2_2", "conv4_4"),
         vgg_layer_weights=(2.0, 0.5),
         pixel_weight=0.25,

@@ -93,6 +93,22 @@ def test_formats_and_what_they_cannot_hold(upscaler: Upscaler, tmp_path: Path) -
     assert modes == {"L", "RGB"}
 
 
+def test_a_panorama_of_30_000_pixels(upscaler: Upscaler, tmp_path: Path) -> None:
+    """A right picture where the format can hold it, else a line."""
+    (tmp_path / "in").mkdir()
+    photo = np.tile(random_image(8, 300), (1, 100, 1))
+    Image.fromarray(photo).save(tmp_path / "in/wide.png")
+    Image.fromarray(photo[:4, :100]).save(tmp_path / "in/small.png")
+    for kind, sizes in (("png", {(60_000, 16), (200, 8)}), ("webp", {(200, 8)})):
+        out = tmp_path / kind
+        outcome = enlarge_files(
+            upscaler, plan(find_sources([str(tmp_path / "in")]), out, 2, kind), out
+        )
+        assert {Image.open(out / name).size for name in names(out)} == sizes
+    (reason,) = outcome.bad.values()
+    assert reason == "would be 60000x16, and webp holds 16,383 pixels a side; add --format png"
+
+
 def test_two_images_to_one_file_are_refused(tmp_path: Path) -> None:
     sources = [Source(Path(f"{k}/a.png"), Path("a.png")) for k in range(2)]
     with pytest.raises(UserError, match=r"1/a.png and 0/a.png would both be written to out/a-x2"):

@@ -8,6 +8,8 @@ import torch
 from PIL import Image, ImageCms
 
 import fastsr
+from fastsr.config.settings import CohortConfig, TrainConfig
+from fastsr.config.toml import to_toml
 from fastsr.models.weights import save_generator
 from tests.fastsr.inference.conftest import small_generator
 from tests.images import random_image
@@ -113,6 +115,19 @@ def test_peers_alone_averaged_and_together(checkpoint: Path) -> None:
     save_generator(state, checkpoint / "mean.safetensors")
     want = fastsr.load(checkpoint / "mean.safetensors", device="cpu")(photo)
     assert np.abs(average - want).max() <= 1
+
+
+def test_an_average_of_peers_that_began_differently_is_said(
+    tmp_path: Path, checkpoint: Path
+) -> None:
+    run, said = tmp_path / "run", list[str]()
+    (run / "checkpoints").mkdir(parents=True)
+    checkpoint.rename(run / "checkpoints" / checkpoint.name)
+    for starts, count in (((0, 1), 1), ((3, 3), 1)):
+        config = TrainConfig(cohort=CohortConfig(starts=starts))
+        (run / "config.toml").write_text(to_toml(config))
+        fastsr.load(run, device="cpu", peer="average", tell=said.append)
+        assert len(said) == count and "--peer ensemble" in said[0]
 
 
 def test_networks_that_have_no_average_are_refused(checkpoint: Path) -> None:

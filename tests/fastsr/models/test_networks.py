@@ -149,3 +149,19 @@ def test_span_is_the_same_trained_and_fused() -> None:
     torch.testing.assert_close(generator(x), before, rtol=0, atol=0)
     generator.settle()
     assert (generator(x) - before).abs().max() > 1e-3
+
+
+PUBLISHED = [
+    (RRDBArchitecture(scale=4), 16_697_987), (RRDBArchitecture(scale=2, unshuffle=2), 16_703_171),
+    (MSRResNetArchitecture(scale=4), 1_517_571), (CompactArchitecture(scale=4, blocks=32), 1_213_296),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("architecture", "parameters"), PUBLISHED, ids=lambda value: str(value))
+def test_sizes_are_those_of_published_models(
+    architecture: GeneratorArchitecture, parameters: int
+) -> None:
+    """RealESRGAN_x4plus and x2plus, BasicSR's MSRResNet x4, realesr-general-x4v3."""
+    with torch.device("meta"):
+        generator = build_generator(architecture)
+    assert sum(p.numel() for p in generator.parameters()) == parameters

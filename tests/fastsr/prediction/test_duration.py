@@ -1,12 +1,15 @@
 """The speed of this machine, from which the time of a run is estimated."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from fastsr.prediction.duration import matrix_speed
+from fastsr.config.recipes import demo, esrgan, paper, real_esrgan
+from fastsr.config.settings import TrainConfig
+from fastsr.prediction.duration import matrix_speed, work_of_steps
 
 PAUSE = 0.5
 """Seconds."""
@@ -22,6 +25,11 @@ def test_what_else_a_machine_does_makes_no_estimate_longer(monkeypatch: pytest.M
 
     monkeypatch.setattr(torch, "mm", delayed)
     assert matrix_speed(torch.device("cpu"), None) > 2 * 1024**3 / PAUSE
+
+
+@pytest.mark.parametrize("recipe", [paper, demo, esrgan, real_esrgan])
+def test_the_work_of_every_recipe_can_be_counted(recipe: Callable[[], TrainConfig]) -> None:
+    assert work_of_steps(recipe()).training > 0
 
 
 def test_measuring_leaves_the_threads_as_they_were() -> None:

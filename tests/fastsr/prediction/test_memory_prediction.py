@@ -8,6 +8,7 @@ import torch
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import PixelContent
+from fastsr.config.networks import DiscriminatorName, GeneratorName
 from fastsr.config.settings import TrainConfig
 from fastsr.prediction.memory import out_of_memory_advice, predict_memory
 from fastsr.system.precision import Precision
@@ -15,8 +16,24 @@ from fastsr.system.precision import Precision
 CPU = torch.device("cpu")
 
 
-def test_predicted_resident_memory_is_what_a_cohort_holds(tiny_config: TrainConfig) -> None:
-    config = replace(tiny_config, model=replace(tiny_config.model, filters=16, blocks=2))
+@pytest.mark.parametrize(
+    ("generator", "discriminator"),
+    [("srresnet", "vgg"), ("rrdb", "unet"), ("span", "patch"), ("compact", "vgg")],
+)
+def test_predicted_resident_memory_is_what_a_cohort_holds(
+    tiny_config: TrainConfig, generator: GeneratorName, discriminator: DiscriminatorName
+) -> None:
+    config = replace(
+        tiny_config,
+        model=replace(
+            tiny_config.model,
+            filters=16,
+            blocks=2,
+            generator=generator,
+            discriminator=discriminator,
+        ),
+        images=replace(tiny_config.images, patch=32),
+    )
     cohort = Cohort(config, PixelContent(), CPU, Precision())
     states = [
         v for peer in cohort.peers for n in peer.networks.values() for v in n.state_dict().values()
@@ -27,6 +44,7 @@ def test_predicted_resident_memory_is_what_a_cohort_holds(tiny_config: TrainConf
         for n in (peer.generator, peer.discriminator)
         for p in n.parameters()
     ]
+    states.append(cohort.logits_2PE)
     held = sum(v.numel() * v.element_size() for v in states) + sum(adam)
     assert predict_memory(config, Precision()).resident == pytest.approx(held, rel=0.02)
 

@@ -1,13 +1,18 @@
 """Proofs of kernels: sound ones pass, and planted faults are named."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss
+from fastsr_kernels.degrade import degrade
 from fastsr_kernels.patch_sampler import Crop, Images, patch_sampler
 from torch import Tensor
 
+from fastsr.config.presets import preset
+from fastsr.config.settings import TrainConfig
+from fastsr.proof.degradations import prove_degradations
 from fastsr.proof.kernels import prove_cohort_loss, prove_patch_sampler
 from fastsr.proof.parts import Part, part, skipped, verdict
 
@@ -53,6 +58,21 @@ def test_one_sample_that_is_off_by_one_is_found() -> None:
     found = prove_patch_sampler(CPU, faulty)
     assert found.outcome == "failed"
     assert found.detail == "1 of 1536 samples of LR patches differ at x3, replicate"
+
+
+def test_degradations_that_are_a_little_brighter_are_found(tiny_config: TrainConfig) -> None:
+    """One level of 255 in the mean is more than rounding makes. On a CPU the operator is its reference."""
+    config = replace(tiny_config, degrade=preset("bsrgan"))
+
+    def brighter(*inputs: Any) -> tuple[Tensor, Tensor]:
+        lr, hr = degrade(*inputs)
+        return lr + 1 / 255, hr
+
+    assert prove_degradations(config, CPU).outcome == "passed"
+    found = prove_degradations(config, CPU, brighter)
+    assert (found.outcome, found.remedy) == ("failed", "--no-fused")
+    assert "LR patches differ by up to 1 levels of 255" in found.detail
+    assert prove_degradations(tiny_config, CPU).outcome == "skipped"
 
 
 def test_a_kernel_that_does_not_run_is_a_failed_part() -> None:

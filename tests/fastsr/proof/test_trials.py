@@ -98,13 +98,17 @@ def test_a_cpu_does_what_a_cpu_can(tiny_config: TrainConfig) -> None:
     assert {one.name: one.outcome for one in parts} == {
         "cohort loss": "passed",
         "patch sampler": "passed",
+        "degradations": "skipped",
         "eager steps repeat": "passed",
         "replays of training (float32)": "skipped",
         "no waiting in training (float32)": "skipped",
         "peak memory": "skipped",
         "steps/s": "skipped",
     }
-    assert {one.detail for one in parts if one.outcome == "skipped"} == {"needs an NVIDIA GPU"}
+    assert {one.detail for one in parts if one.outcome == "skipped"} == {
+        "needs an NVIDIA GPU",
+        "--degrade bicubic: not in use",
+    }
 
 
 def test_kernels_that_are_not_in_use_are_not_tried(tiny_config: TrainConfig) -> None:
@@ -119,8 +123,9 @@ def test_a_gpu_does_everything(tiny_config: TrainConfig, amp: bool) -> None:
     machine = replace(tiny_config.machine, device="cuda")
     precision = Precision(dtype=torch.bfloat16 if amp else None)
     parts = list(prove(replace(tiny_config, machine=machine), torch.device("cuda:0"), precision))
-    assert [one for one in parts if one.outcome in ("failed", "skipped")] == []
-    assert len(parts) == 6
+    assert [one for one in parts if one.outcome == "failed"] == []
+    assert [one.name for one in parts if one.outcome == "skipped"] == ["degradations"]
+    assert len(parts) == 7
 
 
 @pytest.mark.gpu

@@ -18,7 +18,7 @@ from fastsr.evaluation.results import (
     ScoredSet,
     evenly_spaced,
 )
-from fastsr.reproduction.averaging import averaged, averaged_steps
+from fastsr.reproduction.averaging import averaged, averaged_steps, saved_by_steps
 from fastsr.reproduction.estimate import Outlook, evaluation_seconds, summary
 from fastsr.reproduction.plan import Plan
 from fastsr.reproduction.reproduce import covers, measuring_notes
@@ -34,8 +34,20 @@ def test_the_last_checkpoints_of_adversarial_training() -> None:
     assert averaged_steps(config(), 1) == [210]
     assert averaged_steps(config(), 5) == [140, 160, 180, 200, 210]
     assert averaged_steps(config(), 6) == [120, 140, 160, 180, 200, 210]
+    by_time = replace(config(), output=OutputConfig())
+    assert averaged_steps(by_time, 1) == [210]
+    with pytest.raises(UserError, match=r"--average-checkpoints 2 needs .* use --save-every 55"):
+        averaged_steps(by_time, 2)
     with pytest.raises(UserError, match=r"--average-checkpoints 7 needs .* use --save-every 15"):
         averaged_steps(config(), 7)
+
+
+def test_runs_that_are_saved_by_time_are_averaged_over_the_same_steps() -> None:
+    by_time = replace(config(), optim=OptimConfig(steps=2500), output=OutputConfig())
+    assert averaged_steps(by_time, 1) == [2500]
+    assert averaged_steps(by_time, 3) == [1000, 2000, 2500]
+    assert saved_by_steps(by_time.output).save_every == 1000
+    assert saved_by_steps(config().output) == config().output
 
 
 def evaluation(psnr: float, niqe: tuple[float, ...] = (4.0, nan, 6.0, nan)) -> Evaluation:

@@ -123,7 +123,7 @@ def test_test_images_that_are_trained_on_are_told(
     warned = [one for one in capsys.readouterr().out.splitlines() if one.startswith("warning")]
     assert warned == [
         "warning: 2 of 2 images of the test set B are among the training images; "
-        "scores on them say little about other images"
+        "such scores say little about other images"
     ]
 
 

@@ -122,6 +122,6 @@ def test_work_by_arithmetic_is_that_of_a_step(config: TrainConfig) -> None:
 def test_losses_are_those_that_are_minimised() -> None:
     peer = dict.fromkeys((term.name for term in TRAINING_TERMS), 0.0)
     peer |= {"content": 2.0, "adversarial": 3.0, "bce_real": 0.5, "bce_fake": 0.25, "kl_real": 1.0}
-    sums = losses([peer], paper(), content_weight=10.0)
-    assert sums == {"G": [pytest.approx(20.003)], "D": [pytest.approx(1.75)]}
+    sums = losses([peer, peer], paper(), content_weight=10.0)
+    assert sums == {"G": 2 * [pytest.approx(20.003)], "D": 2 * [pytest.approx(1.75)]}
     assert losses([{"pixel": 0.125}], paper(), 1.0) == {"G": [0.125]}

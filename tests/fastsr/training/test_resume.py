@@ -185,7 +185,7 @@ def test_signals_save_and_stop(
         time.sleep(0.001)
     process.send_signal(number)
     output, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
+    assert process.returncode == 128 + number, errors
     assert f"Continue: fastsr train --resume --out {out}" in output
     continued = run_to_end(images, out, "--resume")
     assert "continuing" in continued

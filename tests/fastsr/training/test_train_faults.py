@@ -41,7 +41,7 @@ def test_losses_that_are_not_finite_stop_the_run_by_name(config: TrainConfig) ->
         return loss._replace(terms_P4=terms_P4)
 
     training.cohort.losses = poisoned  # type: ignore[method-assign]
-    _, stage = training.stages
+    *_, stage = training.stages
     with (
         Telemetry(training.run, quiet(), training.config) as telemetry,
         pytest.raises(
@@ -61,7 +61,7 @@ def test_weights_that_are_not_finite_are_never_saved(config: TrainConfig) -> Non
     training = prepare(
         replace(config, optim=replace(config.optim, pretrain_steps=0, steps=20)), quiet()
     )
-    _, stage = training.stages
+    *_, stage = training.stages
     stage.body()
     training.step = 1
     with torch.no_grad():
@@ -96,7 +96,7 @@ def test_folders_that_cannot_be_written_are_told_in_one_line(
         training.run.pictures.rmdir()
     (training.run.folder / damaged).write_text("in the way")
     training.run.close()
-    pretrain, adversarial = training.stages
+    pretrain, *_, adversarial = training.stages
     with (
         pytest.raises(UserError, match=r"run cannot be written \(.+\); free space, then --resume"),
         Telemetry(training.run, quiet(), training.config) as telemetry,

@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from fastsr.cohort.content import PixelContent
 from fastsr.config.settings import TrainConfig
+from fastsr.errors import UserError
 from fastsr.training.setup import prepare
 from fastsr.training.train import train
 from tests.fastsr.training.training_cases import quiet
@@ -33,8 +35,8 @@ def test_validation_images_that_are_trained_on(config: TrainConfig, tmp_path: Pa
         image.crop((0, 0, 47, 39)).save(tmp_path / "train/odd.bmp")
     shutil.copy(tmp_path / "train/odd.bmp", tmp_path / "val/other.bmp")
     assert said(config) == [
-        "warning: 1 of 3 images of --val are among the training images; "
-        "scores on them say little about other images"
+        "warning: 1 of 3 images of --val is among the training images; "
+        "such scores say little about other images"
     ]
 
 
@@ -42,9 +44,24 @@ def test_images_that_are_there_twice(config: TrainConfig, tmp_path: Path) -> Non
     shutil.copy(tmp_path / "train/0.png", tmp_path / "train/again.png")
     (line,) = said(config)
     assert line == (
-        "warning: 1 of 4 images in --data are there more than once and drawn more often, "
+        "warning: 1 of 4 images in --data is there more than once and drawn more often, "
         f"such as {tmp_path}/train/again.png, which is {tmp_path}/train/0.png"
     )
+
+
+def test_black_images_are_warned_of_and_a_dead_loss_is_refused_on_them_too(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a night sky: nothing on them shows whether losses are alive."""
+    for path in (tmp_path / "train").iterdir():
+        Image.new("RGB", (48, 48)).save(path)
+    assert "warning: 8 batches have hardly a patch with anything on it to learn from" in said(
+        config
+    )
+    shutil.rmtree(tmp_path / "run")
+    monkeypatch.setattr(PixelContent, "forward", lambda _, hr, sr: 0 * (hr - sr).sum())
+    with pytest.raises(UserError, match="gradient of zero"):
+        said(config)
 
 
 @pytest.mark.parametrize("where", ["runs/mine", ""], ids=["below", "itself"])
