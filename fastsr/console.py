@@ -74,9 +74,15 @@ def encodable(text: str, encoding: str) -> str:
     return text
 
 
+def rank() -> int:
+    """Number of this process among those that train together, as torchrun counts them; 0 for one that is alone."""
+    number = os.environ.get("RANK", "0") if os.environ.get("WORLD_SIZE", "1") != "1" else "0"
+    return int(number) if number.isdigit() else 0
+
+
 def lasting_console() -> Console:
-    """Standard output for commands that work for hours."""
-    return Console(file=cast("TextIO", LastingOutput(sys.stdout)))
+    """Standard output for commands that work for hours. Of processes that train together the first alone speaks."""
+    return Console(file=cast("TextIO", LastingOutput(sys.stdout)), quiet=rank() > 0)
 
 
 def say(console: Console, text: str) -> None:

@@ -19,6 +19,7 @@ FOLDERS = (
     "export",
     "integrations",
     "evaluation",
+    "distributed",
     "cohort",
     "inference",
     "models",

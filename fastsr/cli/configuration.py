@@ -1,8 +1,10 @@
 """From words on the command line to the arguments and the configuration that they mean."""
 
 import argparse
+import os
 import sys
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -13,11 +15,13 @@ import tyro
 from fastsr.cli.arguments import REPRODUCE_DECIDES, ReproduceArguments, TrainArguments
 from fastsr.cli.help import groups, help_text
 from fastsr.cli.refusals import usable_words
+from fastsr.config.check import check
 from fastsr.config.presets import preset
 from fastsr.config.recipes import RecipeName, demo, paper
 from fastsr.config.recipes import recipe as recipe_of
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
+from fastsr.console import rank
 from fastsr.errors import UserError
 
 TYRO = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
@@ -26,6 +30,29 @@ TYRO = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
 def train_config(words: list[str], command: type[TrainArguments] = TrainArguments) -> TrainConfig:
     """The configuration that words on the command line mean."""
     return train_arguments(words, command).train
+
+
+def common_config(words: list[str]) -> TrainConfig:
+    """The checked configuration of `fastsr train`. Of ranks, which all have these words, the first tells what is wrong
+    with them; the others raise an error without words. Started again by torchrun, they resume the run."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # Of a rank that is lost our line tells, and torch's own code with pages of addresses.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0" and "--resume" not in words
+    try:
+        if again:
+            with suppress(UserError):  # there may be nothing to resume yet
+                return check(train_config([*words, "--resume"]))
+        return check(train_config(words))
+    except UserError:
+        if rank():
+            raise UserError("") from None
+        raise
+
+
+def refuse_ranks(command: str) -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(f"fastsr {command} runs in one process; start it without torchrun")
 
 
 Arguments = TypeVar("Arguments", bound=TrainArguments)

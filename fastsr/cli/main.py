@@ -17,7 +17,13 @@ from fastsr.cli.arguments import (
     ReproduceArguments,
 )
 from fastsr.cli.completion import PRINT, print_completion
-from fastsr.cli.configuration import parse, train_arguments, train_config
+from fastsr.cli.configuration import (
+    common_config,
+    parse,
+    refuse_ranks,
+    train_arguments,
+    train_config,
+)
 from fastsr.cli.convert import run_convert
 from fastsr.cli.data import run_data
 from fastsr.cli.export import run_export
@@ -25,9 +31,8 @@ from fastsr.cli.outcome import exit_status
 from fastsr.cli.publish import run_card, run_push
 from fastsr.cli.refusals import unknown_command
 from fastsr.cli.upscale import run_upscale
-from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
-from fastsr.console import doing, hush_cuda_home, lasting_console, say
+from fastsr.console import doing, hush_cuda_home, lasting_console, rank, say
 from fastsr.errors import UserError
 from fastsr.files import default_cache, default_data_root
 from fastsr.training.words import announce, next_commands, outcome
@@ -93,7 +98,7 @@ def refuse_empty(words: list[str]) -> None:
 
 
 def run_train(words: list[str]) -> None:
-    config = check(train_config(words))
+    config = common_config(words)
     console = lasting_console()
     announce(config, console)
     cache_compiled_networks(config)
@@ -101,6 +106,8 @@ def run_train(words: list[str]) -> None:
         from fastsr.training.train import train
 
     run = train(config, console)
+    if rank():
+        return
     outcome(run.read_metrics(), console)
     if not config.images.data:
         from fastsr.report.page import write_report
@@ -153,6 +160,7 @@ def evaluation_folder(models: tuple[Path, ...]) -> Path:
 
 
 def run_reproduce(words: list[str]) -> None:
+    refuse_ranks("reproduce")
     given = {word.split("=")[0] for word in words}
     for option, instead in REPRODUCE_DECIDES.items():
         if option in given:

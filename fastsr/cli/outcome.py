@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from types import FrameType
 
-from fastsr.console import PLAIN
+from fastsr.console import PLAIN, rank
 from fastsr.errors import UserError
 
 BROKEN_PIPE = 128 + 13
@@ -35,7 +35,8 @@ def exit_status(command: Callable[[], None]) -> int:
         status, message = stopped_by(stop), ""
     if message:
         with suppress(OSError):
-            sys.stderr.write(f"fastsr: {message}\n")
+            who = f"rank {rank()}: " if rank() else ""
+            sys.stderr.write(f"fastsr: {who}{message}\n")
             sys.stderr.flush()
     return status
 

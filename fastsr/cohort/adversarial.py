@@ -119,6 +119,12 @@ class Maps:
             return torch.stack(logits)
         return torch.stack([pad(z_E, (0, self.most - z_E.numel())) for z_E in logits])
 
+    def filled(self, logits: list[Tensor], parts: int = 1) -> Tensor:
+        """Logits of any peers on one of `parts` slices of the images, as one tensor with columns for the most."""
+        if self.alike:
+            return torch.stack(logits)
+        return torch.stack([pad(z_E, (0, self.most // parts - z_E.numel())) for z_E in logits])
+
     def count(self, k: int) -> int:
         """Logits of one peer."""
         return self.images * self.per_image[k]

@@ -33,8 +33,9 @@ def balance(cohort: Cohort, patches: PatchSource) -> float:
     content, adversarial = (torch.zeros((), device=cohort.device) for _ in range(2))
     with unchanged(cohort.state()):
         for k in range(BATCHES):
-            forward = cohort.forward(*cohort.arrange(patches.draw_aside(ASIDE + k)))
-            content += forward.content_P.mean()
+            lr_NChw, hr_NCHW = map(cohort.share.cut, patches.draw_aside(ASIDE + k))
+            forward = cohort.forward(*cohort.arrange((lr_NChw, hr_NCHW)))
+            content += cohort.share.gather_peers(forward.content_P[:, None]).mean()
             adversarial += cohort.losses(forward).adversarial_P.mean()
     loss = cohort.config.loss
     cohort.content_weight.copy_(

@@ -3,7 +3,7 @@
 Axes: P peers, N images, E logits of one peer, C channels, h w low and H W high resolution.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,6 +17,7 @@ from fastsr.cohort.content import Content, PixelContent
 from fastsr.cohort.forward import Forward, OutputGradients
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.schedule import Schedule
+from fastsr.cohort.share import Share, Whole
 from fastsr.cohort.streams import Branches
 from fastsr.config.mixing import mixing_matrix, start_indices, temperatures
 from fastsr.config.networks import PeerConfig
@@ -42,6 +43,7 @@ class Cohort:
 
     Args:
         branches: where the peers' work is queued; as many side streams as `config` says by default.
+        share: the peers, and the slice of each batch, that this process computes; by default everything.
     """
 
     def __init__(
@@ -51,15 +53,15 @@ class Cohort:
         device: torch.device,
         precision: Precision,
         branches: Branches | None = None,
+        share: Share | None = None,
     ) -> None:
         self.config, self.device, self.precision = config, device, precision
         optim = config.optim
         self.schedule = Schedule(optim.lr, optim.lr_gamma, optim.lr_milestones, device)
-        starts, own, models = (
-            start_indices(config.cohort),
-            peer_settings(config),
-            peer_models(config),
-        )
+        self.share = share or Whole(range(config.cohort.peers))
+        starts = [start_indices(config.cohort)[k] for k in self.share.peers]
+        models = [peer_models(config)[k] for k in self.share.peers]
+        own = [peer_settings(config)[k] for k in self.share.peers]
         self.peers = [
             Peer(config, model, start, device, precision, self.schedule.own_lr(peer.lr))
             for model, start, peer in zip(models, starts, own, strict=True)
@@ -78,24 +80,21 @@ class Cohort:
         self.branches = branches or Branches(
             device, config.machine.peer_streams or config.cohort.peers
         )
-        self.mixing_PP = torch.tensor(
-            mixing_matrix(config.cohort), dtype=torch.float32, device=device
+        kl_weights = [config.cohort.kl_weight] * config.cohort.peers
+        self.mixing_PP, self.temperature_P, self.kl_weight_P = (
+            torch.tensor(values, dtype=torch.float32, device=device)
+            for values in (mixing_matrix(config.cohort), temperatures(config.cohort), kl_weights)
         )
-        self.temperature_P = torch.tensor(
-            temperatures(config.cohort), dtype=torch.float32, device=device
-        )
-        kl_weights = [config.cohort.kl_weight] * len(self.peers)
-        self.kl_weight_P = torch.tensor(kl_weights, dtype=torch.float32, device=device)
         if config.cohort.distillation_scale == "1":  # the operator multiplies by T^2
             self.kl_weight_P /= self.temperature_P.square()
         self.one_outcome = config.cohort.kl == "one-outcome"
         self.set_weights(own)
         self.maps = self.build_maps()
         shown = config.images.batch if self.maps.shows_means else self.maps.most
-        self.logits_2PE = torch.zeros(2, len(self.peers), shown, device=device)
+        self.logits_2PE = torch.zeros(2, config.cohort.peers, shown, device=device)
         """Each D's logits on the real and on the generated images of the last step, to look at: no step reads them."""
 
-    def set_weights(self, own: tuple[PeerConfig, ...]) -> None:
+    def set_weights(self, own: Sequence[PeerConfig]) -> None:
         """Puts the weights of the generators' losses on the device."""
 
         def scalar(value: float) -> Tensor:
@@ -122,6 +121,10 @@ class Cohort:
         """Patches in the memory layout of the networks, which the convolutions' results take from them."""
         lr_NChw, hr_NCHW = (x.contiguous(memory_format=self.layout) for x in patches)
         return lr_NChw, hr_NCHW
+
+    def numbered(self) -> Iterator[tuple[int, Peer]]:
+        """The peers of this process with their numbers in the cohort."""
+        return zip(self.share.peers, self.peers, strict=True)
 
     def branched(self) -> Iterator[Peer]:
         """The peers one after the other; what is done with each, a GPU may do beside the others."""
@@ -181,14 +184,10 @@ class Cohort:
             (gradient,) = torch.autograd.grad(peer.g_scaler.scale(value), sr_leaf[-1])
             content.append(value.detach())
             content_gradient.append(gradient)
+        maps = self.maps_of(hr_NCHW)
+        logits_2PE = self.gathered(z_real, z_fake, maps)
         return Forward(
-            sr,
-            sr_leaf,
-            z_real,
-            z_fake,
-            torch.stack(content),
-            content_gradient,
-            self.maps_of(hr_NCHW),
+            sr, sr_leaf, z_real, z_fake, torch.stack(content), content_gradient, maps, logits_2PE
         )
 
     def discriminate(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> Forward:
@@ -206,13 +205,18 @@ class Cohort:
             with self.precision.autocast(self.device):
                 z_real.append(discriminator(hr_NCHW).flatten())
                 z_fake.append(discriminator(sr[-1]).flatten())
-        return Forward(sr, sr, z_real, z_fake, sr[0], [], self.maps_of(hr_NCHW))
+        maps = self.maps_of(hr_NCHW)
+        return Forward(sr, sr, z_real, z_fake, sr[0], [], maps, self.gathered(z_real, z_fake, maps))
+
+    def gathered(self, z_real: list[Tensor], z_fake: list[Tensor], maps: Maps) -> Tensor:
+        """Logits `[2, P, E]` of all peers on whole batches, from those of this process, detached."""
+        logits = [z.detach() for z in (*z_real, *z_fake)]
+        return self.share.gather_logits(maps.filled(logits, self.share.parts).unflatten(0, (2, -1)))
 
     def maps_of(self, hr_NCHW: Tensor) -> Maps:
-        """The sizes of maps of logits, of a whole batch or of fewer images."""
-        if len(hr_NCHW) == self.maps.images:
-            return self.maps
-        return replace(self.maps, images=len(hr_NCHW))
+        """The sizes of maps of logits, of a whole batch or of fewer images, where these are this process's slice."""
+        images = len(hr_NCHW) * self.share.parts
+        return self.maps if images == self.maps.images else replace(self.maps, images=images)
 
     def generate(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[list[Tensor], Any]:
         """Every peer's image, and beside them what the content loss compares them with."""
@@ -245,16 +249,12 @@ class Cohort:
 
     def output_gradients(self, forward: Forward, loss: CohortLoss) -> OutputGradients:
         """Weighs the generators' gradients; the discriminators' are weighted by the operator."""
+        mine = self.share.mine
         return OutputGradients(
-            real_PE=loss.grad_real_PE,
-            fake_PE=loss.grad_fake_PE,
-            adversarial_PE=self.adversarial_weight * loss.grad_adversarial_PE,
-            content=[
-                weight * gradient
-                for weight, gradient in zip(
-                    self.content_weights, forward.content_gradient, strict=True
-                )
-            ],
+            real_PE=mine(loss.grad_real_PE),
+            fake_PE=mine(loss.grad_fake_PE),
+            adversarial_PE=mine(self.adversarial_weight * loss.grad_adversarial_PE),
+            content=list(map(torch.mul, self.content_weights, forward.content_gradient)),
         )
 
     def backward(

@@ -4,7 +4,6 @@ Axes: P peers, N images, E logits of one peer, C channels, H W high resolution.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -29,19 +28,10 @@ class Forward:
     content_gradient: list[Tensor]
     """d content / d sr `[N, C, H, W]` of each peer, unweighted, with the scale of G's scaler: it came through VGG."""
     maps: Maps
-
-    @cached_property
-    def logits_2PE(self) -> Tensor:
-        """Logits on real and on generated images, detached; zeros behind maps that are smaller than others."""
-        if self.maps.alike:
-            logits = torch.stack([z.detach() for z in (*self.z_real, *self.z_fake)])
-            return logits.unflatten(0, (2, -1))
-        return torch.stack(
-            [
-                self.maps.padded([z.detach() for z in logits])
-                for logits in (self.z_real, self.z_fake)
-            ]
-        )
+    """Sizes of the maps of logits, those of peers that other processes train included."""
+    logits_2PE: Tensor
+    """Logits on real and on generated images of all peers, those that other processes train included, detached; zeros
+    behind maps that are smaller than others."""
 
     @property
     def probabilities_2P(self) -> Tensor:
@@ -58,7 +48,7 @@ class Forward:
 
 @dataclass(frozen=True)
 class OutputGradients:
-    """Gradients of the losses with regard to the networks' outputs: where backward begins, in each peer.
+    """Gradients of the losses with regard to the networks' outputs, of this process's share: where backward begins.
 
     Those of logits are not yet scaled for fp16; that of the content loss is, by G's scaler.
     """

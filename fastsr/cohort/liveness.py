@@ -13,20 +13,25 @@ import torch
 from torch import Tensor, nn
 
 from fastsr.cohort.cohort import Cohort, OutputGradients
+from fastsr.config.peers import peer_models
 from fastsr.errors import UserError
 from fastsr.system.precision import Precision
 
 
 def check_liveness(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
-    """Raises UserError naming the first loss, peer and parameter without a gradient (None, zero or not finite)."""
+    """Raises UserError naming the first loss, peer and parameter without a gradient (None, zero or not finite).
+
+    It goes on to the end even then: other processes of a cohort compute these losses at the same time.
+    """
+    problems: list[str] = []
     # In fp16 the first scaled gradients may overflow; that is how loss scaling finds its scale, and no dead loss.
     precision = Precision() if cohort.precision.scaled else cohort.precision
     with unchanged(cohort), cohort.in_precision(precision):
         if cohort.config.optim.pretrain_steps:
-            check_pretraining(cohort, lr_NChw, hr_NCHW)
+            problems += check_pretraining(cohort, lr_NChw, hr_NCHW)
         for term in enabled_terms(cohort) if cohort.config.optim.steps else []:
             backward_one(cohort, term, lr_NChw, hr_NCHW)
-            for k, peer in enumerate(cohort.peers):
+            for k, peer in cohort.numbered():
                 network = (
                     peer.generator if term in ("content", "adversarial") else peer.discriminator
                 )
@@ -34,31 +39,34 @@ def check_liveness(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
                     continue
                 if term == "kl_real" and agrees(cohort, k):
                     continue
-                for name, parameter in network.named_parameters():
-                    require_gradient(term, k, name, parameter.grad)
+                problems += dead_parameters(term, k, network)
+    if problems:
+        raise UserError(problems[0])
 
 
 def agrees(cohort: Cohort, k: int) -> bool:
     """True if a discriminator is its teachers', of one file: on real images they disagree only after learning."""
-    own = cohort.peers[k].discriminator.state_dict()
-    teachers = [
-        peer.discriminator.state_dict()
-        for weight, peer in zip(cohort.mixing_PP[k].tolist(), cohort.peers, strict=True)
-        if weight
-    ]
+    here = {number: peer.discriminator.state_dict() for number, peer in cohort.numbered()}
+    own, files = here[k], [model.init_discriminator for model in peer_models(cohort.config)]
+    teachers = [j for j, weight in enumerate(cohort.mixing_PP[k].tolist()) if weight]
     return all(
-        own.keys() == other.keys() and all(torch.equal(own[name], other[name]) for name in own)
-        for other in teachers
+        alike(own, here[j]) if j in here else bool(files[k]) and files[j] == files[k]
+        for j in teachers
     )
 
 
-def check_pretraining(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> None:
-    for k, peer in enumerate(cohort.peers):
+def alike(own: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return own.keys() == other.keys() and all(torch.equal(own[name], other[name]) for name in own)
+
+
+def check_pretraining(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> list[str]:
+    problems: list[str] = []
+    for k, peer in cohort.numbered():
         with cohort.precision.autocast(cohort.device):
             loss = cohort.pixel(peer.generator(lr_NChw), hr_NCHW)
         loss.backward()
-        for name, parameter in peer.generator.named_parameters():
-            require_gradient("pixel", k, name, parameter.grad)
+        problems += dead_parameters("pixel", k, peer.generator)
+    return problems
 
 
 def enabled_terms(cohort: Cohort) -> list[str]:
@@ -81,34 +89,40 @@ def backward_one(cohort: Cohort, term: str, lr_NChw: Tensor, hr_NCHW: Tensor) ->
     forward = cohort.forward(lr_NChw, hr_NCHW)
     loss = cohort.losses(forward)
     plain = cohort.losses(forward, torch.zeros_like(cohort.kl_weight_P))
-    nothing = torch.zeros_like(plain.grad_real_PE)
+    mine = cohort.share.mine
+    nothing = torch.zeros_like(mine(plain.grad_real_PE))
     no_content = [torch.zeros_like(x) for x in forward.content_gradient]
     off = OutputGradients(nothing, nothing, nothing, no_content)
     cohort.backward(
         forward,
         {
             "content": replace(off, content=forward.content_gradient),
-            "adversarial": replace(off, adversarial_PE=loss.grad_adversarial_PE),
-            "bce_real": replace(off, real_PE=plain.grad_real_PE),
-            "bce_fake": replace(off, fake_PE=plain.grad_fake_PE),
-            "kl_real": replace(off, real_PE=loss.grad_real_PE - plain.grad_real_PE),
-            "kl_fake": replace(off, fake_PE=loss.grad_fake_PE - plain.grad_fake_PE),
+            "adversarial": replace(off, adversarial_PE=mine(loss.grad_adversarial_PE)),
+            "bce_real": replace(off, real_PE=mine(plain.grad_real_PE)),
+            "bce_fake": replace(off, fake_PE=mine(plain.grad_fake_PE)),
+            "kl_real": replace(off, real_PE=mine(loss.grad_real_PE - plain.grad_real_PE)),
+            "kl_fake": replace(off, fake_PE=mine(loss.grad_fake_PE - plain.grad_fake_PE)),
         }[term],
     )
 
 
-def require_gradient(term: str, k: int, name: str, gradient: Tensor | None) -> None:
-    """Raises UserError for a gradient that is missing, not finite, or zero everywhere."""
-    problem = (
-        "no gradient" if gradient is None
-        else "a gradient that is not finite" if not bool(gradient.isfinite().all())
-        else "a gradient of zero" if not bool(gradient.any())
-        else None
-    )  # fmt: skip
-    if problem:
-        raise UserError(
-            f"the loss '{term}' gives parameter {name} of peer {k} {problem}; training would not mean what it says"
-        )
+def dead_parameters(term: str, k: int, network: nn.Module) -> list[str]:
+    """A sentence on each gradient that is missing, not finite, or zero everywhere."""
+    found: list[str] = []
+    for name, parameter in network.named_parameters():
+        gradient = parameter.grad
+        problem = (
+            "no gradient" if gradient is None
+            else "a gradient that is not finite" if not bool(gradient.isfinite().all())
+            else "a gradient of zero" if not bool(gradient.any())
+            else None
+        )  # fmt: skip
+        if problem:
+            found.append(
+                f"the loss '{term}' gives parameter {name} of peer {k} {problem}; "
+                "training would not mean what it says"
+            )
+    return found
 
 
 def networks(cohort: Cohort) -> list[nn.Module]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from fastsr.cohort.share import Share, Whole
 from fastsr.cohort.terms import TRAINING_TERMS
 
 CALIBRATION_BINS = 10
@@ -46,6 +47,12 @@ class MetricsRing:
         """Stores the row of `step` (int64 scalar on the device), zeros behind its terms. Nothing waits for the host."""
         row_PT = torch.nn.functional.pad(row_PT, (0, len(TRAINING_TERMS) - row_PT.shape[1]))
         self.rows_RPT.index_copy_(0, (step % self.rows_RPT.shape[0]).view(1), row_PT[None])
+
+    def complete(self, share: Share) -> None:
+        """Fetches the rows of peers that other processes train from these."""
+        if not isinstance(share, Whole):
+            own_pRT = self.rows_RPT[:, list(share.peers)].transpose(0, 1).contiguous()
+            self.rows_RPT.copy_(share.gather_peers(own_pRT).transpose(0, 1))
 
     def read(self, first: int, last: int) -> Tensor:
         """Rows of the steps `[first, last)` as fp32 `[last - first, P, T]` on the host: one copy, a sync point."""

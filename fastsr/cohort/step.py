@@ -42,9 +42,10 @@ class PretrainStep:
             with cohort.precision.autocast(cohort.device):
                 loss = cohort.pixel(generator(lr_NChw), hr_NCHW)
             peer.g_scaler.scale(loss).backward()
+            cohort.share.average_gradients(peer.generator)
             peer.update_generator(cohort.schedule.step_count)
             losses[k] = loss.detach()
-        loss_P = torch.stack([losses[k] for k in cohort.pretrained_by])
+        loss_P = cohort.share.spread(torch.stack([losses[k] for k in cohort.pretrained_by]))
         self.ring.write(cohort.schedule.step_count, loss_P[:, None])
         cohort.schedule.advance()
 
@@ -69,10 +70,10 @@ class WarmStep:
         lr_NChw, hr_NCHW = cohort.arrange(self.patches.draw(cohort.schedule.step_count))
         forward = cohort.discriminate(lr_NChw, hr_NCHW)
         loss = cohort.losses(forward)
+        real_pE, fake_pE = map(cohort.share.mine, (loss.grad_real_PE, loss.grad_fake_PE))
         for k, peer in enumerate(cohort.branched()):
-            cohort.backward_discriminator(
-                peer, k, forward, loss.grad_real_PE[k], loss.grad_fake_PE[k]
-            )
+            cohort.backward_discriminator(peer, k, forward, real_pE[k], fake_pE[k])
+            cohort.share.average_gradients(peer.discriminator)
             peer.update_discriminator()
         cohort.logits_2PE.copy_(forward.shown_2PE)
         columns = [*loss.terms_P4.unbind(1), *forward.probabilities_2P]
@@ -103,7 +104,7 @@ class Step:
         cohort.backward(forward, cohort.output_gradients(forward, loss), then=self.update)
         cohort.logits_2PE.copy_(forward.shown_2PE)
         columns = [
-            forward.content_P,
+            cohort.share.spread(forward.content_P),
             loss.adversarial_P,
             *loss.terms_P4.unbind(1),
             *forward.probabilities_2P,
@@ -112,6 +113,8 @@ class Step:
         cohort.schedule.advance()
 
     def update(self, peer: Peer) -> None:
+        for network in (peer.discriminator, peer.generator):
+            self.cohort.share.average_gradients(network)
         peer.update_discriminator()
         peer.update_generator(self.cohort.schedule.step_count)
 

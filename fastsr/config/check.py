@@ -32,6 +32,8 @@ def check(config: TrainConfig) -> TrainConfig:
         ("save_every", 1 if output.save_every is None else output.save_every, 1),
         ("val_every", output.val_every, 1),
         ("keep", output.keep, 1),
+        ("exchange_every", config.distributed.exchange_every, 1),
+        ("rank_timeout", config.distributed.rank_timeout, 1),
     ):
         require(least <= value < float("inf"), name, value, f"use {least} or more")
     require(model.scale in SCALES, "scale", model.scale, "use 2, 3, 4 or 8")

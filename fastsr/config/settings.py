@@ -183,6 +183,24 @@ class MachineConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistributedConfig:
+    """Training on several processes, started by torchrun. No effect on one."""
+
+    mesh: str = "auto"
+    """ROWSxCOLUMNS of processes: peers are dealt over the rows, slices of every batch over the columns. auto: a row for
+    each peer, or for each process where those are fewer, and columns of the rest."""
+    sync_batch_norm: bool = True
+    """Normalise by the whole batch, with which results are those of one process. Off: each process normalises by its
+    slice, which is quicker and another experiment. No effect without columns."""
+    exchange_every: int = 1
+    """Steps by which logits are sent ahead, to hide a slow link: peers learn from teachers whose weights are so many
+    steps old, on the same patches. It costs every peer one more forward pass a step, outside the CUDA graph. 1: logits
+    are exchanged within the step, and nothing is old."""
+    rank_timeout: int = 600
+    """Seconds that a process waits in a step for others before it takes them for lost, and stops."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OutputConfig:
     """Files that a run writes, and intervals between them."""
 
@@ -225,6 +243,7 @@ class TrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     machine: MachineConfig = field(default_factory=MachineConfig)
+    distributed: DistributedConfig = field(default_factory=DistributedConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
     @property

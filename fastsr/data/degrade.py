@@ -3,6 +3,8 @@
 Axes: N patches of a batch, C channels, H W high and h w low resolution.
 """
 
+from collections.abc import Callable
+
 import torch
 from fastsr_kernels.degrade import Degradation, Round, degrade, pack, reference
 from torch import Tensor
@@ -35,6 +37,7 @@ class DegradedPatches:
     Args:
         source: gives HR patches that are larger by the context; its LR patches are not used.
         device: where patches are drawn. fused: by the operator, else by its reference.
+        counter: of the sampler, which draws slices of batches as the batches of other steps.
     """
 
     def __init__(
@@ -46,10 +49,12 @@ class DegradedPatches:
         seed: int,
         device: torch.device,
         fused: bool = True,
+        counter: Callable[[Tensor], Tensor] = lambda step: step,
     ) -> None:
         settings = degradation(config, scale)
         self.source, self.frame, self.seed = source, settings.frame, seed
         self.numbers_F = pack(settings, device)
+        self.counter = counter
         self.operator = degrade if fused else reference.degrade
 
     def load(self) -> None:
@@ -63,7 +68,7 @@ class DegradedPatches:
     def draw(self, step: Tensor) -> tuple[Tensor, Tensor]:
         """The patches `lr_NChw, hr_NCHW`; part of the step."""
         _, hr_NCHW = self.source.draw(step)
-        return self.operator(hr_NCHW, self.frame, self.numbers_F, self.seed, step)
+        return self.operator(hr_NCHW, self.frame, self.numbers_F, self.seed, self.counter(step))
 
     def draw_aside(self, step: int) -> tuple[Tensor, Tensor]:
         """The patches of any step, by its number on the host."""

@@ -31,6 +31,8 @@ STALE_SECONDS = 24 * 3600
 INDEX, PIXELS = "index.json", "pixels.bin"
 TRUST_SECONDS = 24 * 3600
 """Time for which pixels are trusted that were compared with their checksums."""
+CHECKED_BYTES = 4 * 10**9
+"""Pixels that are compared at a start at most: of larger packs another part each day."""
 
 
 def pack_images(
@@ -195,14 +197,14 @@ def open_sound_pack(
 ) -> tuple[PixelStore | None, list[tuple[str, str]]]:
     """An existing pack as `open_pack` gives it; no store, and a line through `tell`, where it is damaged.
 
-    Its pixels are compared with their checksums once a day: a core does 4 GB/s, a disk less. Every time would hold up
-    those who train on more than fits into memory, and bytes change by failing disks, not by use.
+    Its pixels are compared with their checksums once a day, `CHECKED_BYTES` of them: a core does 4 GB/s, a disk less.
+    More would hold up those who train on more than fits into memory, and bytes change by failing disks, not by use.
     """
     try:
         store, unreadable = open_pack(folder)
         checked = folder / "checked"
         if not is_younger(checked, TRUST_SECONDS, than=folder / PIXELS):
-            check_pixels(store, folder)
+            check_pixels(store, folder, todays_share(store))
             with suppress(OSError):
                 checked.touch()
     except DamagedPackError as error:
@@ -230,15 +232,22 @@ def is_younger(file: Path, seconds: float, than: Path) -> bool:
     return file.stat().st_mtime > max(time.time() - seconds, than.stat().st_mtime)
 
 
-def check_pixels(store: PixelStore, folder: Path) -> None:
-    """Raises DamagedPackError naming the first image whose pixels are not those that were packed."""
+def todays_share(store: PixelStore, most: int = CHECKED_BYTES) -> range:
+    """Indices of about `most` bytes of images: all of a small pack, of a large one others every day, in turn."""
+    parts = -(-store.nbytes // most) or 1
+    return range(int(time.time() // TRUST_SECONDS) % parts, len(store), parts)
+
+
+def check_pixels(store: PixelStore, folder: Path, indices: range | None = None) -> None:
+    """Raises DamagedPackError naming the first image, of all or some, whose pixels are not those that were packed."""
+    indices = range(len(store)) if indices is None else indices
     sums = json.loads((folder / INDEX).read_text())["crc32"]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # crc32 lets other threads run
-        now = pool.map(lambda index: zlib.crc32(store.image(index).numpy().data), range(len(store)))
-        for name, before, after in zip(store.names, sums, now, strict=True):
-            if before != after:
+        now = pool.map(lambda index: zlib.crc32(store.image(index).numpy().data), indices)
+        for index, after in zip(indices, now, strict=True):
+            if sums[index] != after:
                 raise DamagedPackError(
-                    f"the pack {folder} is damaged (the pixels of {name} have changed)"
+                    f"the pack {folder} is damaged (the pixels of {store.names[index]} have changed)"
                 )
 
 
@@ -262,10 +271,16 @@ def open_pack(folder: Path) -> tuple[PixelStore, list[tuple[str, str]]]:
         raise DamagedPackError(f"the pack {folder} is damaged ({error})") from None
     if actual != expected:
         raise DamagedPackError(f"the pack {folder} is damaged ({actual} bytes, not {expected})")
-    if expected:
-        pixels = torch.from_file(
-            str(folder / PIXELS), shared=False, size=expected, dtype=torch.uint8
-        )
-    else:
-        pixels = torch.empty(0, dtype=torch.uint8)
+    pixels = mapped(folder / PIXELS) if expected else torch.empty(0, dtype=torch.uint8)
     return replace(store_of(pixels, sizes, names), digest=digest), unreadable
+
+
+def mapped(file: Path) -> torch.Tensor:
+    """The bytes of a file, mapped to be read only.
+
+    `torch.from_file` maps them to be written too: Linux then counts on memory for all of them, and refuses to map more
+    than it has.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.memmap(file, np.uint8, mode="r"))

@@ -36,7 +36,8 @@ class PatchSource(Protocol):
         ...
 
     def draw_aside(self, step: int) -> tuple[Tensor, Tensor]:
-        """The patches of any step, by its number on the host; no part of a step, which goes on undisturbed."""
+        """The patches of any step, by its number on the host: the whole batch, where processes draw slices of it. No
+        part of a step, which goes on undisturbed."""
         ...
 
 
@@ -55,6 +56,7 @@ class PatchSampler:
         augment: turn and mirror.
         device: where patches are drawn; that of the store by default.
         fused: by a Triton kernel where there is one for the device, else in torch.
+        part: of the `parts` equal slices of a batch, the one that `draw` gives; together they are the whole batch.
     Raises:
         UserError: for a patch that is no multiple of the scale or larger than an image.
     """
@@ -72,6 +74,8 @@ class PatchSampler:
         augment: bool = True,
         device: torch.device | None = None,
         fused: bool = True,
+        part: int = 0,
+        parts: int = 1,
     ) -> None:
         if patch % scale:
             raise UserError(
@@ -79,7 +83,9 @@ class PatchSampler:
             )
         self.store, self.seed, self.fused = store, seed, fused
         self.device = device or store.device
-        self.crop = Crop(scale, patch, batch, border, augment, store.channels)
+        self.whole = Crop(scale, patch, batch, border, augment, store.channels)
+        self.crop = self.whole._replace(batch=batch // parts)
+        self.part, self.parts = part, parts
         tables_I = (
             store.start_I,
             store.height_I,
@@ -94,7 +100,11 @@ class PatchSampler:
 
     @staticmethod
     def from_config(
-        store: PixelStore, config: TrainConfig, device: torch.device | None = None
+        store: PixelStore,
+        config: TrainConfig,
+        device: torch.device | None = None,
+        part: int = 0,
+        parts: int = 1,
     ) -> "PatchSampler":
         """Draws what a configuration says, on `device`; on that of the store by default."""
         images = config.images
@@ -109,6 +119,8 @@ class PatchSampler:
             augment=images.augment,
             device=device,
             fused=config.machine.fused,
+            part=part,
+            parts=parts,
         )
 
     def load(self) -> None:
@@ -123,20 +135,34 @@ class PatchSampler:
         Args:
             step: int64 scalar on the drawing device; it is not read by the host.
         """
+        return self.drawn(self.crop, self.counter(step))
+
+    def counter(self, step: Tensor) -> Tensor:
+        """The step of smaller batches, one for each slice, that gives the slice of this one.
+
+        A patch follows from the seed and step * batch + its index, so slices are batches of their own.
+        """
+        return step if self.parts == 1 else step * self.parts + self.part
+
+    def drawn(self, crop: Crop, step: Tensor) -> tuple[Tensor, Tensor]:
         draw = patch_sampler if self.fused else reference.patch_sampler
-        return draw(self.images, self.crop, self.seed, step)
+        return draw(self.images, crop, self.seed, step)
 
     def draw_aside(self, step: int) -> tuple[Tensor, Tensor]:
-        """The patches of that step, on the drawing device."""
-        return self.draw(torch.tensor(step, device=self.device))
+        """The patches of that step, all slices of them, on the drawing device."""
+        return self.drawn(self.whole, torch.tensor(step, device=self.device))
 
     def draw_bytes(self, step: Tensor) -> tuple[Tensor, Tensor]:
         """The same patches as levels `lr_NhwC, hr_NHWC`, in torch."""
-        return reference.draw_bytes(self.images, self.crop, self.seed, step)
+        return reference.draw_bytes(self.images, self.crop, self.seed, self.counter(step))
+
+    def draw_bytes_aside(self, step: int) -> tuple[Tensor, Tensor]:
+        """The patches of `draw_aside` as levels, in torch."""
+        return reference.draw_bytes(self.images, self.whole, self.seed, torch.tensor(step))
 
     def choose(self, step: Tensor) -> Choice:
         """The image, the origin of its crop (HR pixels) and one of 8 orientations for each patch of a step."""
-        return reference.choose(self.images, self.crop, self.seed, step)
+        return reference.choose(self.images, self.crop, self.seed, self.counter(step))
 
 
 def samples(pixels: Tensor) -> Tensor:
@@ -202,5 +228,5 @@ class HostPatches:
 
     def draw_aside(self, step: int) -> tuple[Tensor, Tensor]:
         """The patches of that step, drawn now and copied; those that were loaded stay."""
-        lr_NhwC, hr_NHWC = (x.to(self.device) for x in self.fetch(step))
+        lr_NhwC, hr_NHWC = (x.to(self.device) for x in self.sampler.draw_bytes_aside(step))
         return reference.to_unit(lr_NhwC), reference.to_unit(hr_NHWC)

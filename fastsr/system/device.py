@@ -41,6 +41,23 @@ def move(network: nn.Module, device: torch.device, layout: torch.memory_format) 
             parameter.data = parameter.data.contiguous(memory_format=layout)
 
 
+def choose_device_of_rank(name: str, local_rank: int) -> torch.device:
+    """The device of one of several processes on a machine, each of which has a GPU of its own.
+
+    Raises UserError where there is none for it.
+    """
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if name not in ("auto", "cuda"):
+        raise UserError(f"--device {name} cannot serve several processes; use auto, cpu or cuda")
+    if local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"there is no GPU {local_rank}: torch sees {torch.cuda.device_count()}; start as many processes a machine "
+            "as it has GPUs, or use --device cpu"
+        )
+    return torch.device("cuda", local_rank)
+
+
 @contextmanager
 def without_search() -> Generator[None, None, None]:
     """Within, cuDNN takes the algorithm that it expects to be fast, instead of timing all of them for every new shape.

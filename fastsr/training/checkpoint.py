@@ -8,8 +8,9 @@ import hashlib
 import json
 import shlex
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -17,6 +18,7 @@ from fastsr.checkpoints import checkpoint_name, list_checkpoints, read_best
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.ring import MetricsRing
+from fastsr.distributed.world import Alone, World
 from fastsr.errors import UserError
 from fastsr.files import read_text, sha256_of, sync
 from fastsr.models.weights import (
@@ -28,6 +30,9 @@ from fastsr.models.weights import (
 from fastsr.training.run import Run
 from fastsr.training.snapshot import SavedPeer, Snapshot, optimizer_tensors
 from fastsr.training.state import OtherVersionError, read_state
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep: int) -> Path:
@@ -41,35 +46,71 @@ def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep
     return write_checkpoint(run, Snapshot.of(cohort, ring, data), keep)
 
 
-def write_checkpoint(run: Run, snapshot: Snapshot, keep: int) -> Path:
-    """Writes a checkpoint, as `save_checkpoint` does."""
+def write_checkpoint(run: Run, snapshot: Snapshot, keep: int, world: World | None = None) -> Path:
+    """Writes a checkpoint, as `save_checkpoint` does. Its files are the same whatever the ranks that write them.
+
+    Args:
+        world: ranks that save it together, each its peers, and the first all else; without, this process is alone.
+    """
+    world = world or Alone()
     name = checkpoint_name(snapshot.step)
     final = run.checkpoints / name
     temporary = run.checkpoints / f".saving-{name.removeprefix('step-')}"
-    if final.exists():
+    if world.gather(final.exists())[0]:
         return final
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for k, peer in enumerate(snapshot.peers):
-            save_peer(peer, temporary, k)
-        save_tensors({"rows": snapshot.rows}, temporary / "metrics-ring.safetensors")
-        state = dict(snapshot.state)
-        state["sha256"] = {file.name: sha256_of(file) for file in sorted(temporary.iterdir())}
-        state["checksum"] = checksum(state)
-        (temporary / "state.json").write_text(json.dumps(state))
-        for path in (run.metrics_file, temporary / "state.json", temporary):
-            sync(path)
-        temporary.rename(final)
-        sync(run.checkpoints)
+        world.together(lambda: None if world.rank else make_empty(temporary))
+        mine = world.together(lambda: save_peers(snapshot, temporary))
+        sums, scalers = zip(*world.gather((mine, snapshot.scalers)), strict=True)
+
+        def commit() -> None:
+            save_tensors({"rows": snapshot.rows}, temporary / "metrics-ring.safetensors")
+            write_state(temporary, snapshot, merged(sums), merged(scalers))
+            for path in (run.metrics_file, temporary / "state.json", temporary):
+                sync(path)
+            temporary.rename(final)
+            sync(run.checkpoints)
+
+        world.together(lambda: None if world.rank else commit())
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         kept = f"the last good one is {run.latest()}" if run.latest() else "there is none yet"
         raise UserError(
             f"checkpoint {final} cannot be written ({error}); {kept}. Free space, then --resume"
         ) from error
-    prune(run, keep)
+    if world.rank == 0:
+        prune(run, keep)
     return final
+
+
+def make_empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def save_peers(snapshot: Snapshot, folder: Path) -> dict[str, str]:
+    """Writes the peers of a snapshot. Returns the SHA-256 of each file. Raises OSError."""
+    sums: dict[str, str] = {}
+    for k, peer in snapshot.peers.items():
+        save_peer(peer, folder, k)
+        sums |= {file.name: sha256_of(file) for file in folder.glob(f"peer-{k}-*")}
+    return sums
+
+
+def write_state(
+    folder: Path, snapshot: Snapshot, sums: dict[str, str], scalers: dict[int, Any]
+) -> None:
+    """Writes state.json, once all other files are there. Raises OSError."""
+    ring = folder / "metrics-ring.safetensors"
+    state = {**snapshot.state, "scalers": [scalers[k] for k in sorted(scalers)]}
+    state["sha256"] = dict(sorted({**sums, ring.name: sha256_of(ring)}.items()))
+    state["checksum"] = checksum(state)
+    (folder / "state.json").write_text(json.dumps(state))
+
+
+def merged(parts: Iterable[Mapping[Key, Value]]) -> dict[Key, Value]:
+    """What each rank has, as one."""
+    return {name: value for part in parts for name, value in part.items()}
 
 
 def prune(run: Run, keep: int) -> None:
@@ -83,27 +124,37 @@ def prune(run: Run, keep: int) -> None:
 
 
 def load_checkpoint(
-    run: Run, cohort: Cohort, ring: MetricsRing, data: str, name: str | None = None
+    run: Run,
+    cohort: Cohort,
+    ring: MetricsRing,
+    data: str,
+    name: str | None = None,
+    tidies: bool = True,
 ) -> int:
-    """Loads a checkpoint of a run, in place. Returns the step.
+    """Loads the peers of this process from a checkpoint of a run, in place. Returns the step.
 
     Args:
         name: of the checkpoint, such as step-00001000; the latest by default.
+        tidies: delete what an interrupted save has left, which the first of several ranks does.
     Raises:
         UserError: the checkpoint is damaged, does not fit, or the images are others than before.
     """
     checkpoint = run.checkpoint(name)
-    for leftover in (*run.checkpoints.glob(".saving-*"), *run.checkpoints.glob(".deleting-*")):
+    for leftover in (
+        ()
+        if not tidies
+        else (*run.checkpoints.glob(".saving-*"), *run.checkpoints.glob(".deleting-*"))
+    ):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        state = read_state(checkpoint, len(cohort.peers))
+        state = read_state(checkpoint, cohort.config.cohort.peers)
         if damaged := changed_file(checkpoint):
             raise UserError(f"{damaged} is damaged: its contents are not those that were saved")
         if state.data != data:
             raise OtherImagesError(
                 f"the images are not those that {run.folder} was trained on; restore them, or start a new run"
             )
-        for k, peer in enumerate(cohort.peers):
+        for k, peer in cohort.numbered():
             load_peer(peer, checkpoint, k)
             for name, scaler in peer.scalers.items():
                 if state.scalers[k][name]:  # empty where the run was not scaled before

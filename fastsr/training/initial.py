@@ -36,7 +36,9 @@ def check_initial_weights(config: TrainConfig) -> None:
 
 def load_initial_weights(cohort: Cohort) -> None:
     """Puts the weights of files where the settings name some, in place. Raises UserError where they do not fit."""
-    for peer, model in zip(cohort.peers, peer_models(cohort.config), strict=True):
+    models = peer_models(cohort.config)
+    for k, peer in cohort.numbered():
+        model = models[k]
         for file in model.init_generator:
             load_generator_into(peer, file)
         for file in model.init_discriminator:

@@ -34,6 +34,7 @@ CHANGEABLE = {
         "peer_streams",
         "checkpoint_activations",
     },
+    "distributed": {"mesh", "rank_timeout"},
     "output": {
         "out",
         "resume",

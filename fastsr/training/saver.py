@@ -59,6 +59,10 @@ class Saver:
 
         self.follow(write)
 
+    def note(self) -> None:
+        """A checkpoint was written by others than this."""
+        self.saved_at = time.monotonic()
+
     def follow(self, job: Callable[[], object]) -> None:
         """Does something when all that was begun is done; not where any of that failed."""
         self.pending.append(self.pool.submit(self.unless_failed, job))

@@ -5,40 +5,39 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import Content, content_loss
 from fastsr.cohort.ema import EmaStatistics
-from fastsr.cohort.liveness import check_liveness
 from fastsr.cohort.ring import MetricsRing
+from fastsr.cohort.share import Share
 from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, doing, listed, say
 from fastsr.data.pixels import PixelStore
-from fastsr.data.sampler import ASIDE, PatchSource
+from fastsr.data.sampler import PatchSource
+from fastsr.distributed.agreement import agree, statement
+from fastsr.distributed.norms import synchronise_norms
+from fastsr.distributed.world import Alone, World
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair
 from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
-from fastsr.prediction.size import check_size
 from fastsr.proof.choice import Way
-from fastsr.proof.first_time import require_kernels, told
 from fastsr.proof.tuning import applied, default_way, fastest_way, is_tuned
-from fastsr.system.backend import check_triton, kernels
-from fastsr.system.compiler import check_compiler
-from fastsr.system.device import choose_device, set_up, without_search
+from fastsr.system.device import without_search
 from fastsr.system.environment import processor_name
 from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import Precision, choose_precision
+from fastsr.training.alive import check_losses
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import load_checkpoint, set_aside
 from fastsr.training.initial import check_initial_weights, load_initial_weights
-from fastsr.training.run import Run, fresh_folder
+from fastsr.training.ranks import Busy, common_folder, common_run, share_of, usable_device
+from fastsr.training.run import Run
 from fastsr.training.saver import Saver
 from fastsr.training.sources import (
     fingerprint,
@@ -50,9 +49,6 @@ from fastsr.training.sources import (
     warn_of_repeated,
 )
 from fastsr.training.state import edited_settings
-
-TRIES = 8
-"""Batches of images that a loss may show its gradients on."""
 
 
 @dataclass
@@ -68,15 +64,20 @@ class Training:
     validation: list[Pair]
     data: str
     """Fingerprint of the training images."""
+    world: World = field(default_factory=Alone)
     step: int = 0
+    stopped: bool = False
+    """True once all processes have agreed to stop."""
     bicubic: Bicubic | None = None
     """Bicubic on the validation images, once it was needed."""
     capturable: bool = True
     """True if a step may be captured as a CUDA graph; no longer once that has failed."""
     stages: tuple[Stage, ...] = field(init=False)
+    busy: Busy = field(init=False)
     saver: Saver = field(init=False)
 
     def __post_init__(self) -> None:
+        self.busy = Busy(self.cohort.share)
         self.stages = make_stages(self.cohort, self.patches, self.ring)
         self.saver = Saver(self.run, self.config.output)
 
@@ -91,40 +92,40 @@ class Training:
         return next(stage for stage in self.stages if self.step <= stage.end)
 
 
-def prepare(config: TrainConfig, console: Console) -> Training:
+def prepare(config: TrainConfig, console: Console, world: World | None = None) -> Training:
     """Packs images, builds the cohort, checks that every loss is alive, and resumes where asked to.
 
     What is cheap to refuse is refused first: packing a large set of images takes minutes.
+
+    Args:
+        world: the processes that do so together; without, this one is alone.
     """
-    continued = existing_run(config)
-    if continued:
-        for line in edited_settings(continued.checkpoint(config.output.resume_from), config):
-            say(console, line)
-    device = choose_device(config.machine.device)
-    check_size(config, device)
+    world = world or Alone()
+    continued = world.together(lambda: edited_run(config, console, world.rank == 0))
     if not continued:
-        check_initial_weights(config)
-    set_up(device)
+        world.together(lambda: check_initial_weights(config))
+    device = world.together(lambda: usable_device(config, world, console))
+    agree(world, statement(config, device, continued and continued.latest()))
+    share = share_of(world, config, device, console)
     precision = choose_precision(config.machine.amp, device)
-    if config.machine.fused and kernels(device) == "triton":
-        check_triton(device)
-        for line in told(require_kernels(config, device)):
-            say(console, line)
-    if config.machine.compile and device.type == "cpu":
-        check_compiler()
-    folder = continued.folder if continued else config.output.out or fresh_folder(config)
-    describe(config, device, precision, folder, console)
-    content = content_loss(config.loss)
+    folder = common_folder(world, config, continued)
+    if world.rank == 0:
+        describe(config, device, precision, folder, console)
+    content = world.in_turn("content", lambda: content_loss(config.loss))
     for text in warnings(config):
         say(console, text)
-    store = open_images(config, console)
-    validation = open_validation(config)
-    warn_of_repeated(store, validation, config.model.scale, console)
-    way = chosen_way(config, device, precision, console)
+    store = world.in_turn("pack", lambda: open_images(config, console, world.size - 1))
+    validation = world.together(lambda: open_validation(config))
+    agree(world, {"the checksum of the training images": fingerprint(store)})
+    if world.rank == 0:
+        warn_of_repeated(store, validation, config.model.scale, console)
+    alone = world.size == 1
+    way = chosen_way(config, device, precision, console) if alone else default_way(config)
+    computed = applied(config, way)
     cohort, patches, ring = built(
-        config, way, content, store, device, precision, not continued, console
+        computed, content, store, device, precision, share, world, not continued, console
     )
-    run = continued or new_run(config)
+    run = common_run(world, config, continued)
     if run.folder != folder:
         say(console, f"{folder} was taken meanwhile; the run is in {run.folder}")
     training = Training(
@@ -136,6 +137,7 @@ def prepare(config: TrainConfig, console: Console) -> Training:
         EmaStatistics(cohort, patches),
         validation,
         fingerprint(store),
+        world,
     )
     if continued:
         training.step = continue_run(training, console)
@@ -161,8 +163,8 @@ def chosen_way(
 
 
 def built(
-    config: TrainConfig, way: Way, content: Content, store: PixelStore, device: torch.device, precision: Precision,
-    from_files: bool, console: Console,
+    config: TrainConfig, content: Content, store: PixelStore, device: torch.device, precision: Precision,
+    share: Share, world: World, from_files: bool, console: Console,
 ) -> tuple[Cohort, PatchSource, MetricsRing]:  # fmt: skip
     """Builds what computes, and checks that every loss is alive. `from_files`: with weights of files.
 
@@ -173,14 +175,15 @@ def built(
         doing(console, activity),
         out_of_memory(lambda: out_of_memory_advice(config, device)),
     ):
-        cohort = Cohort(applied(config, way), content, device, precision)
-        patches = patch_source(config, store, device)
-        ring = MetricsRing(config.output.log_every, len(cohort.peers), device)
+        cohort = Cohort(config, content, device, precision, share=share)
+        synchronise_norms(cohort)
+        patches = patch_source(config, store, device, share)
+        ring = MetricsRing(config.output.log_every, config.cohort.peers, device)
         patches.load()
         if from_files:
             load_initial_weights(cohort)
         with without_search():
-            check_losses(cohort, patches, console)
+            check_losses(cohort, patches, world, console)
     return cohort, patches, ring
 
 
@@ -209,36 +212,6 @@ def describe(
     say(console, f"{folder}; about {duration(seconds)} for all steps, roughly estimated")
 
 
-def check_losses(cohort: Cohort, patches: PatchSource, console: Console) -> None:
-    """Checks the liveness of every loss on the liveliest patches of a batch; on those of others before it gives up.
-
-    Black patches, as of a sky by night, leave some gradients at zero though nothing is wrong; a loss that is dead has
-    none on noise either. Raises UserError.
-    """
-    if any(are_alive(cohort, *patches.draw_aside(ASIDE + k)) for k in range(TRIES)):
-        return
-    check_liveness(cohort, *noise_like(*patches.draw_aside(ASIDE)))
-    say(console, f"warning: {TRIES} batches have hardly a patch with anything on it to learn from")
-
-
-def are_alive(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> bool:
-    """True if every loss shows its gradients on the two patches that vary most."""
-    liveliest = hr_NCHW.flatten(1).std(1).topk(2).indices
-    try:
-        check_liveness(cohort, lr_NChw[liveliest], hr_NCHW[liveliest])
-    except UserError:
-        return False
-    return True
-
-
-def noise_like(lr_NChw: Tensor, hr_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Two patches of noise in place of those that were drawn, the same for every call."""
-    generator = torch.Generator().manual_seed(0)
-    noise_NCHW = torch.rand((2, *hr_NCHW.shape[1:]), generator=generator).to(hr_NCHW)
-    h, w = lr_NChw.shape[-2:]
-    return adaptive_avg_pool2d(noise_NCHW, (h, w)), noise_NCHW
-
-
 def continue_run(training: Training, console: Console) -> int:
     """Loads a checkpoint and notes the settings now in force. Returns the step.
 
@@ -246,11 +219,17 @@ def continue_run(training: Training, console: Console) -> int:
     """
     run, config = training.run, training.config
     name = config.output.resume_from
-    step = load_checkpoint(run, training.cohort, training.ring, training.data, name)
+    step = training.world.together(
+        lambda: load_checkpoint(
+            run, training.cohort, training.ring, training.data, name, training.world.rank == 0
+        )
+    )
     if step > config.total_steps:
         raise UserError(
             f"{run.folder} is at step {step} already; give more than --steps {config.optim.steps}"
         )
+    if training.world.rank:
+        return step
     try:
         aside = set_aside(run, step)
         run.cut_metrics(step)
@@ -270,8 +249,21 @@ def continue_run(training: Training, console: Console) -> int:
     return step
 
 
-def existing_run(config: TrainConfig) -> Run | None:
-    """The run to continue, if any. Raises UserError where --out holds a run that is not to be continued as it was."""
+def edited_run(config: TrainConfig, console: Console, locked: bool) -> Run | None:
+    """As `existing_run`, with a line on each setting that was edited in its config.toml."""
+    run = existing_run(config, locked)
+    if run:
+        for line in edited_settings(run.checkpoint(config.output.resume_from), config):
+            say(console, line)
+    return run
+
+
+def existing_run(config: TrainConfig, locked: bool = True) -> Run | None:
+    """The run to continue, if any. Raises UserError where --out holds a run that is not to be continued as it was.
+
+    Args:
+        locked: keep other trainings from it, which the first of several ranks does.
+    """
     run = Run(config.output.out) if config.output.out else None
     if run is None or run.latest() is None:
         if config.output.resume_from:
@@ -283,10 +275,6 @@ def existing_run(config: TrainConfig) -> Run | None:
         )
     run.check_same(config)
     run.checkpoint(config.output.resume_from)
-    run.lock()
+    if locked:
+        run.lock()
     return run
-
-
-def new_run(config: TrainConfig) -> Run:
-    folder = config.output.out or fresh_folder(config)
-    return Run.start(folder, replace(config, output=replace(config.output, out=folder)))

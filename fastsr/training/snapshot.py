@@ -53,36 +53,38 @@ class Snapshot:
     """A whole cohort, as it is saved."""
 
     step: int
-    peers: list[SavedPeer]
+    peers: dict[int, SavedPeer]
+    """By number; of those that several ranks train on slices of batches, the first rank's."""
+    scalers: dict[int, dict[str, Any]]
+    """The states of these peers' loss scalers, by network."""
     rows: Tensor
     """The metrics ring's."""
     state: dict[str, Any]
-    """The contents of state.json, but for the checksums of the files."""
+    """The contents of state.json, but for the scalers, and the checksums of the files."""
 
     @staticmethod
     def of(cohort: Cohort, ring: MetricsRing, data: str) -> "Snapshot":
         """The tensors of the cohort itself: true until the next step. `data`: the fingerprint of its images."""
         step = int(cohort.schedule.step_count)
-        scalers = [
-            {name: scaler.state_dict() for name, scaler in peer.scalers.items()}
-            for peer in cohort.peers
-        ]
+        own = dict(cohort.numbered()) if cohort.share.part == 0 else {}
+        scalers = {
+            k: {name: scaler.state_dict() for name, scaler in peer.scalers.items()}
+            for k, peer in own.items()
+        }
         state = {
             "format": FORMAT,
             "step": step,
             "data": data,
-            "scalers": scalers,
             "content_weight": float(cohort.content_weight),
             "settings": lasting_settings(cohort.config),
         }
-        peers = [
-            SavedPeer.of(peer, training_notes(cohort.config, k, step))
-            for k, peer in enumerate(cohort.peers)
-        ]
-        return Snapshot(step, peers, ring.rows_RPT, state)
+        peers = {
+            k: SavedPeer.of(peer, training_notes(cohort.config, k, step)) for k, peer in own.items()
+        }
+        return Snapshot(step, peers, scalers, ring.rows_RPT, state)
 
     def tensors(self) -> list[Tensor]:
-        return [self.rows, *(x for peer in self.peers for x in peer.tensors())]
+        return [self.rows, *(x for peer in self.peers.values() for x in peer.tensors())]
 
 
 class Twin:
@@ -96,7 +98,7 @@ class Twin:
         size = sum(x.nbytes for x in snapshot.tensors())
         # torch takes pinned memory in powers of two.
         self.pinned = device.type == "cuda" and 2 * size < available_memory() // 4
-        self.peers = [self.peer(one) for one in snapshot.peers]
+        self.peers = {k: self.peer(one) for k, one in snapshot.peers.items()}
         self.rows = self.like(snapshot.rows)
         self.filled = torch.cuda.Event() if device.type == "cuda" else None
 
@@ -121,11 +123,8 @@ class Twin:
     @torch.no_grad()
     def fill(self, snapshot: Snapshot) -> Snapshot:
         """Queues copies of a snapshot; `wait` tells when they are there."""
-        peers = [
-            replace(home, notes=one.notes)
-            for home, one in zip(self.peers, snapshot.peers, strict=True)
-        ]
-        copied = Snapshot(snapshot.step, peers, self.rows, snapshot.state)
+        peers = {k: replace(self.peers[k], notes=one.notes) for k, one in snapshot.peers.items()}
+        copied = replace(snapshot, peers=peers, rows=self.rows)
         for home, value in zip(copied.tensors(), snapshot.tensors(), strict=True):
             home.copy_(value, non_blocking=True)
         if self.filled:
@@ -149,7 +148,7 @@ def optimizer_tensors(optimizer: torch.optim.Adam) -> dict[str, Tensor]:
 
 def assert_finite(snapshot: Snapshot) -> None:
     """Raises UserError, naming the peer and the weight, rather than have a checkpoint of NaNs. A sync point."""
-    for k, peer in enumerate(snapshot.peers):
+    for k, peer in snapshot.peers.items():
         for network, module in peer.networks.items():
             for name, value in module.state_dict().items():
                 if not bool(value.isfinite().all()):

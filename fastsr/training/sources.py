@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from fastsr.cohort.share import Share, Whole
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, is_live, say
 from fastsr.data.degrade import DegradedPatches
@@ -23,13 +24,21 @@ from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair, load_pairs
 from fastsr.prediction.memory import predicted_need
 from fastsr.system.backend import kernels
+from fastsr.system.memory import available_memory, gigabytes
 
 
-def open_images(config: TrainConfig, console: Console) -> PixelStore:
-    """The training images, packed. Without --data: the demonstration photos."""
+def open_images(config: TrainConfig, console: Console, waiting: int = 0) -> PixelStore:
+    """The training images, packed. Without --data: the demonstration photos.
+
+    Args:
+        waiting: other processes that wait for the pack.
+    """
 
     def progress(items: Iterator[Any], total: int) -> Iterator[Any]:
-        text = f"packing {counted(total, 'image')}"
+        others = (
+            f"; ranks 1 to {waiting} wait" if waiting > 1 else "; rank 1 waits" if waiting else ""
+        )
+        text = f"packing {counted(total, 'image')}{others}"
         if not is_live(console):
             say(console, text)
         yield from track(items, text, total, console=console, disable=not is_live(console))
@@ -90,7 +99,16 @@ def open_validation(config: TrainConfig) -> list[Pair]:
 def warn_of_repeated(
     store: PixelStore, validation: list[Pair], scale: int, console: Console
 ) -> None:
-    """Says where training images are there twice, and where training sees what it is validated on."""
+    """Says where training images are there twice, and where training sees what it is validated on.
+
+    Of more images than fit into memory nothing is known: corners of all of them would have to be read.
+    """
+    if store.nbytes > available_memory() > 0:
+        say(
+            console,
+            f"{gigabytes(store.nbytes)} of images: not searched for images that are there twice",
+        )
+        return
     known = Known(store)
     if repeated := known.repeated():
         again, first = repeated[0]
@@ -118,13 +136,18 @@ def warn_of_shared(
         )
 
 
-def patch_source(config: TrainConfig, store: PixelStore, device: torch.device) -> PatchSource:
-    """The source of patches: the device itself, where it can reach the pixels, else a thread of the host."""
+def patch_source(
+    config: TrainConfig, store: PixelStore, device: torch.device, share: Share | None = None
+) -> PatchSource:
+    """The patches of a share, by default of everything, drawn by the device where it can reach the pixels, else by a
+    thread of the host."""
+    share = share or Whole(range(config.cohort.peers))
     # Predictions hold within 15 %.
     placed = place(store, device, lambda: round(1.15 * predicted_need(config, device)))
     by_triton = config.machine.fused and kernels(device) == "triton"
     reachable = placed.device == device or (by_triton and placed.pixels.is_pinned())
-    sampler = PatchSampler.from_config(placed, config, device if reachable else None)
+    drawing = device if reachable else None
+    sampler = PatchSampler.from_config(placed, config, drawing, share.part, share.parts)
     patches = sampler if reachable else HostPatches(sampler, device)
     if config.degrade.is_bicubic:
         return patches
@@ -135,6 +158,7 @@ def patch_source(config: TrainConfig, store: PixelStore, device: torch.device) -
         seed=config.machine.seed,
         device=device,
         fused=config.machine.fused,
+        counter=sampler.counter,
     )
 
 

@@ -71,6 +71,14 @@ def continue_command(run: Run) -> str:
     return f"fastsr train --resume --out {shlex.quote(str(run.folder))}"
 
 
+def what_is_kept(stop: Stop) -> str:
+    """Words on what a training leaves that ended at its present step without being saved."""
+    kept = stop.run.latest() if stop.run else None
+    if stop.run is None or kept is None:
+        return "nothing was saved yet"
+    return f"step {stop.step} is not saved, {kept.name} is. Continue: {continue_command(stop.run)}"
+
+
 @contextmanager
 def stop_signals(stop: Stop) -> Generator[None, None, None]:
     """Lets signals stop training. They are heard by a thread, as Python tells the main one only between operations."""

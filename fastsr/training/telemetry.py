@@ -1,10 +1,11 @@
 """Telemetry of a run while it trains: metrics.jsonl, TensorBoard, pictures, and the screen."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from rich.console import Console
@@ -16,11 +17,13 @@ from fastsr.cohort.step import Stage
 from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
 from fastsr.config.peers import adversarial_weights, peer_settings
 from fastsr.config.settings import TrainConfig
+from fastsr.console import say
 from fastsr.errors import UserError
 from fastsr.evaluation.validate import Score
 from fastsr.prediction.duration import work_of_steps
 from fastsr.training.pictures import as_tensor
 from fastsr.training.progress import Display, Pace, Screen
+from fastsr.training.ranks import straggler, straggler_line
 from fastsr.training.run import Run
 from fastsr.training.stopwatch import Stopwatch
 
@@ -47,6 +50,8 @@ class Telemetry:
         self.display = Display(console, self.screen, config.output.verbose)
         self.stopwatch = Stopwatch()
         self.last_step, self.last_time = start, time.perf_counter()
+        self.named_late: set[int] = set()
+        """Ranks that hold up the others, and were named once."""
 
     def __enter__(self) -> "Telemetry":
         self.display.__enter__()
@@ -85,11 +90,13 @@ class Telemetry:
         scalars: dict[str, float],
         rows_RPT: Tensor,
         logits_2PE: Tensor | None,
+        busy: Sequence[float] = (),
     ) -> None:
         """Reports the mean of the rows since the last report, fp32 `[R, P, T]`, and the last step's logits, if any.
 
         Args:
             scalars: the learning rate `lr`, and in training the `content_weight`.
+            busy: seconds a step that each rank worked, waiting for others left out; told where there are several.
         """
         means_PT: list[list[float]] = rows_RPT.double().mean(0).tolist()
         peers = [dict(zip(stage.terms, values, strict=True)) for values in means_PT]
@@ -97,7 +104,13 @@ class Telemetry:
         row = {"kind": "train", "step": step, "stage": stage.name, **scalars, "peers": named(peers)}
         row |= opinions(logits_2PE.cpu()) if logits_2PE is not None else {}
         share = round(self.stopwatch.share, 4)
-        wall = {"steps_per_second": rate, "training_share": share, "time": time.time()}
+        wall: dict[str, Any] = {
+            "steps_per_second": rate,
+            "training_share": share,
+            "time": time.time(),
+        }
+        if len(busy) > 1:
+            wall["rank_seconds"] = [float(f"{seconds:.3g}") for seconds in busy]
         self.run.append_metrics({**row, "wall": wall})
         with written(self.run.folder):
             for k, peer in enumerate(named(peers)):
@@ -105,12 +118,18 @@ class Telemetry:
                     self.writer.add_scalar(f"{name}/peer {k}", value, step)
             self.writer.add_scalar("machine/steps per second", rate, step)
             self.writer.add_scalar("machine/share of time in training", share, step)
+            for k, seconds in enumerate(busy if len(busy) > 1 else ()):
+                self.writer.add_scalar(f"machine/seconds a step of rank {k}", seconds, step)
             self.writer.add_scalar("machine/learning rate", scalars["lr"], step)
             if "content_weight" in scalars:
                 self.writer.add_scalar("machine/content weight", scalars["content_weight"], step)
             self.writer.flush()
         sums = losses(named(peers), self.config, scalars.get("content_weight", 1.0))
         self.display.row(step, stage.name, rate, peers, sums)
+        late = straggler(busy)
+        if late is not None and late not in self.named_late:
+            self.named_late.add(late)
+            say(self.display.console, straggler_line(late, busy))
 
     def rate(self, step: int) -> float:
         now = time.perf_counter()

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from fastsr.cohort.balance import balance, is_measured
@@ -13,6 +11,8 @@ from fastsr.cohort.step import PretrainStep, Stage, Step, WarmStep
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, lasting_console, say
+from fastsr.distributed.ahead import Ahead, AheadShare
+from fastsr.distributed.world import LostRankError, World, joined
 from fastsr.errors import UserError
 from fastsr.evaluation.validate import Bicubic, evaluate
 from fastsr.models.inference import super_resolve
@@ -22,12 +22,14 @@ from fastsr.proof.trial import Trial
 from fastsr.system.device import without_search
 from fastsr.system.memory import out_of_memory
 from fastsr.training.best import note_best
-from fastsr.training.checkpoint import prune, write_checkpoint
-from fastsr.training.pictures import comparison
+from fastsr.training.checkpoint import merged, prune
+from fastsr.training.pictures import CROP, centre_crop, comparison
+from fastsr.training.ranks import decided_by_first, leads
 from fastsr.training.run import Run
+from fastsr.training.saving import begin_save, complete, finite_rows, save, save_is_due
 from fastsr.training.setup import Training, prepare
-from fastsr.training.snapshot import Snapshot, assert_finite
-from fastsr.training.stopping import Stop, continue_command, stop_signals
+from fastsr.training.silence import Silence
+from fastsr.training.stopping import Stop, continue_command, stop_signals, what_is_kept
 from fastsr.training.telemetry import Telemetry
 
 PICTURE_ROWS = 4
@@ -42,10 +44,12 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     """
     console = console or lasting_console()
     stop = Stop(console)
-    with stop_signals(stop):
-        training = prepare(check(config), console)
-        stop.run, stop.step = training.run, training.step
-        run_stages(training, stop, console)
+    check(config)
+    try:
+        with stop_signals(stop), joined(config.distributed.rank_timeout) as world:
+            training = trained(config, stop, console, world)
+    except LostRankError as error:
+        raise UserError(f"{error}; {what_is_kept(stop)}") from None
     last = f"step {training.step} of {config.total_steps}"
     if training.step < config.total_steps:
         go_on = f"and saved. Continue: {continue_command(training.run)}"
@@ -55,16 +59,24 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     return training.run
 
 
+def trained(config: TrainConfig, stop: Stop, console: Console, world: World) -> Training:
+    """A training, prepared and brought to its end, or to where somebody wants to stop."""
+    training = prepare(config, console, world)
+    stop.run, stop.step = training.run, training.step
+    run_stages(training, stop, console)
+    return training
+
+
 def run_stages(training: Training, stop: Stop, console: Console) -> None:
     """Trains to the end, or until somebody wants to stop, and saves."""
     with (
         closing(training.run),
         closing(training.saver),
-        Telemetry(training.run, console, training.config, start=training.step) as telemetry,
+        open_telemetry(training, console) as telemetry,
         out_of_memory(lambda: advise(training, console)),
     ):
         for stage in training.stages:
-            if training.step < stage.end and not stop.wanted:
+            if goes_on(training, stage, stop):
                 run_stage(stage, training, telemetry, stop, console)
         if training.step:
             with telemetry.stopwatch.aside("saving"):
@@ -73,7 +85,7 @@ def run_stages(training: Training, stop: Stop, console: Console) -> None:
 
 
 def run_stage(
-    stage: Stage, training: Training, telemetry: Telemetry, stop: Stop, console: Console
+    stage: Stage, training: Training, telemetry: Telemetry | Silence, stop: Stop, console: Console
 ) -> None:
     """Trains to the end of a stage, or until somebody wants to stop."""
     telemetry.begin_stage(stage.name, training.step)
@@ -81,15 +93,50 @@ def run_stage(
         training.cohort.share_pretraining()
     if isinstance(stage.body, Step) and training.step == stage.begin:
         begin_adversarial_stage(training, telemetry, console)
-    with launched(stage.body, training, telemetry, console) as step:
+    with (
+        sent_ahead(stage.body, training) as around,
+        launched(stage.body, training, telemetry, console) as body,
+    ):
+        step = around(body)
         telemetry.begin_stage(stage.name, training.step)
-        while training.step < stage.end and not stop.wanted:
+        training.busy.restart(training.step)
+        while goes_on(training, stage, stop):
             stop.step = training.step + 1
             training.patches.load()
             step()
             training.step += 1
             telemetry.tick(training.step)
             after_step(training, telemetry)
+
+
+@contextmanager
+def sent_ahead(
+    body: PretrainStep | WarmStep | Step, training: Training
+) -> Generator[Callable[[Callable[[], None]], Callable[[], None]], None, None]:
+    """The way to wrap a body whose logits are sent steps ahead, where the settings say so; else it stays as it is."""
+    share = training.cohort.share
+    if not isinstance(share, AheadShare) or not isinstance(body, Step):
+        yield lambda body: body
+        return
+    ahead = Ahead(training.cohort, training.patches, share)
+    ahead.begin(training.step)
+    yield lambda body: ahead.around(body, lambda: training.step)
+    ahead.end()
+
+
+def goes_on(training: Training, stage: Stage, stop: Stop) -> bool:
+    """True until the stage ends or all ranks have agreed to stop, at the same step."""
+    if training.step >= stage.end:
+        return False
+    training.stopped = training.stopped or training.world.any(stop.wanted)
+    return not training.stopped
+
+
+def open_telemetry(training: Training, console: Console) -> Telemetry | Silence:
+    """The reports of the first rank, which speaks for all."""
+    if training.world.rank:
+        return Silence()
+    return Telemetry(training.run, console, training.config, start=training.step)
 
 
 def advise(training: Training, console: Console) -> str:
@@ -99,7 +146,9 @@ def advise(training: Training, console: Console) -> str:
     )
 
 
-def begin_adversarial_stage(training: Training, telemetry: Telemetry, console: Console) -> None:
+def begin_adversarial_stage(
+    training: Training, telemetry: Telemetry | Silence, console: Console
+) -> None:
     """Measures how much the content loss has to weigh, where that is wanted."""
     loss = training.config.loss
     if is_measured(loss):
@@ -113,18 +162,23 @@ def begin_adversarial_stage(training: Training, telemetry: Telemetry, console: C
 
 @contextmanager
 def launched(
-    body: PretrainStep | WarmStep | Step, training: Training, telemetry: Telemetry, console: Console
+    body: PretrainStep | WarmStep | Step,
+    training: Training,
+    telemetry: Telemetry | Silence,
+    console: Console,
 ) -> Generator[Callable[[], None], None, None]:
     """The step as it is best called: one CUDA graph on a GPU, itself elsewhere, compiled before the clock starts."""
     compiled = training.config.machine.compile
     slow = "compiling, up to a minute" if compiled else "trying cuDNN's algorithms"
     if training.cohort.device.type == "cuda" and training.wants_graph:
         with telemetry.doing(f"{slow}; capturing the step as one CUDA graph", "preparing"):
-            prove = replay_proof(Trial(body, training.patches), training.config)
+            # Ranks that have proved it before would not wait for those that have not.
+            trial = Trial(body, training.patches) if training.world.size == 1 else None
+            prove = replay_proof(trial, training.config) if trial else None
             replay = captured(body, training, console)
         if replay is not None:
             with closing(replay):
-                for line in told(prove(replay)):
+                for line in told(prove(replay)) if prove else ():
                     say(console, line)
                 yield replay
             return
@@ -151,7 +205,7 @@ def captured(
     return None
 
 
-def after_step(training: Training, telemetry: Telemetry) -> None:
+def after_step(training: Training, telemetry: Telemetry | Silence) -> None:
     """Does all that is due after a step: a row of metrics, a validation, a checkpoint. The host waits only here.
 
     Raises UserError, also where a checkpoint that was begun could not be written.
@@ -160,15 +214,19 @@ def after_step(training: Training, telemetry: Telemetry) -> None:
     training.saver.check()
     if step % output.log_every == 0 or step == stage.end:
         rows_RPT = finite_rows(training)  # waits for the steps that were queued
+        busy = training.world.gather(training.busy.seconds_per_step(step))
+        training.busy.restart(step)
         with telemetry.stopwatch.aside("metrics"):
-            telemetry.train_row(step, stage, scalars(training), rows_RPT, stage.body.logits_2PE)
+            telemetry.train_row(
+                step, stage, scalars(training), rows_RPT, stage.body.logits_2PE, busy
+            )
     if training.validation and (
         step % output.val_every == 0 or step == training.config.total_steps
     ):
         images = counted(len(training.validation), "image")
         with telemetry.doing(f"validating on {images}", "validation"), without_search():
             validate(training, telemetry)
-    if training.saver.is_due(step):
+    if save_is_due(training):
         finite_rows(training)
         with telemetry.stopwatch.aside("saving"):
             begin_save(training)
@@ -185,72 +243,34 @@ def scalars(training: Training) -> dict[str, float]:
     return {"lr": float(cohort.schedule.lr), **weight}
 
 
-def finite_rows(training: Training) -> torch.Tensor:
-    """Metrics since the last report, `[R, P, T]`. Raises UserError at the first that is not finite."""
-    step, stage, every = training.step, training.stage, training.config.output.log_every
-    first = max((step - 1) // every * every, stage.begin)
-    rows_RPT = training.ring.read(first, step)[..., : len(stage.terms)]
-    bad = (~rows_RPT.isfinite()).nonzero().tolist()
-    if bad:
-        row, peer, column = bad[0]
-        term, value = stage.terms[column].name, float(rows_RPT[row, peer, column])
-        training.saver.wait()
-        kept = training.run.latest()
-        raise UserError(
-            f"step {first + row + 1}: {term} of peer {peer} is {value}, and training stops. "
-            + (f"The last good checkpoint is {kept}. " if kept else "")
-            + "Start a run with a lower --lr, or without --amp"
-        )
-    return rows_RPT
-
-
-def validate(training: Training, telemetry: Telemetry) -> None:
-    """Scores the averaged generators beside bicubic, and draws the first images."""
+def validate(training: Training, telemetry: Telemetry | Silence) -> None:
+    """Scores the averaged generators beside bicubic, and draws the first images. Each rank does so for its peers."""
     complete(training)
     scale, border = training.config.model.scale, training.config.images.border
-    generators = {f"peer {k}": peer.ema for k, peer in enumerate(training.cohort.peers)}
     bicubic = training.bicubic or Bicubic.of(training.validation, scale, border, PICTURE_ROWS)
     training.bicubic = bicubic
-    scores = evaluate(generators, training.validation, scale, border, bicubic.score)
+    peers = training.cohort.numbered() if leads(training.cohort.share) else ()
+    generators = {f"peer {k}": peer.ema for k, peer in peers}
+    own = evaluate(generators, training.validation, scale, border, bicubic.score)
+    shown = list(zip(training.validation, bicubic.first, strict=False))
+    drawn = {
+        name: [centre_crop(super_resolve(generator, pair.lr), CROP) for pair, _ in shown]
+        for name, generator in generators.items()
+    }
+    # Ranks have their peers in order.
+    scores, pictures = map(merged, zip(*training.world.gather((own, drawn)), strict=True))
     rows = [
-        {
-            "LR, bicubic": low,
-            **{name: super_resolve(generator, pair.lr) for name, generator in generators.items()},
-            "HR": pair.hr,
-        }
-        for pair, low in zip(training.validation, bicubic.first, strict=False)
+        {"LR, bicubic": low, **{name: of[k] for name, of in pictures.items()}, "HR": pair.hr}
+        for k, (pair, low) in enumerate(shown)
     ]
     telemetry.validation(training.step, scores, comparison(rows))
     if training.config.output.keep_best:
-        saver, keep = training.saver, training.config.output.keep
+        run, keep, saver = training.run, training.config.output.keep, training.saver
         saver.wait()  # the best is one of the checkpoints that are there
-        note_best(training.run, training.step, lambda: begin_save(training), saver.follow)
-        saver.follow(lambda: prune(training.run, keep))  # the best until now need not stay
-
-
-def complete(training: Training) -> None:
-    """Does what steps leave undone because only those need it who look at the peers: between steps, on the device."""
-    if isinstance(training.stage.body, PretrainStep):
-        training.cohort.share_pretraining()
-    training.cohort.write_batch_counts(training.step)
-    training.ema_statistics.measure(training.step)
-
-
-def begin_save(training: Training) -> None:
-    """Has a checkpoint of this step written while training goes on, unless that was begun already."""
-    training.saver.begin(training.step, lambda: snapshot(training))
-
-
-def save(training: Training) -> Path:
-    """Writes a checkpoint of this step, and returns when it is there. Raises UserError."""
-    training.saver.wait()
-    now = snapshot(training)
-    assert_finite(now)
-    return write_checkpoint(training.run, now, training.config.output.keep)
-
-
-def snapshot(training: Training) -> Snapshot:
-    """The cohort as it is saved, true until the next step."""
-    finite_rows(training)
-    complete(training)
-    return Snapshot.of(training.cohort, training.ring, training.data)
+        decided_by_first(
+            training.world,
+            lambda saved: note_best(run, training.step, saved, saver.follow),
+            lambda: begin_save(training),
+        )
+        if training.world.rank == 0:
+            saver.follow(lambda: prune(run, keep))  # the best until now need not stay

@@ -8,6 +8,7 @@ from fastsr.config.degrade import DegradeConfig
 from fastsr.config.networks import PeerConfig
 from fastsr.config.settings import (
     CohortConfig,
+    DistributedConfig,
     ImagesConfig,
     LossConfig,
     MachineConfig,
@@ -147,6 +148,9 @@ CHANGED = TrainConfig(
         tune=False,
         channels_last=False,
         seed=2**53 + 1,
+    ),
+    distributed=DistributedConfig(
+        mesh="3x1", sync_batch_norm=False, exchange_every=5, rank_timeout=7
     ),
     output=OutputConfig(
         out=Path("runs/x"),

@@ -108,6 +108,7 @@ def test_toml_has_a_section_for_every_group() -> None:
         "loss",
         "optim",
         "machine",
+        "distributed",
         "output",
     ]
     assert content["cohort"]["mixing_matrix"] == [
@@ -175,7 +176,7 @@ def test_an_unknown_section_is_named_beside_the_known_ones(file: Path) -> None:
     message = refused(file, "[network]\nblocks = 4\n")
     assert "'network'" in message
     assert (
-        "sections are [images], [degrade], [model], [cohort], [loss], [optim], [machine], [output]"
+        "sections are [images], [degrade], [model], [cohort], [loss], [optim], [machine], [distributed], [output]"
         in message
     )
 

@@ -1,0 +1,76 @@
+"""What is due before a training is saved: finite numbers, and what steps leave undone."""
+
+from pathlib import Path
+
+import torch
+
+from fastsr.cohort.step import PretrainStep
+from fastsr.errors import UserError
+from fastsr.training.checkpoint import write_checkpoint
+from fastsr.training.setup import Training
+from fastsr.training.snapshot import Snapshot, assert_finite
+
+
+def save_is_due(training: Training) -> bool:
+    """True after the steps or minutes that the settings say; of several ranks the first has the clock."""
+    saver, step, output = training.saver, training.step, training.config.output
+    if training.world.size == 1 or output.save_every is not None:
+        return saver.is_due(step)
+    return step % output.log_every == 0 and training.world.gather(saver.is_due(step))[0]
+
+
+def finite_rows(training: Training) -> torch.Tensor:
+    """Metrics since the last report, `[R, P, T]`. Raises UserError at the first that is not finite."""
+    step, stage, every = training.step, training.stage, training.config.output.log_every
+    training.ring.complete(training.cohort.share)
+    first = max((step - 1) // every * every, stage.begin)
+    rows_RPT = training.ring.read(first, step)[..., : len(stage.terms)]
+    training.world.together(lambda: require_finite(training, first, rows_RPT))
+    return rows_RPT
+
+
+def require_finite(training: Training, first: int, rows_RPT: torch.Tensor) -> None:
+    """Raises UserError at the first row, those after step `first`, with a value that is not finite."""
+    bad = (~rows_RPT.isfinite()).nonzero().tolist()
+    if bad:
+        row, peer, column = bad[0]
+        term, value = training.stage.terms[column].name, float(rows_RPT[row, peer, column])
+        training.saver.wait()
+        kept = training.run.latest()
+        raise UserError(
+            f"step {first + row + 1}: {term} of peer {peer} is {value}, and training stops. "
+            + (f"The last good checkpoint is {kept}. " if kept else "")
+            + "Start a run with a lower --lr, or without --amp"
+        )
+
+
+def complete(training: Training) -> None:
+    """Does what steps leave undone because only those need it who look at the peers: between steps, on the device."""
+    if isinstance(training.stage.body, PretrainStep):
+        training.cohort.share_pretraining()
+    training.cohort.write_batch_counts(training.step)
+    training.ema_statistics.measure(training.step)
+
+
+def begin_save(training: Training) -> None:
+    """Has a checkpoint of this step written while training goes on, unless that was begun already."""
+    if training.world.size > 1:
+        save(training)  # together, while all wait
+        training.saver.note()
+    else:
+        training.saver.begin(training.step, lambda: snapshot(training))
+
+
+def save(training: Training) -> Path:
+    """Writes a checkpoint of this step, and returns when it is there. Raises UserError."""
+    training.saver.wait()
+    now = snapshot(training)
+    training.world.together(lambda: assert_finite(now))
+    return write_checkpoint(training.run, now, training.config.output.keep, training.world)
+
+
+def snapshot(training: Training) -> Snapshot:
+    """The cohort as it is saved, true until the next step."""
+    finite_rows(training)
+    complete(training)
+    return Snapshot.of(training.cohort, training.ring, training.data)
