@@ -13,7 +13,8 @@ from fastsr.config.settings import TrainConfig
 from fastsr.data.degrade import DegradedPatches
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import HostPatches, PatchSampler
-from fastsr.prediction.memory import CountedBranches, LiveBytes, predict_memory
+from fastsr.prediction.memory import predict_memory
+from fastsr.system.live_bytes import LiveBytes
 from fastsr.system.precision import Precision
 from fastsr.training.sources import patch_source
 from tests.fastsr.training.test_resume import (
@@ -88,7 +89,7 @@ def test_memory_of_degradations_is_predicted(
     patches = patch_source(
         replace(config, machine=replace(config.machine, fused=False)), store, CPU
     )
-    with LiveBytes(CountedBranches(1)) as live:
+    with LiveBytes() as live:
         patches.draw(torch.tensor(0))
     predicted = predict_memory(config, Precision())
     without = predict_memory(
