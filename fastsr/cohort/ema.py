@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.data.sampler import ASIDE, PatchSource
-from fastsr.models import Generator, SRResNet
+from fastsr.models import SRResNet
 from fastsr.models.norm import BatchNorm, write_batch_count
 
 PATCHES = 400
@@ -45,21 +45,19 @@ class EmaStatistics:
         """Sets the statistics that belong to the averages after `step` steps, unless they are those already."""
         if self.measured_at != step:
             for peer in self.cohort.peers:
-                measure(peer.ema, self.batches)
+                if isinstance(peer.ema, SRResNet):
+                    measure(peer.ema, self.batches)
+                else:  # without BN; no patch need be drawn
+                    peer.ema.settle()
             self.measured_at = step
 
 
 @torch.no_grad()
-def measure(generator: Generator, batches: list[Tensor]) -> None:
+def measure(generator: SRResNet, batches: list[Tensor]) -> None:
     """Sets BN's running mean and variance to the means over batches, in place, and leaves the generator in eval mode.
-
-    Without BN nothing is measured; what else follows from the weights is computed anew.
 
     Source: Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI 2018, section 3.2.
     """
-    if not isinstance(generator, SRResNet):
-        generator.settle()
-        return
     norms = [module for module in generator.modules() if isinstance(module, BatchNorm)]
     usual = [norm.momentum for norm in norms]
     for norm in norms:

@@ -110,7 +110,10 @@ def generator_of(model: ModelFile, device: torch.device | None = None) -> Genera
     """The generator that was read. Raises UserError where its weights do not fit or are not finite."""
     try:
         generator = build_generator(model.architecture)
-    except RuntimeError as error:  # of sizes that no tensor has
+    except (
+        RuntimeError,
+        UserError,
+    ) as error:  # of sizes that no tensor has, or that the network lacks
         raise UserError(
             f"{model.file} does not say what generator it holds ({error}); give a file that fastsr saved"
         ) from None

@@ -109,10 +109,11 @@ def prove_patch_sampler(device: torch.device, draw: Draw = patch_sampler) -> Par
 def compare_patches(device: torch.device, draw: Draw, crop: Crop, step: int, pinned: bool) -> None:
     """Raises Unproved where a sample of a patch differs."""
     images = noise()
-    tables = [x.to(device) for x in images[1:]]
     pixels = images.pixels_B.pin_memory() if pinned else images.pixels_B.to(device)
     seed = 7
-    got = draw(Images(pixels, *tables), crop, seed, torch.tensor(step, device=device))
+    tables = {name: x.to(device) for name, x in images._asdict().items() if x is not None}
+    there = images._replace(**tables | {"pixels_B": pixels})
+    got = draw(there, crop, seed, torch.tensor(step, device=device))
     for name, a, b in zip(("LR", "HR"), got, by_float64(images, crop, seed, step), strict=True):
         wrong = int((a.cpu() != patch_reference.to_unit(b)).sum())
         if wrong:

@@ -20,7 +20,8 @@ def announce(config: TrainConfig, console: Console) -> None:
 def summary(config: TrainConfig) -> str:
     """An experiment in a line: recipe, scale, peers, networks, length."""
     model, optim, cohort = config.model, config.optim, config.cohort
-    pretraining = f"{optim.pretrain_steps} + " if optim.pretrain_steps else ""
+    before = (optim.pretrain_steps, optim.warm_discriminator)
+    pretraining = "".join(f"{steps} + " for steps in before if steps)
     networks = networks_in_words(config)
     return (
         f"{config.recipe}: x{model.scale}, {counted(cohort.peers, 'peer')} ({cohort.variant}), "

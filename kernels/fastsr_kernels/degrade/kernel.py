@@ -22,7 +22,7 @@ LAST = 9
 """A slot beyond the last of a round."""
 
 
-def strides(x_NCHW: Tensor) -> dict[str, int]:
+def strides(x_NCHW: Tensor) -> dict[str, Any]:
     return dict(zip(("stride_n", "stride_c", "stride_y", "stride_x"), x_NCHW.stride(), strict=True))
 
 

@@ -2,7 +2,8 @@
 
 A sample's size before slot SLOT of round ROUND_NUMBER follows from the table of parameters: see reference.py.
 """
-# pyright: basic
+# pyright: basic, reportArgumentType=false, reportAssignmentType=false, reportOperatorIssue=false
+# pyright: reportGeneralTypeIssues=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportIndexIssue=false
 # Triton's language has no types.
 
 import triton

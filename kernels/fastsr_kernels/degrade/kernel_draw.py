@@ -2,7 +2,8 @@
 
 Axes: N samples, F numbers of the settings, T side of blur kernels. Pointers have the name of the tensor they point to.
 """
-# pyright: basic
+# pyright: basic, reportArgumentType=false, reportAssignmentType=false, reportOperatorIssue=false
+# pyright: reportGeneralTypeIssues=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportIndexIssue=false
 # Triton's language has no types.
 
 import triton

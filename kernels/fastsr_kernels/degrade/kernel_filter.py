@@ -3,7 +3,8 @@
 A program works on TILE samples that follow each other on a canvas `[C, H, W]`, all of one picture N. Pointers have the
 name of the tensor they point to.
 """
-# pyright: basic
+# pyright: basic, reportArgumentType=false, reportAssignmentType=false, reportOperatorIssue=false
+# pyright: reportGeneralTypeIssues=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportIndexIssue=false
 # Triton's language has no types.
 
 import triton

@@ -3,7 +3,8 @@
 Axes: N samples, P planes, H W sides of a canvas, I J positions in a block. Pointers have the name of the tensor they
 point to. jpeg.py defines the numbers.
 """
-# pyright: basic
+# pyright: basic, reportArgumentType=false, reportAssignmentType=false, reportOperatorIssue=false
+# pyright: reportGeneralTypeIssues=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportIndexIssue=false
 # Triton's language has no types.
 
 import triton

@@ -2,7 +2,8 @@
 
 Axes: N samples, C channels, H W sides of a canvas. Pointers have the name of the tensor they point to.
 """
-# pyright: basic
+# pyright: basic, reportArgumentType=false, reportAssignmentType=false, reportOperatorIssue=false
+# pyright: reportGeneralTypeIssues=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportIndexIssue=false
 # Triton's language has no types.
 
 import triton

@@ -82,7 +82,7 @@ def run_round(
             canvas = canvas._replace(x_NCHW=shown_where(active_N, blurred, canvas.x_NCHW))
         elif step == "resize":
             last = "resize" not in steps[slot + 1 :]
-            held = tuple(max(a, b) for a, b in zip(side, canvas.x_NCHW.shape[2:], strict=True))
+            held = max(side[0], canvas.x_NCHW.shape[2]), max(side[1], canvas.x_NCHW.shape[3])
             canvas = resized(canvas, new_N2, drawn.mode, active_N, side if last else held)
         else:
             noisy = add_noise(

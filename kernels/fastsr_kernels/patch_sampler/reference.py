@@ -87,7 +87,7 @@ def philox(
     return c0, c1, c2, c3
 
 
-def below(random_N: Tensor, bound_N: Tensor) -> Tensor:
+def below(random_N: Tensor, bound_N: Tensor | int) -> Tensor:
     """Maps 32-bit random integers to `[0, bound)`, for bounds below 2^31."""
     return (random_N * bound_N) >> 32
 

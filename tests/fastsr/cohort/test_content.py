@@ -1,6 +1,7 @@
 """Content losses."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -61,3 +62,36 @@ def test_weights_in_autocasts_dtype_give_what_casting_them_gives() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     contents[1].cast(None)
     assert contents[1](sr, contents[1].target(hr)).dtype == torch.float32
+
+
+def test_layers_are_compared_before_activation_with_their_weights(tmp_path: Path) -> None:
+    """As the first convolutions of torchvision's network give them, which its ReLU in place would overwrite."""
+    vgg = VGG19Features("conv5_4").randomise(seed=3)
+    torch.save(vgg.state_dict(), tmp_path / "vgg.pth")
+    loss = LossConfig(
+        content="layers", vgg=tmp_path / "vgg.pth", vgg_layers=("conv1_2", "conv3_4"),
+        vgg_layer_weights=(0.1, 2.0), pixel_weight=0.5, pixel_loss="l1",
+    )  # fmt: skip
+    content = content_loss(loss)
+    sr, hr = torch.rand(2, 2, 3, 32, 32)
+    want = 0.5 * (sr - hr).abs().mean()
+    for weight, convolution in ((0.1, 2), (2.0, 16)):
+        head = vgg.features[: convolution + 1]
+        ours, theirs = (head((x - vgg.mean) / vgg.deviation) for x in (sr, hr))
+        assert float(ours.min()) < 0
+        want = want + weight * (ours - theirs).abs().mean()
+    leaf = sr.clone().requires_grad_()
+    value = content(leaf, content.target(hr))
+    assert float(value) == pytest.approx(float(want), rel=1e-5)
+    (gradient,) = torch.autograd.grad(value, leaf)
+    (expected,) = torch.autograd.grad(content_loss(loss)(leaf, content.target(hr)), leaf)
+    torch.testing.assert_close(gradient, expected)
+    assert gradient.any()
+
+
+@pytest.mark.parametrize(("distance", "power"), [("mse", 2), ("l1", 1)])
+def test_pixels_are_compared_by_either_distance(distance: Any, power: int) -> None:
+    sr, hr = torch.rand(2, 2, 3, 8, 8)
+    content = content_loss(LossConfig(content="pixel", pixel_loss=distance))
+    want = (sr - hr).abs().pow(power).mean()
+    assert float(content(sr, content.target(hr))) == pytest.approx(float(want), rel=1e-6)

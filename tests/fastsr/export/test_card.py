@@ -92,7 +92,7 @@ def in_a_process(hub: Hub, home: Path, *words: str) -> subprocess.CompletedProce
 
 LOAD = """
 import sys, numpy, fastsr
-from pathlib import Path
+from fastsr.cli.main import main
 upscaler = fastsr.load("me/mine")
 numpy.save(sys.argv[1], upscaler(numpy.load(sys.argv[1])))
 print(upscaler.info.about["license"], "training" in upscaler.info.about)
@@ -101,6 +101,7 @@ for name in ("me/gone", "me/empty"):
         fastsr.load(name)
     except fastsr.UserError as error:
         print(error)
+sys.exit(main(["push", sys.argv[2], "me/forbidden"]))
 """
 
 
@@ -118,15 +119,13 @@ def test_a_model_that_is_pushed_can_be_loaded(run: Path, tmp_path: Path) -> None
             "README.md"
         ]
         hub.files["me/empty"] = {}
-        loaded = in_a_process(hub, tmp_path / "hf", "-c", LOAD, str(tmp_path / "photo.npy"))
-        assert loaded.returncode == 0, loaded.stderr
-        hub.refuses = True
-        refused = in_a_process(hub, tmp_path / "hf", *words)
+        words = ("-c", LOAD, str(tmp_path / "photo.npy"), str(run))
+        loaded = in_a_process(hub, tmp_path / "hf", *words)
     first, gone, empty = loaded.stdout.splitlines()
     assert first == "mit True"
     assert gone.startswith("me/gone does not exist, here or on the Hugging Face hub")
     assert empty == "me/empty on the Hugging Face hub has no model.safetensors"
     want = fastsr.load(run, device="cpu", peer=1)(photo)
     assert np.array_equal(np.load(tmp_path / "photo.npy"), want)
-    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
-    assert "run `hf auth login`" in refused.stderr
+    assert loaded.returncode == 2 and loaded.stderr.count("\n") == 1
+    assert "run `hf auth login`" in loaded.stderr
