@@ -142,6 +142,14 @@ def statistics() -> list[float]:
     return found
 
 
+def blind() -> list[float]:
+    trainings, (counted,) = rows("blind training"), rows("blind degradations, counted")
+    names = ("bicubic", "trained on bicubic", "trained blind")
+    found = list(numbers([[row[name] for name in names] for row in trainings]))
+    steps = [float(row["steps"].partition(" ")[0]) for row in trainings]
+    return [*found, *steps, counted["launches"], counted["basicsr_operations"]]
+
+
 def counts() -> list[float]:
     return [
         *numbers([row["steps_per_second"] for row in rows("roofline")]),
@@ -169,6 +177,7 @@ def on_a_cpu() -> list[float]:
 SOURCES: dict[str, Callable[[], list[float]]] = {
     "A result": demonstration,
     "Train for real": content_weights,
+    "Photos as they are": blind,
     "What it computes": protocol,
     "Reproduce the paper": reproductions,
     "What the numbers mean": precisions,
