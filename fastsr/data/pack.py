@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import mmap
 import os
 import shutil
+import sys
 import tempfile
 import time
 import warnings
@@ -33,6 +35,8 @@ TRUST_SECONDS = 24 * 3600
 """Time for which pixels are trusted that were compared with their checksums."""
 CHECKED_BYTES = 4 * 10**9
 """Pixels that are compared at a start at most: of larger packs another part each day."""
+MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+"""Linux's flag for a mapping that no memory is set aside for; Python 3.11 has no name for it."""
 
 
 def pack_images(
@@ -276,11 +280,14 @@ def open_pack(folder: Path) -> tuple[PixelStore, list[tuple[str, str]]]:
 
 
 def mapped(file: Path) -> torch.Tensor:
-    """The bytes of a file, mapped to be read only.
+    """The bytes of a file, mapped. What is written to them stays in memory, and the file as it is.
 
-    `torch.from_file` maps them to be written too: Linux then counts on memory for all of them, and refuses to map more
-    than it has.
+    `torch.from_file` maps so, too, but Linux then counts on memory for all of them, and refuses more than there is.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(np.memmap(file, np.uint8, mode="r"))
+    with file.open("rb") as opened:
+        if sys.platform == "linux":
+            flags, protection = mmap.MAP_PRIVATE | MAP_NORESERVE, mmap.PROT_READ | mmap.PROT_WRITE
+            pixels = mmap.mmap(opened.fileno(), 0, flags=flags, prot=protection)
+        else:
+            pixels = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)
+    return torch.frombuffer(pixels, dtype=torch.uint8)
