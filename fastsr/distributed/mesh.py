@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fastsr.config.peers import logits_per_image
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, listed
 from fastsr.errors import UserError
@@ -72,6 +73,11 @@ def choose_mesh(config: TrainConfig, size: int) -> Mesh:
             f"--batch {batch} cannot be cut into {mesh.columns} slices of {FEWEST_PATCHES} patches or more; "
             f"use --batch {max(batch // mesh.columns, FEWEST_PATCHES) * mesh.columns}, "
             f"or start {possible_sizes(peers, batch)} processes"
+        )
+    if mesh.columns > 1 and len(set(logits_per_image(config))) > 1:
+        raise UserError(
+            "peers whose discriminators have maps of different sizes cannot share a batch; "
+            f"use --mesh {min(size, peers)}x1 with {min(size, peers)} processes, or one --discriminator for all"
         )
     return mesh
 

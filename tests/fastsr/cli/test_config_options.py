@@ -19,7 +19,10 @@ from tests.fastsr.cli.command_line import Fastsr, Trained, assert_one_line
         (None, "--config {file} does not exist"),
         ("[images\n", "--config {file} cannot be read: "),
         ("[images]\nbatch = 'x'\n", '{file}: [images] batch = "x" is not a int'),
-        ("[images]\nbach = 4\n", "{file}: [images] has no setting 'bach'; it has data, lr_data, val"),
+        (
+            "[images]\nbach = 4\n",
+            "{file}: [images] has no setting 'bach'; it has data, lr_data, val",
+        ),
         ("[pictures]\n", "{file}: unknown section or key 'pictures'; sections are [images]"),
         ("batch = 4\n", "{file}: unknown section or key 'batch'; it belongs in [images]"),
         ("[images]\nbatch = 1\n", "--batch 1 cannot be used; use 2 or more"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fastsr.config.networks import PeerConfig
 from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
@@ -57,6 +58,18 @@ def test_what_does_not_divide_is_refused(
     with pytest.raises(UserError) as caught:
         choose_mesh(settings(peers, batch, mesh), size)
     assert message in str(caught.value)
+
+
+def test_maps_of_different_sizes_are_not_cut_into_slices() -> None:
+    config = settings(2)
+    peers = (PeerConfig(), PeerConfig(discriminator="unet"))
+    cohort = replace(config.cohort, peer=peers, exchange="mean")
+    config = replace(config, cohort=cohort)
+    assert choose_mesh(config, 2) == Mesh(2, 1)
+    with pytest.raises(
+        UserError, match="maps of different sizes cannot share a batch; use --mesh 2x1"
+    ):
+        choose_mesh(config, 4)
 
 
 def test_the_mesh_is_described() -> None:
