@@ -138,7 +138,7 @@ def settings(subject: Subject) -> str:
         "recipe": config.recipe,
         "network": ", ".join(f"{key} {text}" for key, text in network(subject.facts).items()),
         "steps": f"{optim.steps:,} adversarial after {optim.pretrain_steps:,} of pre-training",
-        "patches": f"{images.batch} a step, {images.patch} pixels a side, low resolution by MATLAB's bicubic",
+        "patches": f"{images.batch} a step, {images.patch} pixels a side, low resolution {made_by(config)}",
         "content loss": loss.content,
         "learning rate": f"{optim.lr:g}",
         "weights": f"averaged, decay {optim.ema:g}" if optim.ema else "of the last step",
@@ -146,6 +146,15 @@ def settings(subject: Subject) -> str:
     }
     lines = [f"| {key} | {text} |" for key, text in rows.items()]
     return "\n".join(["## Training", "", "| | |", "|---|---|", *lines])
+
+
+def made_by(config: TrainConfig) -> str:
+    """The origin of the low resolution that a model was trained on."""
+    if config.images.lr_data:
+        return "as given"
+    if config.degrade.is_bicubic:
+        return "by MATLAB's bicubic"
+    return f"by blind degradations ({config.degrade.degrade})"
 
 
 def network(facts: ModelFacts) -> Mapping[str, str]:
@@ -218,9 +227,13 @@ def gallery(subject: Subject, pictures: list[Picture]) -> str:
 
 
 def limits(subject: Subject) -> str:
-    made = "bicubic" if subject.config else "their kind of"
+    config = subject.config
+    if config and config.degrade.is_bicubic and not config.images.lr_data:
+        learnt = "It was trained on bicubic low resolution; noise and compression are enlarged with the rest. "
+    else:
+        learnt = "Images unlike those that it was trained on come out worse. "
     return (
-        f"## Limits\n\nA GAN invents detail that looks plausible: not for measuring, identifying or proving anything. "
-        f"It was trained on {made} low resolution; noise and compression are enlarged with the rest. "
+        "## Limits\n\nA GAN invents detail that looks plausible: not for measuring, identifying or proving anything. "
+        + learnt
         + (f"License: {subject.license}." if subject.license else "No license is stated.")
     )

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ import pytest
 
 import fastsr
 from fastsr.cli.main import main
+from fastsr.config.degrade import DegradeConfig
+from fastsr.config.settings import TrainConfig
+from fastsr.config.toml import from_toml, to_toml
 from fastsr.download.hub import is_hub_name
 from fastsr.evaluation.results import Evaluation
 from fastsr.facts import read_facts
@@ -34,6 +38,23 @@ def test_a_card_says_what_the_run_says(run: Path) -> None:
     assert all(f"- {about}: {text}" in card for about, text in evaluation.protocol.items())
     assert 'fastsr.load("me/mine")' in card and "| images | photos |" in card
     assert str(run.parent) not in card and "secret" not in card
+
+
+@pytest.mark.parametrize(
+    ("degrade", "text", "limits"),
+    [
+        ("bicubic", "low resolution by MATLAB's bicubic", "noise and compression are enlarged"),
+        ("light", "low resolution by blind degradations (light)", "Images unlike those"),
+    ],
+)
+def test_a_card_says_what_low_resolution_was(
+    run: Path, degrade: str, text: str, limits: str
+) -> None:
+    file = run / "config.toml"
+    config = replace(from_toml(file, TrainConfig()), degrade=DegradeConfig(degrade=degrade))
+    file.write_text(to_toml(config))
+    card = card_of(run)
+    assert text in card and limits in card
 
 
 def test_pictures_of_a_card_are_beside_it(run: Path) -> None:
