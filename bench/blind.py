@@ -86,7 +86,7 @@ class Watch(TorchDispatchMode):
 
 
 def theirs(batch: int, side: int, steps: int) -> list[Watch]:
-    """What BasicSR's feed_data does in some steps, its data loader's kernels being identities."""
+    """Operations of BasicSR's feed_data in some steps, its data loader's kernels being identities."""
     import_basicsr()
     from basicsr.models.realesrgan_model import RealESRGANModel
     from basicsr.utils.diffjpeg import DiffJPEG

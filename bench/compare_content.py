@@ -47,7 +47,7 @@ STEPS: dict[ContentName, int] = {"random-vgg22": 100, "random-vgg": 20}
 
 @dataclass(frozen=True)
 class Bench:
-    """What all trainings share."""
+    """The start, images and settings that all trainings share."""
 
     store: PixelStore
     pairs: Sequence[Pair]

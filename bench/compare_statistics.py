@@ -112,7 +112,7 @@ def means(values: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def about_run(checkpoint: Path) -> dict[str, Any]:
-    """What matters here of a checkpoint's run: its place in training, and its skip."""
+    """Of a checkpoint's run: its place in training, and its skip."""
     run = checkpoint.parent.parent
     config, step = from_toml(run / "config.toml", TrainConfig()), int(checkpoint.name.split("-")[1])
     stage = "pretraining" if step <= config.optim.pretrain_steps else "training"

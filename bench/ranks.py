@@ -47,7 +47,7 @@ def command(setting: Setting, images: Path, out: Path, steps: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Spent:
-    """What one training took."""
+    """Bytes, packets and seconds of one training."""
 
     steps: int
     bytes: int

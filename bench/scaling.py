@@ -66,7 +66,7 @@ def loss_seconds(gpus: int, config: TrainConfig) -> float:
 
 
 def cohort_seconds(link: Link, gpus: int, config: TrainConfig, step: float) -> float:
-    """What a step takes longer with one peer on every GPU."""
+    """Seconds by which a step takes longer with one peer on every GPU."""
     logits = 2 * gpus * config.images.batch * BYTES
     return all_gather_seconds(link, gpus, logits) + loss_seconds(gpus, config)
 
@@ -89,7 +89,7 @@ def look_share(config: TrainConfig) -> float:
 
 
 def data_seconds(link: Link, gpus: int, config: TrainConfig, step: float) -> float:
-    """What a step takes longer with one peer on all GPUs, each with a batch of its own."""
+    """Seconds by which a step takes longer with one peer on all GPUs, each with a batch of its own."""
     model = config.model
     networks = generator_parameters(model), discriminator_parameters(model, config.images.patch)
     gradients = sum(all_reduce_seconds(link, gpus, BYTES * count) for count in networks)

@@ -1,4 +1,4 @@
-"""What enlarging is measured against, and its peak memory: `python -m bench.upscale MODEL IMAGE OUT GB`.
+"""Yardsticks of enlarging, and its peak memory: `python -m bench.upscale MODEL IMAGE OUT GB`.
 
 Prints bytes as JSON: the process's resident set at import, and the most while one image was enlarged.
 """
@@ -22,7 +22,7 @@ from fastsr.system.memory import proc_bytes, resident_memory
 
 @torch.no_grad()
 def plain_loop(generator: nn.Module, files: list[Path], out: Path) -> None:
-    """What people write: open, to a tensor, the network in eager fp32, to an image, save; one after the other."""
+    """The usual loop: open, to a tensor, the network in eager fp32, to an image, save; one after the other."""
     device = next(generator.parameters()).device
     out.mkdir(exist_ok=True)
     for file in files:

@@ -19,7 +19,7 @@ COUNTED_APART = ("running_mean", "running_var", "num_batches_tracked")
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the header of a .safetensors file says."""
+    """Facts in the header of a .safetensors file."""
 
     file: Path
     bytes: int

@@ -185,7 +185,7 @@ class PacksArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class InfoArguments:
-    """What a run holds: its settings, steps, checkpoints and the best of them, scores, and the next commands.
+    """Tell of a run: its settings, steps, checkpoints and the best of them, scores, and the next commands.
 
     Of a folder of runs one line each; of a model's file what it says of itself.
 

@@ -21,7 +21,7 @@ from fastsr.report.runs import Run, collect
 from fastsr.training.words import next_commands, summary
 
 Facts = Mapping[str, str]
-"""What there is to know, by what it is about."""
+"""Facts, by their subject."""
 
 
 def inform(path: Path, console: Console) -> None:
@@ -61,7 +61,7 @@ def show(facts: Facts, console: Console) -> None:
 
 
 def run_facts(run: Run) -> Facts:
-    """What is in a run's folder."""
+    """The facts of a run's folder."""
     page = run.folder / "report.html"
     facts = {
         "run": str(run.folder),
@@ -121,7 +121,7 @@ def evaluation_text(folder: Path, evaluation: Evaluation | None) -> str:
 
 
 def session_text(environment: Mapping[str, Any]) -> str:
-    """When and on what it was trained last; empty where nobody has noted it."""
+    """The time and machine of the last training; empty where nobody has noted it."""
     if not environment:
         return ""
     gpus = [str(name) for name in environment.get("gpus") or ()]
@@ -151,7 +151,7 @@ def runs_table(runs: tuple[Run, ...] | list[Run]) -> Table:
 
 
 def file_facts(file: Path) -> Facts:
-    """What a safetensors file says of itself."""
+    """The facts in the header of a safetensors file."""
     known = read_facts(file)
     facts = {
         "file": f"{file}, {known.bytes / 1e6:,.2f} MB",

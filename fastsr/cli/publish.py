@@ -94,7 +94,7 @@ def run_push(words: list[str]) -> None:
 
 
 def subject_of(model: Path, name: str, peer: int | Literal["best"], license: str) -> "Subject":
-    """What a card says of a run or file. Raises UserError where there is no model."""
+    """The subject of a card: a run or file. Raises UserError where there is no model."""
     from fastsr.export.card import read_subject
     from fastsr.inference.upscaler import facts_of
     from fastsr.models.weights import find_generator, load_generator, peer_index

@@ -145,7 +145,7 @@ class Maps:
 
 @dataclass(frozen=True)
 class Teaching:
-    """Who teaches whom, how softly, with which weight, and by which divergence; see `reference.cohort_loss`."""
+    """Teachers, temperatures, weights and the divergence; see `reference.cohort_loss`."""
 
     mixing_PP: Tensor
     temperature_P: Tensor

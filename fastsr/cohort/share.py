@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Share(Protocol):
-    """What a cohort asks of other processes that train the rest of it: logits, and little else."""
+    """The exchange of a cohort with other processes that train the rest of it: logits, and little else."""
 
     peers: tuple[int, ...]
     """Numbers, in the whole cohort, of the peers that this process trains."""

@@ -18,7 +18,7 @@ PLACES = {("images", "data"), ("images", "val"), ("images", "cache"), ("loss", "
 
 
 def statement(config: TrainConfig, device: torch.device, checkpoint: Path | None) -> dict[str, str]:
-    """What must be the same on all ranks before anything is made, by the words for it."""
+    """The values that must be the same on all ranks before anything is made, by the words for them."""
     sections = tomllib.loads(to_toml(config))
     settings = {
         f"--{name.replace('_', '-')}": json.dumps(value)

@@ -39,7 +39,7 @@ class LostRankError(UserError):
 
 
 class World(Protocol):
-    """What a rank asks of all others, beside the numbers of a step."""
+    """The exchange of a rank with all others, beside the numbers of a step."""
 
     rank: int
     size: int
@@ -237,7 +237,7 @@ def turn(member: Member) -> int:
 
 
 def short(reason: str) -> str:
-    """What the network said, without the place in its source."""
+    """The message of the network library, without the place in its source."""
     reason = reason.rpartition("] ")[2] if reason.startswith("[") else reason
     return reason.partition(". This ")[0][:160]
 

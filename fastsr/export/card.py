@@ -26,7 +26,7 @@ REPOSITORY = "https://github.com/fastsr/fastsr"
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What a card is about."""
+    """The subject of a card."""
 
     name: str
     facts: ModelFacts

@@ -31,7 +31,7 @@ MOST_IMAGES = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """How images are enlarged, where there is a choice."""
+    """Choices in enlarging."""
 
     self_ensemble: bool = False
     """Mean over the 8 ways to turn and mirror an image, each turned back."""

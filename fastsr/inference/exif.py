@@ -26,7 +26,7 @@ def upright_exif(image: Image.Image) -> bytes | None:
 
 
 def tiff_exif(image: Image.Image) -> bytes | None:
-    """What a TIFF says of the picture among the tags that say how it is stored."""
+    """The tags of a TIFF that describe the picture, without those that say how it is stored."""
     kept = Image.Exif()
     try:
         tags = image.getexif()

@@ -41,7 +41,7 @@ class Job:
 
 @dataclass
 class Outcome:
-    """How far enlarging has come."""
+    """The progress of enlarging."""
 
     images: int = 0
     pixels: int = 0
@@ -61,7 +61,7 @@ class Read:
 
 
 def plan(sources: Iterable[Source], out: Path, scale: int, kind: Kind | None) -> list[Job]:
-    """Where each image goes: NAME-xSCALE below `out`. Raises UserError where two would go to one file."""
+    """The place of each image: NAME-xSCALE below `out`. Raises UserError where two would go to one file."""
     jobs: dict[Path, Job] = {}
     for source in sources:
         suffix = source.path.suffix if kind is None else SUFFIXES[kind][0]

@@ -27,7 +27,7 @@ OTHER_HALF = {
     "16L": "16B",
     "16N": "16B" if sys.byteorder == "little" else "16L",
 }
-"""How Pillow is told to decode the lower bytes of 16-bit colours, of which it only gives the upper ones."""
+"""Raw modes by which Pillow decodes the lower bytes of 16-bit colours, of which it only gives the upper ones."""
 OWN_SPACE = ("CMYK", "YCbCr", "LAB", "HSV")
 """Modes that become RGB, to which their colour profile does not belong."""
 

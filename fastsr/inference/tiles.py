@@ -23,15 +23,15 @@ class Span:
     """One tile along one axis, in pixels of low resolution."""
 
     read: slice
-    """What the network sees."""
+    """The part that the network sees."""
     kept: slice
-    """What is written of it, blended with the tile before along the first `blend` pixels."""
+    """The part that is written, blended with the tile before along the first `blend` pixels."""
     blend: int = 0
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How images are cut: the sides of a tile and the overlap, in pixels of low resolution."""
+    """The sides of a tile and the overlap, in pixels of low resolution."""
 
     height: int
     width: int

@@ -180,7 +180,7 @@ def load(
 
 
 def facts_of(file: Path, generator: Generator) -> ModelFacts:
-    """What is known of the model in a file, which may be one of others that says nothing of itself."""
+    """Facts about the model in a file, which may be one of others that says nothing of itself."""
     if file.suffix == ".safetensors":
         facts = read_facts(file)
     else:
@@ -191,7 +191,7 @@ def facts_of(file: Path, generator: Generator) -> ModelFacts:
 
 
 def notes_of(file: Path) -> dict[str, str]:
-    """What a file says of itself beside its network: a summary of its training, a licence."""
+    """Notes of a file beside its network: a summary of its training, a licence."""
     about = read_facts(file).about if file.suffix == ".safetensors" else {}
     return {name: about[name] for name in ("training", "license") if name in about}
 

@@ -1,4 +1,4 @@
-"""What a network is, apart from its weights: one frozen dataclass for each kind, and the header of a file as one.
+"""Networks apart from their weights: one frozen dataclass for each kind, and the header of a file as one.
 
 No torch here. `fastsr.models.networks` builds what these describe.
 """

@@ -1,4 +1,4 @@
-"""What all generators answer, and how their blocks are run in training.
+"""The interface of all generators, and their blocks in training.
 
 Axes: N images, C = 3 channels, h w low and H W high resolution.
 """

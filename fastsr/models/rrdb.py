@@ -11,7 +11,7 @@ from fastsr.models.architecture import RRDBArchitecture
 from fastsr.models.base import Generator, in_fp32, start_small
 
 DOUBLINGS = {1: 0, 2: 1, 4: 2, 8: 3}
-"""How often the features are doubled, by the factor from the network's own grid to the output."""
+"""Doublings of the features, by the factor from the network's own grid to the output."""
 UNSHUFFLE = {1: 4, 2: 2, 4: 1, 8: 1}
 """Real-ESRGAN's factor by which pixels become channels first, by scale: x2 and x1 do their work on a smaller image."""
 SLOPE = 0.2

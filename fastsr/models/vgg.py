@@ -108,7 +108,7 @@ class VGG19Features(nn.Module):
 
 
 class VGG19Layers(VGG19Features):
-    """What the convolutions of several layers give, before their activation: `[N, C, H', W']` of each layer.
+    """Outputs of several convolutions before their activation: `[N, C, H', W']` of each layer.
 
     Source: ESRGAN, section 3.3: before the activation features are dense, and say more about brightness.
     """

@@ -1,1 +1,1 @@
-"""What a machine is shown to do before it is trusted, and which of equal settings is fastest there."""
+"""Proof of what a machine computes before it is trusted, and the fastest of equal settings there."""

@@ -1,4 +1,4 @@
-"""What was shown or found on a combination of GPU, driver and versions, kept in the cache."""
+"""Verdicts and settings found on a combination of GPU, driver and versions, kept in the cache."""
 
 import hashlib
 import json

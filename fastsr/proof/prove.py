@@ -70,7 +70,7 @@ def prove_kernels(config: TrainConfig, device: torch.device) -> Iterator[Part]:
 
 
 def prove_on_gpu(config: TrainConfig, device: torch.device, precision: Precision) -> Iterator[Part]:
-    """What takes a captured step: that it does what an eager one does, without waiting, its memory, its speed."""
+    """Parts that take a captured step: it does what an eager one does, without waiting; its memory, its speed."""
     before = torch.cuda.memory_reserved(device)
     trial = rehearsal(config, device, precision)
     if config.machine.compile:
@@ -200,7 +200,7 @@ def speeds(values: dict[str, float]) -> Part:
 
 
 def memory(predicted: int, measured: int) -> Part:
-    """What torch reserved while a step was captured, beside what was predicted for its tensors."""
+    """Memory that torch reserved while a step was captured, beside what was predicted for its tensors."""
     detail = f"{gigabytes(measured)} reserved, {gigabytes(predicted)} of tensors predicted"
     if measured > 1.25 * predicted + BESIDE_TENSORS:
         detail += "; more than scratch space explains: please report it"

@@ -1,4 +1,4 @@
-"""What the discriminators of each variant say, as a table of the page."""
+"""The discriminators of each variant, as a table of the page."""
 
 from math import isfinite
 

@@ -1,4 +1,4 @@
-"""What a reproduction does otherwise than the paper, setting by setting."""
+"""Deviations of a reproduction from the paper, setting by setting."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields

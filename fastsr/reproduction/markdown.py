@@ -64,7 +64,7 @@ def seed_rows(table: Table) -> Iterator[str]:
 
 
 def mechanism_rows(one: Mechanism) -> Iterator[str]:
-    """What the discriminators of each variant say, and how far that is from what those of Independent say."""
+    """Opinions of the discriminators of each variant, and their distance from those of Independent."""
     variants = list(one.opinions[0].values)
     taught = [name for name in variants if name != BASELINE]
     yield f"\n## x{one.scale}, what the discriminators say\n"

@@ -45,7 +45,7 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Mechanism:
-    """What the discriminators say at one scale."""
+    """Opinions of the discriminators at one scale."""
 
     scale: int
     seeds: int
@@ -97,7 +97,7 @@ def over_seeds(values: Sequence[float]) -> Difference:
 
 
 def seed_values(rows: Iterable[Row], variants: Sequence[str]) -> Values:
-    """What one run's rows say, by quantity and variant; NaN where they say nothing.
+    """Values in one run's rows, by quantity and variant; NaN where there are none.
 
     Args:
         variants: the name of each peer's.
@@ -136,7 +136,7 @@ def term(rows: Sequence[Row], name: str, peer: int) -> float:
 
 
 def histograms(rows: Sequence[Row], peer: int) -> tuple[list[int], list[int]]:
-    """How many real and how many generated images got each share of probability."""
+    """Counts of real and of generated images in each bin of probability."""
     counts: list[list[int]] = []
     for kind in ("real", "generated"):
         found = [row["calibration"][kind][peer] for row in rows if "calibration" in row]

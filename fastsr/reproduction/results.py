@@ -94,7 +94,7 @@ class Tables:
 
     tables: tuple[Table, ...]
     mechanisms: tuple[Mechanism, ...] = ()
-    """What the discriminators say, one for each scale."""
+    """Opinions of the discriminators, one for each scale."""
     plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
     notes: tuple[str, ...] = ()
     """Differences from the paper, in sentences."""

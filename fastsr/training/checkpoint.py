@@ -109,7 +109,7 @@ def write_state(
 
 
 def merged(parts: Iterable[Mapping[Key, Value]]) -> dict[Key, Value]:
-    """What each rank has, as one."""
+    """The mappings of all ranks as one."""
     return {name: value for part in parts for name, value in part.items()}
 
 

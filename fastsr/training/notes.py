@@ -1,4 +1,4 @@
-"""What a model's file says of its training, in its header."""
+"""Notes on a model's training, in the header of its file."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from fastsr.config.settings import TrainConfig
 
 
 def training_notes(config: TrainConfig, peer: int, step: int) -> dict[str, str]:
-    """What a model's file says of its training."""
+    """Notes on a model's training, for its file."""
     about: dict[str, Any] = {
         "fastsr": __version__, "recipe": config.recipe, "step": step, "steps": config.total_steps,
         "peer": peer, "peers": config.cohort.peers, "variant": variants(config.cohort)[peer],

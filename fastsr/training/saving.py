@@ -1,4 +1,4 @@
-"""What is due before a training is saved: finite numbers, and what steps leave undone."""
+"""Duties before a training is saved: numbers must be finite, and what steps leave undone is done."""
 
 from pathlib import Path
 

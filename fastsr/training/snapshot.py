@@ -1,4 +1,4 @@
-"""What a checkpoint holds, at one step: of the cohort itself, or copied to the host so that training can go on."""
+"""Contents of a checkpoint at one step: of the cohort itself, or copied to the host so that training can go on."""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ class SavedPeer:
     adam: dict[str, dict[str, Tensor]]
     """By network: the state of its optimiser, by parameter index and key."""
     notes: Mapping[str, str]
-    """What the generators' files say of their training."""
+    """Notes on training for the generators' files."""
 
     @staticmethod
     def of(peer: Peer, notes: Mapping[str, str]) -> "SavedPeer":

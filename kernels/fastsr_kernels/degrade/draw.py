@@ -23,7 +23,7 @@ PARAMETERS, NOISE = 1, 2
 
 
 class RoundDrawn(NamedTuple):
-    """What one round does to each sample: fp32 `[N]`, whole numbers and yes (1) or no (0) too."""
+    """Parameters of one round for each sample: fp32 `[N]`, whole numbers and yes (1) or no (0) too."""
 
     blurs: Tensor
     kind: Tensor
@@ -56,7 +56,7 @@ class RoundDrawn(NamedTuple):
 
 
 class FinalDrawn(NamedTuple):
-    """What comes last: fp32 `[N]`."""
+    """Parameters of the last stages: fp32 `[N]`."""
 
     blurs: Tensor
     taps: Tensor

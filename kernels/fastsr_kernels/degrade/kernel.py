@@ -96,7 +96,7 @@ class Plan:
         )  # fmt: skip
 
     def common(self, number: int, slot: int) -> dict[str, Any]:
-        """What every stage of a round is told."""
+        """Arguments of every stage of a round."""
         return {
             "table": self.table, "COLUMNS": kernel_draw.COLUMNS, "R": number, "SLOT": slot,
             "SHUFFLE": self.frame.shuffle, "C": self.channels, "HEIGHT": self.height, "WIDTH": self.width,

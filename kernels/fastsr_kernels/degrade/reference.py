@@ -35,7 +35,7 @@ class Canvas(NamedTuple):
 
 
 class Place(NamedTuple):
-    """What noise is a function of, besides the pixel."""
+    """The arguments of noise besides the pixel."""
 
     seed: int
     counter_N: Tensor

@@ -75,7 +75,7 @@ class Degradation(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What shapes and the sequence of operations depend on: numbers of Python's."""
+    """Numbers of Python's that shapes and the sequence of operations depend on."""
 
     scale: int
     context: int
@@ -150,7 +150,7 @@ def running_sum(weights: list[float]) -> list[float]:
 
 
 class Numbers(NamedTuple):
-    """What `pack` has packed, as views."""
+    """The packed numbers of `pack`, as views."""
 
     first: Round
     second: Round
