@@ -126,9 +126,7 @@ def test_report_imports_no_torch(tmp_path: Path) -> None:
 
 
 def test_report_without_a_run(fastsr: Fastsr) -> None:
-    assert_one_line(
-        fastsr("report"), "no run is given; name at least one folder that fastsr train wrote"
-    )
+    assert_one_line(fastsr("report"), "fastsr report needs RUN ...; see fastsr report --help")
 
 
 def test_report_of_folders_that_are_no_runs(fastsr: Fastsr, data: Path, odd: Path) -> None:
