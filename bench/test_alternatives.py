@@ -18,7 +18,7 @@ from bench.machine import kernels_of
 from bench.setups import make_step
 from bench.timing import alternate, median_wall, summary
 from fastsr.cohort.content import FeatureContent, content_loss
-from fastsr.cohort.peer import BETAS
+from fastsr.cohort.peer import BETA1
 from fastsr.config.settings import TrainConfig
 from fastsr.data.sampler import PatchSampler
 
@@ -91,7 +91,11 @@ def test_one_optimiser_for_all_peers(
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
     shared = torch.optim.Adam(
-        parameters, lr=cohort.schedule.lr, betas=BETAS, fused=True, capturable=True
+        parameters,
+        lr=cohort.schedule.lr,
+        betas=(BETA1, cohort.config.optim.beta2),
+        fused=True,
+        capturable=True,
     )
 
     def each() -> None:
