@@ -113,12 +113,6 @@ class Maps:
         """True if the mean logits of images are what is looked at, all logits not being comparable."""
         return self.by_mean or not self.alike
 
-    def padded(self, logits: list[Tensor]) -> Tensor:
-        """`[E]` of each peer as one tensor `[P, E]`."""
-        if self.alike:
-            return torch.stack(logits)
-        return torch.stack([pad(z_E, (0, self.most - z_E.numel())) for z_E in logits])
-
     def filled(self, logits: list[Tensor], parts: int = 1) -> Tensor:
         """Logits of any peers on one of `parts` slices of the images, as one tensor with columns for the most."""
         if self.alike:
@@ -140,7 +134,7 @@ class Maps:
             (gradient_N[:, None] / count).expand(-1, count).flatten()
             for gradient_N, count in zip(gradient_PN, self.per_image, strict=True)
         ]
-        return self.padded(rows)
+        return self.filled(rows)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def test_values_and_gradients(name: AdversarialName, case: str, one_outcome: boo
         torch.tensor([0.3, 2.0, 1.0]).double(),
     )
     teaching = Teaching(mixing, temperature, weight, one_outcome)
-    z_real, z_fake = (maps.padded([z.detach() for z in logits]) for logits in (real, fake))
+    z_real, z_fake = (maps.filled([z.detach() for z in logits]) for logits in (real, fake))
     found = logit_losses(name, z_real, z_fake, maps, teaching)
     for k in range(3):
         d_real, d_fake, g = defined(name, real[k], fake[k])
