@@ -12,10 +12,10 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import PrefixStore, Store
-from torch.distributed.rendezvous import rendezvous
+from torch.distributed.distributed_c10d import PrefixStore
 
 from fastsr.console import listed
+from fastsr.distributed.meeting import find_each_other
 from fastsr.errors import UserError
 
 T = TypeVar("T")
@@ -135,7 +135,7 @@ class Ranks:
         self.timeout = timedelta(seconds=seconds)
         self.key = f"fastsr/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
         """Beginning of the names that this start has in the store, which outlives it under torchrun."""
-        self.store = find_each_other(place, self.timeout)
+        self.store = find_each_other(place.rank, place.size, self.timeout)
         dist.init_process_group(
             "gloo",
             store=PrefixStore(self.key, self.store),
@@ -240,27 +240,6 @@ def short(reason: str) -> str:
     """The message of the network library, without the place in its source."""
     reason = reason.rpartition("] ")[2] if reason.startswith("[") else reason
     return reason.partition(". This ")[0][:160]
-
-
-def find_each_other(place: Place, timeout: timedelta) -> Store:
-    """The store by which ranks find each other. Raises UserError naming the rank."""
-    host, port = (os.environ.get(name) for name in ("MASTER_ADDR", "MASTER_PORT"))
-    if not host or not port:
-        raise UserError("MASTER_ADDR or MASTER_PORT is not set; start with torchrun")
-    try:
-        store, _, _ = next(
-            rendezvous("env://", rank=place.rank, world_size=place.size, timeout=timeout)
-        )
-    except (RuntimeError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-        if "EADDRINUSE" in reason:
-            raise UserError(
-                f"port {port} of {host} is in use; set MASTER_PORT, or torchrun's --master-port, to another"
-            ) from None
-        raise UserError(
-            f"{host}:{port} does not answer ({reason[:160]}); start all ranks"
-        ) from None
-    return store
 
 
 def is_network_error(error: BaseException) -> bool:
