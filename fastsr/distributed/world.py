@@ -15,7 +15,9 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 
 from fastsr.console import listed
+from fastsr.distributed.aside import Aside
 from fastsr.distributed.meeting import find_each_other
+from fastsr.distributed.together import Meeting, Member, done_together
 from fastsr.errors import UserError
 
 T = TypeVar("T")
@@ -27,32 +29,14 @@ NETWORK = ("gloo/transport", "connection closed", "connection reset", "timed out
 """Words in messages of torch.distributed, whose errors are mostly plain RuntimeErrors."""
 
 
-class ToldElsewhereError(UserError):
-    """An error that another rank tells the user."""
-
-    def __init__(self) -> None:
-        super().__init__("")
-
-
 class LostRankError(UserError):
     """Other ranks are gone, or silent for too long."""
 
 
-class World(Protocol):
+class World(Meeting, Protocol):
     """The exchange of a rank with all others, beside the numbers of a step."""
 
-    rank: int
     size: int
-    members: Sequence["Member"]
-    """The ranks by their numbers; none where there is one."""
-
-    def gather(self, value: T) -> list[T]:
-        """The values of all ranks, on all of them."""
-        ...
-
-    def together(self, work: Callable[[], T]) -> T:
-        """The result of `work`; raises on all ranks where it raises UserError or OSError on any."""
-        ...
 
     def in_turn(self, name: str, work: Callable[[], T]) -> T:
         """As `together`: on the first rank, then on the first of every other machine, then on all others, so that these
@@ -61,6 +45,10 @@ class World(Protocol):
 
     def any(self, mine: bool) -> bool:
         """True, on all ranks in the same call, soon after one said so: each call answers an earlier one."""
+        ...
+
+    def aside(self) -> Meeting:
+        """A meeting for one other thread of each rank."""
         ...
 
 
@@ -88,19 +76,6 @@ class Place:
             ) from None
 
 
-@dataclass(frozen=True)
-class Member:
-    """A rank, as messages name it."""
-
-    rank: int
-    host: str
-    process: int
-    local_rank: int
-
-    def __str__(self) -> str:
-        return f"rank {self.rank} ({self.host}, process {self.process})"
-
-
 class Alone:
     """The only process."""
 
@@ -119,6 +94,12 @@ class Alone:
 
     def any(self, mine: bool) -> bool:
         return mine
+
+    def aside(self) -> "Alone":
+        return self
+
+    def close(self) -> None:
+        """Nobody waits."""
 
 
 class Ranks:
@@ -159,26 +140,11 @@ class Ranks:
         return values
 
     def together(self, work: Callable[[], T]) -> T:
-        problem: tuple[bool, str] | None = None
-        done: list[T] = []
-        try:
-            done.append(work())
-        except (UserError, OSError) as error:
-            problem = isinstance(error, OSError), str(error)
-        self.raise_first(self.gather(problem))
-        return done[0]
+        return done_together(self, work)
 
-    def raise_first(self, problems: list[tuple[bool, str] | None]) -> None:
-        """Raises the first problem: in full on the first rank, where it names the rank that has it."""
-        found = [(member, *p) for member, p in zip(self.members, problems, strict=True) if p]
-        if not found:
-            return
-        if self.rank:
-            raise ToldElsewhereError
-        member, is_os_error, text = found[0]
-        if len({text for _, _, text in found}) > 1 or len(found) < self.size:
-            text = f"{member}: {text}" if member.rank else text
-        raise (OSError if is_os_error else UserError)(text)
+    def aside(self) -> Aside:
+        seconds = PATIENCE * self.timeout.total_seconds()
+        return Aside(self.store.clone(), f"{self.key}/aside", self.rank, self.members, seconds)
 
     def in_turn(self, name: str, work: Callable[[], T]) -> T:
         key, mine = f"{self.key}/turn/{name}", turn(self.members[self.rank])

@@ -18,7 +18,8 @@ from fastsr.checkpoints import checkpoint_name, list_checkpoints, read_best
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.ring import MetricsRing
-from fastsr.distributed.world import Alone, World
+from fastsr.distributed.together import Meeting
+from fastsr.distributed.world import Alone
 from fastsr.errors import UserError
 from fastsr.files import read_text, sha256_of, sync
 from fastsr.models.weights import (
@@ -46,7 +47,7 @@ def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep
     return write_checkpoint(run, Snapshot.of(cohort, ring, data), keep)
 
 
-def write_checkpoint(run: Run, snapshot: Snapshot, keep: int, world: World | None = None) -> Path:
+def write_checkpoint(run: Run, snapshot: Snapshot, keep: int, world: Meeting | None = None) -> Path:
     """Writes a checkpoint, as `save_checkpoint` does. Its files are the same whatever the ranks that write them.
 
     Args:

@@ -79,7 +79,7 @@ class Training:
     def __post_init__(self) -> None:
         self.busy = Busy(self.cohort.share)
         self.stages = make_stages(self.cohort, self.patches, self.ring)
-        self.saver = Saver(self.run, self.config.output)
+        self.saver = Saver(self.run, self.config.output, self.world.aside())
 
     @property
     def wants_graph(self) -> bool:

@@ -26,7 +26,7 @@ from fastsr.training.checkpoint import merged, prune
 from fastsr.training.pictures import CROP, centre_crop, comparison
 from fastsr.training.ranks import decided_by_first, leads
 from fastsr.training.run import Run
-from fastsr.training.saving import begin_save, complete, finite_rows, save, save_is_due
+from fastsr.training.saving import begin_save, check_saves, complete, finite_rows, save, save_is_due
 from fastsr.training.setup import Training, prepare
 from fastsr.training.silence import Silence
 from fastsr.training.stopping import Stop, continue_command, stop_signals, what_is_kept
@@ -211,7 +211,7 @@ def after_step(training: Training, telemetry: Telemetry | Silence) -> None:
     Raises UserError, also where a checkpoint that was begun could not be written.
     """
     step, stage, output = training.step, training.stage, training.config.output
-    training.saver.check()
+    check_saves(training)
     if step % output.log_every == 0 or step == stage.end:
         rows_RPT = finite_rows(training)  # waits for the steps that were queued
         busy = training.world.gather(training.busy.seconds_per_step(step))
@@ -266,7 +266,7 @@ def validate(training: Training, telemetry: Telemetry | Silence) -> None:
     telemetry.validation(training.step, scores, comparison(rows))
     if training.config.output.keep_best:
         run, keep, saver = training.run, training.config.output.keep, training.saver
-        saver.wait()  # the best is one of the checkpoints that are there
+        training.world.together(saver.wait)  # the best is one of the checkpoints that are there
         decided_by_first(
             training.world,
             lambda saved: note_best(run, training.step, saved, saver.follow),
