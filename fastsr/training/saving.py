@@ -84,4 +84,5 @@ def snapshot(training: Training) -> Snapshot:
     """The cohort as it is saved, true until the next step."""
     finite_rows(training)
     complete(training)
-    return Snapshot.of(training.cohort, training.ring, training.data)
+    sent = training.ahead.on_the_way() if training.ahead else None
+    return Snapshot.of(training.cohort, training.ring, training.data, sent)

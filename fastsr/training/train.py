@@ -11,7 +11,6 @@ from fastsr.cohort.step import PretrainStep, Stage, Step, WarmStep
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, lasting_console, say
-from fastsr.distributed.ahead import Ahead, AheadShare
 from fastsr.distributed.world import LostRankError, World, joined
 from fastsr.errors import UserError
 from fastsr.evaluation.validate import Bicubic, evaluate
@@ -114,11 +113,10 @@ def sent_ahead(
     body: PretrainStep | WarmStep | Step, training: Training
 ) -> Generator[Callable[[Callable[[], None]], Callable[[], None]], None, None]:
     """The way to wrap a body whose logits are sent steps ahead, where the settings say so; else it stays as it is."""
-    share = training.cohort.share
-    if not isinstance(share, AheadShare) or not isinstance(body, Step):
+    ahead = training.ahead
+    if ahead is None or not isinstance(body, Step):
         yield lambda body: body
         return
-    ahead = Ahead(training.cohort, training.patches, share)
     ahead.begin(training.step)
     yield lambda body: ahead.around(body, lambda: training.step)
     ahead.end()
