@@ -19,6 +19,7 @@ from fastsr.console import counted, doing, listed, say
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSource
 from fastsr.distributed.agreement import agree, statement
+from fastsr.distributed.ahead import Ahead, AheadShare
 from fastsr.distributed.norms import synchronise_norms
 from fastsr.distributed.world import Alone, World
 from fastsr.errors import UserError
@@ -34,7 +35,7 @@ from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import Precision, choose_precision
 from fastsr.training.alive import check_losses
 from fastsr.training.best import note_best
-from fastsr.training.checkpoint import load_checkpoint, set_aside
+from fastsr.training.checkpoint import load_checkpoint, load_teachers, set_aside
 from fastsr.training.initial import check_initial_weights, load_initial_weights
 from fastsr.training.ranks import Busy, common_folder, common_run, share_of, usable_device
 from fastsr.training.run import Run
@@ -75,11 +76,17 @@ class Training:
     stages: tuple[Stage, ...] = field(init=False)
     busy: Busy = field(init=False)
     saver: Saver = field(init=False)
+    ahead: Ahead | None = field(init=False)
+    """Sends logits ahead, where they are."""
 
     def __post_init__(self) -> None:
-        self.busy = Busy(self.cohort.share)
+        share = self.cohort.share
+        self.busy = Busy(share)
+        self.ahead = (
+            Ahead(self.cohort, self.patches, share) if isinstance(share, AheadShare) else None
+        )
         self.stages = make_stages(self.cohort, self.patches, self.ring)
-        self.saver = Saver(self.run, self.config.output)
+        self.saver = Saver(self.run, self.config.output, self.world.aside())
 
     @property
     def wants_graph(self) -> bool:
@@ -228,6 +235,8 @@ def continue_run(training: Training, console: Console) -> int:
         raise UserError(
             f"{run.folder} is at step {step} already; give more than --steps {config.optim.steps}"
         )
+    if training.ahead:
+        training.ahead.restore(load_teachers(run.checkpoint(name)))
     if training.world.rank:
         return step
     try:
