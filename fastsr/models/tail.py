@@ -14,10 +14,10 @@ from torch.nn.functional import conv2d, pad
 class Tail(nn.Conv2d):
     """A convolution that keeps the size, `[N, C, H, W]` to `[N, out, H, W]`: plain, or by rows, equal but for rounding.
 
-    The units that multiply matrices make 16 to 64 channels at once, of which three leave most idle. By rows, each row of
-    the filter is a filter of its own; out x rows channels are made at once, then added, each shifted by its row. Without
+    What multiplies matrices makes 16 to 64 channels at once, of which three leave most idle. By rows, each row of the
+    filter is a filter of its own: out x rows channels are made at once, and added, each shifted by its row. Without
     gradients that takes a quarter of the time on a CPU, and is how a CPU evaluates. With gradients it takes 0.8 of it
-    in fp32, and more than the plain one in bf16, so that training is plain unless a GPU has been found to gain.
+    in fp32, and more than the plain one in bf16: training is plain, unless a GPU was found to gain.
     """
 
     by_rows = False
@@ -61,9 +61,7 @@ class ShiftedSum(torch.autograd.Function):
         around = beyond.contiguous(memory_format=torch.channels_last)
         images, out, height, width = around.shape
         n, c, h, w = around.stride()
-        upwards = around.as_strided(
-            (images, height - rows + 1, width, rows, out), (n, h, w, h, c)
-        )
+        upwards = around.as_strided((images, height - rows + 1, width, rows, out), (n, h, w, h, c))
         shifted = upwards.flip(3).reshape(images, height - rows + 1, width, rows * out)
         return shifted.permute(0, 3, 1, 2), None
 
@@ -76,7 +74,7 @@ def train_by_rows(network: nn.Module, by_rows: bool) -> None:
 
 
 def always_plain(network: nn.Module) -> None:
-    """Has the tail of a network, if it has one, computed as one convolution in every mode: so other programs read it."""
+    """Has the tail of a network, if it has one, computed as one convolution in every mode, as other programs do it."""
     for module in network.modules():
         if isinstance(module, Tail):
             module.by_rows = module.evaluated_by_rows = False

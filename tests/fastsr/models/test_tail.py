@@ -33,7 +33,9 @@ def test_values_and_gradients_are_those_of_the_convolution(
     wanted_of = {"x": x, "weight": network.weight, "bias": network.bias}
     want, got = plain(network, x), network.sum_of_rows(x)
     torch.testing.assert_close(got, want)
-    expected, found = (torch.autograd.grad(y, list(wanted_of.values()), gradient) for y in (want, got))
+    expected, found = (
+        torch.autograd.grad(y, list(wanted_of.values()), gradient) for y in (want, got)
+    )
     for name, a, b in zip(wanted_of, expected, found, strict=True):
         torch.testing.assert_close(b, a, msg=lambda text, n=name: f"gradient of {n}: {text}")
 
