@@ -113,8 +113,8 @@ def lines(config: TrainConfig, pace: Pace) -> list[str]:
         steps = [1 / rate for rate in (predicted.best, predicted.worst)]
         shares = [share(seconds, each, pace) for seconds in steps]
         found.append(
-            f"{where.card.name}: steps of {1e3 * steps[0]:.1f} to {1e3 * steps[1]:.1f} ms, a row {1e3 * each.row:.1f} ms, "
-            f"a validation {each.validation:.2f} s, a checkpoint {each.checkpoint:.2f} s. "
+            f"{where.card.name}: steps of {1e3 * steps[0]:.1f} to {1e3 * steps[1]:.1f} ms, a row "
+            f"{1e3 * each.row:.1f} ms, a validation {each.validation:.2f} s, a checkpoint {each.checkpoint:.2f} s. "
             f"Training is {shares[0]:.1%} to {shares[1]:.1%} of the time ({TARGET:.0%} is {verdict(shares)})."
         )
     return found
