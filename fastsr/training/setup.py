@@ -7,7 +7,6 @@ import torch
 from rich.console import Console
 
 from fastsr.cohort.cohort import Cohort
-from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import Content, content_loss
 from fastsr.cohort.ema import EmaStatistics
 from fastsr.cohort.ring import MetricsRing
@@ -28,7 +27,7 @@ from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.proof.choice import Way
-from fastsr.proof.tuning import applied, default_way, fastest_way, is_tuned
+from fastsr.proof.tuning import applied, default_way, fastest_way, is_tuned, settle
 from fastsr.system.device import without_search
 from fastsr.system.environment import processor_name
 from fastsr.system.memory import out_of_memory
@@ -151,7 +150,7 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
         say(console, f"continuing {run.folder} at step {training.step}")
     patches.seek(training.step)
     if config.machine.compile:
-        compile_cohort(cohort, way.compiled)
+        settle(cohort, way)
     return training
 
 
