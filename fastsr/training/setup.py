@@ -13,6 +13,7 @@ from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.share import Share
 from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
+from fastsr.config.fixed import BICUBIC, validation_degradation, validation_label
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, doing, listed, say
 from fastsr.data.pixels import PixelStore
@@ -121,7 +122,9 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
     for text in warnings(config):
         say(console, text)
     store = world.in_turn("pack", lambda: open_images(config, console, world.size - 1))
-    validation = world.together(lambda: open_validation(config))
+    is_slow = validation_degradation(config) is not None
+    with doing(console, "degrading the validation images", lines=is_slow):
+        validation = world.together(lambda: open_validation(config))
     agree(world, {"the checksum of the training images": fingerprint(store)})
     if world.rank == 0:
         warn_of_repeated(store, validation, config.model.scale, console)
@@ -204,6 +207,8 @@ def describe(
     images, val = image_paths(config, console), validation_paths(config)
     sources = counted(len(images), "image" if config.images.data else "sample photo")
     checked = f"{len(val)} for validation" if val else "no validation (--val)"
+    low = validation_label(config)
+    checked += f", low resolution {low}" if val and low != BICUBIC else ""
     threads = counted(torch.get_num_threads(), "thread")
     name = (
         torch.cuda.get_device_name(device)
