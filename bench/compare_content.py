@@ -54,9 +54,9 @@ SHALLOW: tuple[VGGLayer, ...] = ("conv1_2", "conv2_2", "conv3_4")
 TRAININGS: tuple[tuple[ContentName, float | None], ...] = (
     ("random-vgg22", None),
     ("random-vgg22", SRGANS),
-    ("pixel", 1.0),
-    ("random-layers", None),
     ("random-vgg", None),
+    ("random-layers", None),
+    ("pixel", 1.0),
     ("random-vgg", SRGANS),
 )
 """Content losses and their weights; None is auto."""
