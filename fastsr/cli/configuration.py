@@ -143,6 +143,7 @@ def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
         ("--data", config.images.data),
         ("--lr-data", config.images.lr_data),
         ("--val", config.images.val),
+        ("--val-lr-data", config.images.val_lr_data),
     ):
         if option in given and not folders:
             raise UserError(f"{option} names no folder; give at least one, or leave it out")

@@ -31,6 +31,7 @@ from fastsr.cli.outcome import exit_status
 from fastsr.cli.publish import run_card, run_push
 from fastsr.cli.refusals import unknown_command
 from fastsr.cli.upscale import run_upscale
+from fastsr.config.fixed import fixed_degradation
 from fastsr.config.settings import TrainConfig
 from fastsr.console import doing, hush_cuda_home, lasting_console, rank, say
 from fastsr.errors import UserError
@@ -144,6 +145,7 @@ def run_eval(words: list[str]) -> None:
         metrics=given.metrics,
         metric_weights=given.metric_weights,
         lr=given.lr,
+        degraded=fixed_degradation(given.degrade, given.degrade_seed),
         border=given.border,
         pictures=given.pictures,
         amp=given.amp,

@@ -23,12 +23,8 @@ from fastsr.distributed.together import Meeting
 from fastsr.distributed.world import Alone
 from fastsr.errors import UserError
 from fastsr.files import read_text, sha256_of, sync
-from fastsr.models.weights import (
-    load_module,
-    load_tensors,
-    save_generator,
-    save_tensors,
-)
+from fastsr.models.model_file import save_generator
+from fastsr.models.tensors import load_module, load_tensors, save_tensors
 from fastsr.training.run import Run
 from fastsr.training.snapshot import SavedPeer, Snapshot, optimizer_tensors
 from fastsr.training.state import OtherVersionError, read_state

@@ -7,13 +7,13 @@ import torch
 from rich.console import Console
 
 from fastsr.cohort.cohort import Cohort
-from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import Content, content_loss
 from fastsr.cohort.ema import EmaStatistics
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.share import Share
 from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
+from fastsr.config.fixed import BICUBIC, validation_degradation, validation_label
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, doing, listed, say
 from fastsr.data.pixels import PixelStore
@@ -28,7 +28,7 @@ from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.proof.choice import Way
-from fastsr.proof.tuning import applied, default_way, fastest_way, is_tuned
+from fastsr.proof.tuning import applied, default_way, fastest_way, is_tuned, settle
 from fastsr.system.device import without_search
 from fastsr.system.environment import processor_name
 from fastsr.system.memory import out_of_memory
@@ -122,7 +122,9 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
     for text in warnings(config):
         say(console, text)
     store = world.in_turn("pack", lambda: open_images(config, console, world.size - 1))
-    validation = world.together(lambda: open_validation(config))
+    is_slow = validation_degradation(config) is not None
+    with doing(console, "degrading the validation images", lines=is_slow):
+        validation = world.together(lambda: open_validation(config))
     agree(world, {"the checksum of the training images": fingerprint(store)})
     if world.rank == 0:
         warn_of_repeated(store, validation, config.model.scale, console)
@@ -151,7 +153,7 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
         say(console, f"continuing {run.folder} at step {training.step}")
     patches.seek(training.step)
     if config.machine.compile:
-        compile_cohort(cohort, way.compiled)
+        settle(cohort, way)
     return training
 
 
@@ -205,6 +207,8 @@ def describe(
     images, val = image_paths(config, console), validation_paths(config)
     sources = counted(len(images), "image" if config.images.data else "sample photo")
     checked = f"{len(val)} for validation" if val else "no validation (--val)"
+    low = validation_label(config)
+    checked += f", low resolution {low}" if val and low != BICUBIC else ""
     threads = counted(torch.get_num_threads(), "thread")
     name = (
         torch.cuda.get_device_name(device)
