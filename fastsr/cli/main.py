@@ -77,11 +77,13 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"fastsr: {unknown_command(words[0], commands)}\n")
         return 2
     hush_cuda_home()
-    return exit_status(lambda: run_command(commands[words[0]], words[1:]))
+    return exit_status(lambda: run_command(words[0], commands[words[0]], words[1:]))
 
 
-def run_command(command: Callable[[list[str]], None], words: list[str]) -> None:
+def run_command(name: str, command: Callable[[list[str]], None], words: list[str]) -> None:
     refuse_empty(words)
+    if name != "train":
+        refuse_ranks(name)
     command(words)
 
 
@@ -162,7 +164,6 @@ def evaluation_folder(models: tuple[Path, ...]) -> Path:
 
 
 def run_reproduce(words: list[str]) -> None:
-    refuse_ranks("reproduce")
     given = {word.split("=")[0] for word in words}
     for option, instead in REPRODUCE_DECIDES.items():
         if option in given:

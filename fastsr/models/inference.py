@@ -7,11 +7,18 @@ from fastsr.models import Generator
 from fastsr.system.precision import Precision
 
 
-@torch.no_grad()
 def super_resolve(
     generator: Generator, lr_hwC: Tensor, precision: Precision | None = None
 ) -> Tensor:
     """uint8 `[h, w, 3]` to uint8 `[scale*h, scale*w, 3]`, rounded; runs where the generator is, returns to the CPU."""
+    return super_resolve_there(generator, lr_hwC, precision).cpu()
+
+
+@torch.no_grad()
+def super_resolve_there(
+    generator: Generator, lr_hwC: Tensor, precision: Precision | None = None
+) -> Tensor:
+    """The same; the result stays where the generator is."""
     assert not any(module.training for module in generator.modules()), "not in evaluation mode"
     device = next(generator.parameters()).device
     x = lr_hwC.to(device).permute(2, 0, 1)[None].float() / 255
@@ -19,4 +26,4 @@ def super_resolve(
     exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
     with exact, (precision or Precision()).autocast(device):
         sr = generator(x.contiguous(memory_format=torch.channels_last))[0]
-    return (sr * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu()
+    return (sr * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
