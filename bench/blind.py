@@ -141,13 +141,14 @@ def basicsr_degradation(batch: int, side: int) -> Callable[[int], None]:
     model.jpeger = lambda x, quality: encode(x, quality=quality).contiguous()
     kernel = torch.zeros(batch, 21, 21)
     kernel[:, 10, 10] = 1
+    hr_NCHW = torch.rand(batch, 3, side, side)
     kernels = dict.fromkeys(("kernel1", "kernel2", "sinc_kernel"), kernel)
 
     def degrade_batch(seed: int) -> None:
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         torch.manual_seed(seed)
-        RealESRGANModel.feed_data(model, {"gt": torch.rand(batch, 3, side, side), **kernels})
+        RealESRGANModel.feed_data(model, {"gt": hr_NCHW, **kernels})
 
     return degrade_batch
 

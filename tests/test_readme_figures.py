@@ -143,7 +143,7 @@ def statistics() -> list[float]:
 
 
 def blind() -> list[float]:
-    trainings, (counted,) = rows("blind training"), rows("blind degradations, counted")
+    trainings, (*_, counted) = rows("blind training"), rows("blind degradations, counted")
     names = ("bicubic", "trained on bicubic", "trained blind")
     found = list(numbers([[row[name] for name in names] for row in trainings]))
     steps = [float(row["steps"].partition(" ")[0]) for row in trainings]
