@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d, pad
 
 
@@ -53,7 +52,6 @@ class ShiftedSum(torch.autograd.Function):
         return shifted.sum(1, dtype=torch.promote_types(y.dtype, torch.float32))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Every group's gradient is that of the sum, as many rows further down."""
         rows = ctx.rows
