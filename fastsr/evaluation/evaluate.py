@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from fastsr.config.fixed import FixedDegradation
 from fastsr.config.settings import Border
 from fastsr.console import counted, is_live, listed, say
 from fastsr.errors import UserError
@@ -31,7 +32,7 @@ from fastsr.evaluation.output import (
     unused,
 )
 from fastsr.evaluation.perceptual import Perceptual
-from fastsr.evaluation.protocol import BICUBIC, Protocol
+from fastsr.evaluation.protocol import BICUBIC, GIVEN, Protocol
 from fastsr.evaluation.reading import PairReader, reading_room
 from fastsr.evaluation.results import (
     Evaluation,
@@ -69,6 +70,8 @@ class Request:
     perceptual_images: int = 0
     """Images of each set, evenly spaced, that perceptual metrics are measured on. 0: all."""
     lr: str = BICUBIC
+    degraded: FixedDegradation | None = None
+    """Degradations that low resolution is made by, instead of by bicubic."""
     border: Border = "replicate"
     pictures: int = 2
     """Images of each set whose pictures are kept."""
@@ -86,6 +89,8 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
     """
     if request.pictures < 0:
         raise UserError(f"--pictures {request.pictures} cannot be used; use 0 or more")
+    if request.degraded and request.lr == GIVEN:
+        raise UserError("--lr given reads low resolutions, and --degrade makes them; leave one out")
     models = open_models(request.models, request.weights, device)
     scale = next(iter(models.values())).generator.scale
     sets = open_sets(request, scale)
@@ -96,6 +101,7 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
         scale=scale,
         metrics=tuple(name for name in MEASURES if name in wanted and name not in missing),
         lr=request.lr,
+        degraded=request.degraded,
         border=request.border,
         precision=str(precision.dtype or "fp32").removeprefix("torch."),
     )
@@ -139,9 +145,7 @@ def open_sets(request: Request, scale: int) -> list[ImageSet]:
     """Raises UserError where a set cannot be found, or two have one name."""
     if not request.sets:
         raise UserError("--sets names no test set; give names such as Set5, or folders of images")
-    sets = [
-        find_set(word, request.data_root, scale, request.lr == "given") for word in request.sets
-    ]
+    sets = [find_set(word, request.data_root, scale, request.lr == GIVEN) for word in request.sets]
     for images in sets:
         if len([other for other in sets if other.name == images.name]) > 1:
             raise UserError(f"--sets names two sets called {images.name}; evaluate one at a time")

@@ -1,16 +1,18 @@
 """Test images in both resolutions, read and checked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from fastsr.config.fixed import FixedDegradation
 from fastsr.data.bicubic import Border, downscale
 from fastsr.data.images import find_images, is_grey, read_rgb8
+from fastsr.data.whole import degrade_image
 from fastsr.errors import UserError
-from fastsr.evaluation.protocol import Protocol
+from fastsr.evaluation.protocol import GIVEN, Protocol
 from fastsr.evaluation.psnr_ssim import SSIM_WINDOW
 from fastsr.evaluation.test_sets import ImageFiles
 
@@ -29,16 +31,23 @@ class Pair:
 
 
 def load_pairs(
-    sources: tuple[Path, ...], scale: int, border: Border = "replicate"
+    sources: tuple[Path, ...],
+    scale: int,
+    border: Border = "replicate",
+    partners: Mapping[Path, Path] | None = None,
+    degraded: FixedDegradation | None = None,
 ) -> Iterator[Pair]:
-    """Test images, cropped to multiples of the scale, with their bicubic low resolution.
+    """Test images, cropped to multiples of the scale, with their low resolution: given, degraded, or else bicubic.
 
-    Raises UserError listing all files that cannot be used; nothing is skipped.
+    Args:
+        partners: the given low resolution of each file.
+    Raises:
+        UserError: listing all files that cannot be used; nothing is skipped.
     """
     bad: list[str] = []
     for path in find_images(sources):
         try:
-            yield load_pair(path, scale, border)
+            yield load_pair(path, scale, border, partners[path] if partners else None, degraded)
         except UserError as error:
             bad.append(f"{path}: {error}")
     if bad:
@@ -48,7 +57,11 @@ def load_pairs(
 
 
 def load_pair(
-    path: Path, scale: int, border: Border = "replicate", lr_path: Path | None = None
+    path: Path,
+    scale: int,
+    border: Border = "replicate",
+    lr_path: Path | None = None,
+    degraded: FixedDegradation | None = None,
 ) -> Pair:
     """One test image, with a given low resolution or our own. Raises UserError with the reason, without the path."""
     hr = torch.from_numpy(read_rgb8(path))
@@ -56,9 +69,9 @@ def load_pair(
     height, width = cropped_size(hr, lr, scale)
     cropped = hr.shape[:2] != (height, width)
     hr = hr[:height, :width].contiguous()
-    return Pair(
-        path.name, downscale(hr, scale, border) if lr is None else lr, hr, is_grey(path), cropped
-    )
+    if lr is None:
+        lr = degrade_image(hr, degraded, scale) if degraded else downscale(hr, scale, border)
+    return Pair(path.name, lr, hr, is_grey(path), cropped)
 
 
 def cropped_size(hr: Tensor, lr: Tensor | None, scale: int) -> tuple[int, int]:
@@ -81,6 +94,5 @@ def cropped_size(hr: Tensor, lr: Tensor | None, scale: int) -> tuple[int, int]:
 
 def load(files: ImageFiles, protocol: Protocol) -> Pair:
     """Raises UserError with the reason, without the path."""
-    return load_pair(
-        files.hr, protocol.scale, protocol.border, files.lr if protocol.lr == "given" else None
-    )
+    lr_path = files.lr if protocol.lr == GIVEN else None
+    return load_pair(files.hr, protocol.scale, protocol.border, lr_path, protocol.degraded)

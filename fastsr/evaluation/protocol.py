@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from fastsr.config.fixed import FixedDegradation
 from fastsr.config.settings import Border
 from fastsr.evaluation.metrics import PROTOCOL
 
-BICUBIC = "bicubic"
+BICUBIC, GIVEN = "bicubic", "given"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,9 @@ class Protocol:
     scale: int
     metrics: tuple[str, ...]
     lr: str = BICUBIC
-    """bicubic: made here, or given: read from the test set."""
+    """bicubic: made here, or given: read from the test set. No effect where `degraded` is set."""
+    degraded: FixedDegradation | None = None
+    """The degradations that low resolution is made by."""
     border: Border = "replicate"
     precision: str = "fp32"
 
@@ -23,8 +26,9 @@ class Protocol:
         """The rules in words: of each metric, of the low resolution, of the precision."""
         low = (
             "as given with the test sets"
-            if self.lr == "given"
+            if self.lr == GIVEN
             else f"MATLAB's bicubic, border {self.border}"
         )
+        low = self.degraded.rule if self.degraded else low
         texts = {name: PROTOCOL[name].format(scale=self.scale) for name in self.metrics}
         return {**texts, "low_resolution": low, "precision": self.precision}

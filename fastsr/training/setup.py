@@ -13,11 +13,13 @@ from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.share import Share
 from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
+from fastsr.config.fixed import BICUBIC, validation_degradation, validation_label
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, doing, listed, say
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSource
 from fastsr.distributed.agreement import agree, statement
+from fastsr.distributed.ahead import Ahead, AheadShare
 from fastsr.distributed.norms import synchronise_norms
 from fastsr.distributed.world import Alone, World
 from fastsr.errors import UserError
@@ -33,7 +35,7 @@ from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import Precision, choose_precision
 from fastsr.training.alive import check_losses
 from fastsr.training.best import note_best
-from fastsr.training.checkpoint import load_checkpoint, set_aside
+from fastsr.training.checkpoint import load_checkpoint, load_teachers, set_aside
 from fastsr.training.initial import check_initial_weights, load_initial_weights
 from fastsr.training.ranks import Busy, common_folder, common_run, share_of, usable_device
 from fastsr.training.run import Run
@@ -74,11 +76,17 @@ class Training:
     stages: tuple[Stage, ...] = field(init=False)
     busy: Busy = field(init=False)
     saver: Saver = field(init=False)
+    ahead: Ahead | None = field(init=False)
+    """Sends logits ahead, where they are."""
 
     def __post_init__(self) -> None:
-        self.busy = Busy(self.cohort.share)
+        share = self.cohort.share
+        self.busy = Busy(share)
+        self.ahead = (
+            Ahead(self.cohort, self.patches, share) if isinstance(share, AheadShare) else None
+        )
         self.stages = make_stages(self.cohort, self.patches, self.ring)
-        self.saver = Saver(self.run, self.config.output)
+        self.saver = Saver(self.run, self.config.output, self.world.aside())
 
     @property
     def wants_graph(self) -> bool:
@@ -114,7 +122,9 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
     for text in warnings(config):
         say(console, text)
     store = world.in_turn("pack", lambda: open_images(config, console, world.size - 1))
-    validation = world.together(lambda: open_validation(config))
+    is_slow = validation_degradation(config) is not None
+    with doing(console, "degrading the validation images", lines=is_slow):
+        validation = world.together(lambda: open_validation(config))
     agree(world, {"the checksum of the training images": fingerprint(store)})
     if world.rank == 0:
         warn_of_repeated(store, validation, config.model.scale, console)
@@ -197,6 +207,8 @@ def describe(
     images, val = image_paths(config, console), validation_paths(config)
     sources = counted(len(images), "image" if config.images.data else "sample photo")
     checked = f"{len(val)} for validation" if val else "no validation (--val)"
+    low = validation_label(config)
+    checked += f", low resolution {low}" if val and low != BICUBIC else ""
     threads = counted(torch.get_num_threads(), "thread")
     name = (
         torch.cuda.get_device_name(device)
@@ -227,6 +239,8 @@ def continue_run(training: Training, console: Console) -> int:
         raise UserError(
             f"{run.folder} is at step {step} already; give more than --steps {config.optim.steps}"
         )
+    if training.ahead:
+        training.ahead.restore(load_teachers(run.checkpoint(name)))
     if training.world.rank:
         return step
     try:

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.progress import track
 
 from fastsr.cohort.share import Share, Whole
+from fastsr.config.fixed import validation_degradation
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, is_live, say
 from fastsr.data.degrade import DegradedPatches
 from fastsr.data.duplicates import Known
-from fastsr.data.given import paired, partners_of
+from fastsr.data.given import VALIDATION, paired, partners_of
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
 from fastsr.data.photos import TRAIN, VAL, sample_photos
@@ -92,8 +93,18 @@ def validation_sources(config: TrainConfig) -> tuple[Path, ...]:
 
 
 def open_validation(config: TrainConfig) -> list[Pair]:
+    """The images to validate on, with the low resolution that every validation uses. Raises UserError."""
+    images, scale = config.images, config.model.scale
     files = tuple(validation_paths(config))
-    return list(load_pairs(files, config.model.scale, config.images.border)) if files else []
+    if images.val_lr_data and not images.val:
+        raise UserError(
+            f"--val-lr-data {images.val_lr_data[0]} needs --val, the images it belongs to"
+        )
+    if not files:
+        return []
+    low = find_images(images.val_lr_data) if images.val_lr_data else []
+    partners = partners_of(list(files), low, scale, VALIDATION) if low else None
+    return list(load_pairs(files, scale, images.border, partners, validation_degradation(config)))
 
 
 def warn_of_repeated(
