@@ -28,7 +28,7 @@ def sync(path: Path) -> None:
 
 
 def real_paths(paths: Iterable[Path]) -> Iterator[str]:
-    """Paths without links, as `os.path.realpath` has them. A folder is looked up once, and not for each of its files."""
+    """Paths without links, as `os.path.realpath` has them. A folder is looked up once, not for each of its files."""
     folders: dict[Path, str] = {}
     for path in paths:
         if path.is_symlink() or path.name in ("", ".."):
