@@ -181,8 +181,9 @@ class MachineConfig:
     shows all of that, and more, at once. No effect on training without a GPU."""
     tune: bool = True
     """Before a recipe is trained on a GPU for the first time, try settings that compute the same, for at most 90
-    seconds after compiling, and keep the fastest: how many peers at the same time, which networks compiled, which
-    layout in memory. What you set yourself stays. No effect without a GPU, without --compile and with --no-graph."""
+    seconds after compiling, and keep the fastest: how many peers at the same time, which networks compiled, and which
+    with templates timed as by --autotune, which layout in memory, the generator's last convolution at once or by rows.
+    What you set yourself stays. No effect without a GPU, without --compile and with --no-graph."""
     channels_last: bool = True
     """Keep channels innermost in memory, which convolutions prefer."""
     seed: int = 0

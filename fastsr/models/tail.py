@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d, pad
 
 
@@ -53,10 +52,9 @@ class ShiftedSum(torch.autograd.Function):
         return shifted.sum(1, dtype=torch.promote_types(y.dtype, torch.float32))
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """Every group's gradient is that of the sum, as many rows further down."""
-        rows = ctx.rows
+        (gradient,), rows = gradients, ctx.rows
         beyond = pad(gradient.to(ctx.dtype), (0, 0, rows - 1, rows - 1))
         around = beyond.contiguous(memory_format=torch.channels_last)
         images, out, height, width = around.shape
