@@ -18,6 +18,7 @@ def check(config: TrainConfig) -> TrainConfig:
         ("blocks", model.blocks, 1),
         ("filters", model.filters, 1),
         ("growth", model.growth, 1),
+        ("channels", model.channels, 1),
         ("discriminator_filters", model.discriminator_filters, 1),
         ("peers", cohort.peers, 1),
         ("kl_weight", cohort.kl_weight, 0),
@@ -36,7 +37,9 @@ def check(config: TrainConfig) -> TrainConfig:
         ("rank_timeout", config.distributed.rank_timeout, 1),
     ):
         require(least <= value < float("inf"), name, value, f"use {least} or more")
-    require(model.scale in SCALES, "scale", model.scale, "use 2, 3, 4 or 8")
+    require(model.scale in SCALES, "scale", model.scale, "use 1, 2, 3, 4 or 8")
+    require(images.bits in (8, 16), "bits", images.bits, "use 8 or 16")
+    check_restoration(config)
     nearest = max(images.patch // model.scale, -(-16 // model.scale)) * model.scale
     fits = images.patch % model.scale == 0
     require(fits, "patch", images.patch, f"use a multiple of the scale, such as {nearest}")
@@ -60,6 +63,7 @@ def check(config: TrainConfig) -> TrainConfig:
     check_degrade(config.degrade, images.patch, model.scale)
     check_cohort(cohort)
     check_layers(loss)
+    check_content(loss, model.channels)
     check_peers(config)
     return config
 
@@ -72,6 +76,25 @@ def check_optim(optim: OptimConfig) -> None:
     for milestone in optim.lr_milestones:
         require(milestone >= 0, "lr_milestones", milestone, "use 0 or more")
     require(0 < optim.lr_gamma <= 1, "lr_gamma", optim.lr_gamma, "use a number above 0, at most 1")
+
+
+def check_restoration(config: TrainConfig) -> None:
+    """Raises UserError where images would be restored that nothing was done to."""
+    learns = config.images.lr_data or not config.degrade.is_bicubic
+    if config.model.scale == 1 and not learns:
+        raise UserError(
+            "--scale 1 cannot be used with bicubic, which changes nothing at x1; "
+            "add --degrade light (or another), or given pairs by --lr-data"
+        )
+
+
+def check_content(loss: LossConfig, channels: int) -> None:
+    """Raises UserError for features of images that VGG cannot see: it takes RGB, and grey as three equal channels."""
+    if loss.content != "pixel" and channels not in (1, 3):
+        raise UserError(
+            f"--content {loss.content} compares features of RGB or grey images, not of --channels {channels}; "
+            "use --content pixel"
+        )
 
 
 def check_layers(loss: LossConfig) -> None:

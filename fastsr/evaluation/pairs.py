@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from fastsr.data.bicubic import Border, downscale
-from fastsr.data.images import find_images, is_grey, read_rgb8
+from fastsr.data.formats import RGB8, PixelFormat, read_pixels
+from fastsr.data.images import find_images, is_grey
 from fastsr.errors import UserError
 from fastsr.evaluation.protocol import Protocol
 from fastsr.evaluation.psnr_ssim import SSIM_WINDOW
@@ -17,28 +18,31 @@ from fastsr.evaluation.test_sets import ImageFiles
 
 @dataclass(frozen=True)
 class Pair:
-    """One test image, uint8 `[height, width, 3]` in both resolutions."""
+    """One test image, `[height, width, C]`, uint8 or uint16, in both resolutions."""
 
     name: str
     lr: Tensor
     hr: Tensor
     grey: bool = False
-    """The file stores grey samples."""
+    """The file stores grey samples, which were read as three equal channels."""
     cropped: bool = False
     """The file is larger: no multiple of the scale, or more than its given low resolution covers."""
 
 
 def load_pairs(
-    sources: tuple[Path, ...], scale: int, border: Border = "replicate"
+    sources: tuple[Path, ...],
+    scale: int,
+    border: Border = "replicate",
+    form: PixelFormat = RGB8,
 ) -> Iterator[Pair]:
     """Test images, cropped to multiples of the scale, with their bicubic low resolution.
 
     Raises UserError listing all files that cannot be used; nothing is skipped.
     """
     bad: list[str] = []
-    for path in find_images(sources):
+    for path in find_images(sources, suffixes=form.suffixes):
         try:
-            yield load_pair(path, scale, border)
+            yield load_pair(path, scale, border, form=form)
         except UserError as error:
             bad.append(f"{path}: {error}")
     if bad:
@@ -48,17 +52,20 @@ def load_pairs(
 
 
 def load_pair(
-    path: Path, scale: int, border: Border = "replicate", lr_path: Path | None = None
+    path: Path,
+    scale: int,
+    border: Border = "replicate",
+    lr_path: Path | None = None,
+    form: PixelFormat = RGB8,
 ) -> Pair:
     """One test image, with a given low resolution or our own. Raises UserError with the reason, without the path."""
-    hr = torch.from_numpy(read_rgb8(path))
-    lr = torch.from_numpy(read_rgb8(lr_path)) if lr_path else None
+    hr = torch.from_numpy(read_pixels(path, form))
+    lr = torch.from_numpy(read_pixels(lr_path, form)) if lr_path else None
     height, width = cropped_size(hr, lr, scale)
     cropped = hr.shape[:2] != (height, width)
     hr = hr[:height, :width].contiguous()
-    return Pair(
-        path.name, downscale(hr, scale, border) if lr is None else lr, hr, is_grey(path), cropped
-    )
+    grey = form.channels == 3 and is_grey(path)
+    return Pair(path.name, downscale(hr, scale, border) if lr is None else lr, hr, grey, cropped)
 
 
 def cropped_size(hr: Tensor, lr: Tensor | None, scale: int) -> tuple[int, int]:
@@ -81,6 +88,5 @@ def cropped_size(hr: Tensor, lr: Tensor | None, scale: int) -> tuple[int, int]:
 
 def load(files: ImageFiles, protocol: Protocol) -> Pair:
     """Raises UserError with the reason, without the path."""
-    return load_pair(
-        files.hr, protocol.scale, protocol.border, files.lr if protocol.lr == "given" else None
-    )
+    low = files.lr if protocol.lr == "given" else None
+    return load_pair(files.hr, protocol.scale, protocol.border, low, protocol.form)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fastsr.config.settings import Border
+from fastsr.data.formats import RGB8, PixelFormat
 from fastsr.evaluation.metrics import PROTOCOL
 
 BICUBIC = "bicubic"
@@ -18,6 +19,8 @@ class Protocol:
     """bicubic: made here, or given: read from the test set."""
     border: Border = "replicate"
     precision: str = "fp32"
+    form: PixelFormat = RGB8
+    """Of the images that are compared."""
 
     def texts(self) -> dict[str, str]:
         """The rules in words: of each metric, of the low resolution, of the precision."""

@@ -14,6 +14,7 @@ from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, is_live, say
 from fastsr.data.degrade import DegradedPatches
 from fastsr.data.duplicates import Known
+from fastsr.data.formats import format_of
 from fastsr.data.given import paired, partners_of
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
@@ -50,6 +51,7 @@ def open_images(config: TrainConfig, console: Console, waiting: int = 0) -> Pixe
         return pack_images(
             files,
             minimum_side=least,
+            form=format_of(config),
             skip_bad=skip_bad,
             cache=config.images.cache,
             tell=lambda text: say(console, text),
@@ -73,17 +75,19 @@ def low_image_paths(config: TrainConfig) -> list[Path]:
         raise UserError(
             f"--lr-data gives low resolutions, and --degrade {degrade.degrade} makes them; leave one out"
         )
-    return find_images(images.lr_data)
+    return find_images(images.lr_data, suffixes=format_of(config).suffixes)
 
 
 def image_paths(config: TrainConfig, console: Console | None = None) -> list[Path]:
     """Training images. With a console, folders that are left out are told there."""
     sources = config.images.data or sample_photos(TRAIN)
-    return find_images(sources, lambda text: say(console, text) if console else None)
+    tell = lambda text: say(console, text) if console else None  # noqa: E731
+    return find_images(sources, tell, format_of(config).suffixes)
 
 
 def validation_paths(config: TrainConfig) -> list[Path]:
-    return find_images(sources) if (sources := validation_sources(config)) else []
+    sources = validation_sources(config)
+    return find_images(sources, suffixes=format_of(config).suffixes) if sources else []
 
 
 def validation_sources(config: TrainConfig) -> tuple[Path, ...]:
@@ -93,7 +97,8 @@ def validation_sources(config: TrainConfig) -> tuple[Path, ...]:
 
 def open_validation(config: TrainConfig) -> list[Pair]:
     files = tuple(validation_paths(config))
-    return list(load_pairs(files, config.model.scale, config.images.border)) if files else []
+    images, scale = config.images, config.model.scale
+    return list(load_pairs(files, scale, images.border, format_of(config))) if files else []
 
 
 def warn_of_repeated(
