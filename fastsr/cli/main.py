@@ -143,6 +143,7 @@ def run_eval(words: list[str]) -> None:
         metric_weights=given.metric_weights,
         lr=given.lr,
         border=given.border,
+        bits=given.bits,
         pictures=given.pictures,
         amp=given.amp,
         overwrite=given.overwrite,

@@ -153,6 +153,12 @@ def networks_in_words(config: TrainConfig) -> str:
     return "; ".join(f"peer {k}: {words}" for k, words in enumerate(described))
 
 
+def samples_in_words(config: TrainConfig) -> str:
+    """`1 channel of 16 bits, `; empty for RGB of 8 bits."""
+    channels, bits = config.model.channels, config.images.bits
+    return "" if (channels, bits) == (3, 8) else f"{counted(channels, 'channel')} of {bits} bits, "
+
+
 def generator_in_words(model: ModelConfig) -> str:
     filters = counted(model.filters, "filter")
     if model.generator == "span":

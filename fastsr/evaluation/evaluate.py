@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from rich.console import Console
@@ -17,10 +18,11 @@ from rich.progress import (
 
 from fastsr.config.settings import Border
 from fastsr.console import counted, is_live, listed, say
+from fastsr.data.formats import RGB8, PixelFormat
 from fastsr.errors import UserError
-from fastsr.evaluation.candidates import Model, open_models, step_of
+from fastsr.evaluation.candidates import Model, open_models, step_of, trained_bits
 from fastsr.evaluation.examiner import Examiner
-from fastsr.evaluation.metrics import MEASURES, PROTOCOLS, USUAL
+from fastsr.evaluation.metrics import MEASURES, PROTOCOLS, USUAL, is_defined
 from fastsr.evaluation.output import (
     PICTURES,
     find_earlier,
@@ -70,6 +72,8 @@ class Request:
     """Images of each set, evenly spaced, that perceptual metrics are measured on. 0: all."""
     lr: str = BICUBIC
     border: Border = "replicate"
+    bits: Literal[8, 16] | None = None
+    """Of the images that are compared. None: as the runs were trained, 8 for single files."""
     pictures: int = 2
     """Images of each set whose pictures are kept."""
     amp: bool = False
@@ -87,13 +91,16 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
     if request.pictures < 0:
         raise UserError(f"--pictures {request.pictures} cannot be used; use 0 or more")
     models = open_models(request.models, request.weights, device)
-    scale = next(iter(models.values())).generator.scale
-    sets = open_sets(request, scale)
+    first = next(iter(models.values())).generator
+    scale = first.scale
+    form = PixelFormat(first.channels, request.bits or trained_bits(request.models))
+    sets = open_sets(request, scale, form)
     precision = choose_precision(request.amp and device.type == "cuda", device)
-    perceptual, missing = open_metrics(request, scale, device)
+    perceptual, missing = open_metrics(request, scale, device, form.channels)
     wanted = request.metrics or USUAL
     protocol = Protocol(
         scale=scale,
+        form=form,
         metrics=tuple(name for name in MEASURES if name in wanted and name not in missing),
         lr=request.lr,
         border=request.border,
@@ -135,12 +142,17 @@ def is_perceptual(request: Request, test_set: str) -> bool:
     return not request.perceptual_sets or test_set in request.perceptual_sets
 
 
-def open_sets(request: Request, scale: int) -> list[ImageSet]:
+def open_sets(request: Request, scale: int, form: PixelFormat = RGB8) -> list[ImageSet]:
     """Raises UserError where a set cannot be found, or two have one name."""
     if not request.sets:
         raise UserError("--sets names no test set; give names such as Set5, or folders of images")
+    if scale == 1 and request.lr == BICUBIC:
+        raise UserError(
+            "--lr bicubic changes nothing at x1; use --lr given, with the images to restore in a folder LR of the set"
+        )
     sets = [
-        find_set(word, request.data_root, scale, request.lr == "given") for word in request.sets
+        find_set(word, request.data_root, scale, request.lr == "given", form.suffixes)
+        for word in request.sets
     ]
     for images in sets:
         if len([other for other in sets if other.name == images.name]) > 1:
@@ -154,7 +166,7 @@ def open_sets(request: Request, scale: int) -> list[ImageSet]:
 
 
 def open_metrics(
-    request: Request, scale: int, device: torch.device
+    request: Request, scale: int, device: torch.device, channels: int = 3
 ) -> tuple[Perceptual, dict[str, str]]:
     """The perceptual metrics that can be measured, and for each of the others the reason why not.
 
@@ -166,6 +178,8 @@ def open_metrics(
         if name not in PROTOCOLS:
             continue
         try:
+            if not is_defined(name, channels):
+                raise UserError(f"{name} is not defined for images of {channels} channels")
             perceptual.add(name)
         except UserError as error:
             if request.metrics:

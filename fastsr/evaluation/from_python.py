@@ -24,6 +24,7 @@ def evaluate(
     metric_weights: str | Path | None = None,
     lr: Literal["bicubic", "given"] = "bicubic",
     border: Border = "replicate",
+    bits: Literal[8, 16] | None = None,
     pictures: int = 2,
     amp: bool = False,
     overwrite: bool = False,
@@ -39,6 +40,7 @@ def evaluate(
         metrics: of psnr, psnr_rgb, ssim, niqe, pi, lpips, dists; empty: all of the first five that can be measured.
         weights: averaged generators (ema), those as trained (raw), or both; no effect on single files.
         lr: low resolution made from the originals by MATLAB's bicubic, or as it came with the set.
+        bits: of the images that are compared; None: as runs were trained, 8 for single files.
         pictures: images of each set whose pictures are kept. quiet: print no tables.
     Raises:
         UserError: a model, set or image cannot be used.
@@ -53,6 +55,7 @@ def evaluate(
         metric_weights=Path(metric_weights) if metric_weights else None,
         lr=lr,
         border=border,
+        bits=bits,
         pictures=pictures,
         amp=amp,
         overwrite=overwrite,

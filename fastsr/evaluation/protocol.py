@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fastsr.config.settings import Border
 from fastsr.data.formats import RGB8, PixelFormat
-from fastsr.evaluation.metrics import PROTOCOL
+from fastsr.evaluation.metrics import protocol_text
 
 BICUBIC = "bicubic"
 
@@ -29,5 +29,8 @@ class Protocol:
             if self.lr == "given"
             else f"MATLAB's bicubic, border {self.border}"
         )
-        texts = {name: PROTOCOL[name].format(scale=self.scale) for name in self.metrics}
+        if self.scale == 1:
+            low += f"; x1: {BICUBIC} is the low resolution itself"
+        channels, bits = self.form.channels, self.form.bits
+        texts = {name: protocol_text(name, self.scale, channels, bits) for name in self.metrics}
         return {**texts, "low_resolution": low, "precision": self.precision}

@@ -12,6 +12,7 @@ from rich.progress import track
 from fastsr.cohort.share import Share, Whole
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, is_live, say
+from fastsr.data.conversions import conversions
 from fastsr.data.degrade import DegradedPatches
 from fastsr.data.duplicates import Known
 from fastsr.data.formats import format_of
@@ -62,6 +63,17 @@ def open_images(config: TrainConfig, console: Console, waiting: int = 0) -> Pixe
     if not partners:
         return store
     return paired(store, packed(low_paths, 1, False), partners, config.model.scale)
+
+
+def notes_on_samples(config: TrainConfig) -> list[str]:
+    """Sentences on what becomes of the samples of images, and on what else could become of them."""
+    form = format_of(config)
+    notes = conversions(image_paths(config), form)
+    if form.bits == 16 and not config.degrade.is_bicubic:
+        notes.append("degradations round low resolution to 8 bits; high resolution keeps 16")
+    if form.channels != 3 and not config.degrade.is_bicubic:
+        notes.append("JPEG among the degradations codes each channel by itself, as grey")
+    return notes
 
 
 def low_image_paths(config: TrainConfig) -> list[Path]:
