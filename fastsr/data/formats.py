@@ -136,7 +136,9 @@ def exactly(pixels: Samples, channels: int) -> Samples:
     """The pixels as they are. Raises UserError where they have other channels."""
     has = pixels.shape[2]
     if has != channels:
-        raise UserError(f"has {counted(has, 'channel')}, not {channels}; use --channels {has}")
+        raise UserError(
+            f"has {counted(has, 'channel')}, not {channels}; give images of {channels}, or --channels {has}"
+        )
     return pixels
 
 

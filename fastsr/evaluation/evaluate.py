@@ -177,9 +177,12 @@ def open_metrics(
     for name in request.metrics or USUAL:
         if name not in PROTOCOLS:
             continue
+        if not is_defined(name, channels):
+            missing[name] = f"it is defined for RGB and grey, not for {channels} channels"
+            if request.metrics:
+                raise UserError(f"--metrics {name} cannot be used: {missing[name]}")
+            continue
         try:
-            if not is_defined(name, channels):
-                raise UserError(f"{name} is not defined for images of {channels} channels")
             perceptual.add(name)
         except UserError as error:
             if request.metrics:

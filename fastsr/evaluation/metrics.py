@@ -41,23 +41,23 @@ PROTOCOLS = {
 PROTOCOL = {
     "psnr": "PSNR (dB) on {compared}, {scale} pixels cut from each side",
     "psnr_rgb": "PSNR (dB) on {all} of whole {bits}-bit images, nothing cut",
-    "ssim": "SSIM on the same {values} and crop, Gaussian window 11x11",
+    "ssim": "SSIM{values} and crop, Gaussian window 11x11",
     **PROTOCOLS,
 }
 RGB = {
     "compared": "BT.601 studio-range luma of {bits}-bit images (grey originals: on grey)",
     "all": "RGB",
-    "values": "luma",
+    "values": " on the same luma",
 }
 GREY = {
     "compared": "the grey values of {bits}-bit images",
     "all": "the grey values",
-    "values": "values",
+    "values": " on the same values",
 }
 PLANES = {
     "compared": "all {channels} channels of {bits}-bit images",
     "all": "all {channels} channels",
-    "values": "channels, their mean,",
+    "values": ", the mean over channels, on the same samples",
 }
 """The values that are compared of images of three, one and other numbers of channels."""
 PERCEPTUAL_DEPTH = "; 16 bits are rounded to 8 for it"

@@ -10,7 +10,7 @@ from fastsr.errors import UserError
 from fastsr.export.written import written
 from fastsr.integrations.spandrel import MARK, install, marked
 from fastsr.models import SPAN, Compact, Generator, RRDBNet
-from fastsr.models.architecture import header_of
+from fastsr.models.architecture import CHANNELS, header_of
 from fastsr.models.tensors import save_tensors
 
 USUAL_GROWTH = 32
@@ -58,7 +58,9 @@ def is_known(generator: Generator) -> bool:
     """True for a network that spandrel has by itself, with the same names of weights."""
     if isinstance(generator, RRDBNet):
         return generator.growth == USUAL_GROWTH
-    return isinstance(generator, Compact | SPAN)
+    if isinstance(generator, SPAN):  # of whose normalisation it knows that of RGB
+        return generator.channels == CHANNELS
+    return isinstance(generator, Compact)
 
 
 def difference(file: Path, generator: Generator) -> float:

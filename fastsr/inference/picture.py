@@ -10,7 +10,8 @@ Axes: h w height and width, C = 1 (grey), 2 (grey and alpha), 3 (RGB), 4 (RGB an
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastsr.data.formats import ARRAY, exactly, is_stack, read_array, read_stack
+from fastsr.console import counted
+from fastsr.data.formats import ARRAY, is_stack, read_array, read_stack
 from fastsr.data.images import open_image, upright
 from fastsr.data.native import (
     OWN_SPACE,
@@ -46,16 +47,25 @@ class Picture:
         return self.pixels.shape[2] in (2, 4) and not self.planes
 
 
+def of_planes(pixels: Samples, kind: str, channels: int) -> Picture:
+    """Raises UserError where there are other planes than a model takes."""
+    if pixels.shape[2] != channels:
+        raise UserError(
+            f"has {counted(pixels.shape[2], 'channel')}, and the model takes {channels}"
+        )
+    return Picture(pixels, kind, planes=True)
+
+
 def read_picture(path: Path, channels: int = CHANNELS) -> Picture:
     """A file for a model of so many channels, which planes must have.
 
     Raises UserError with the reason, without the path, so that callers can list many.
     """
     if path.suffix.lower() == ARRAY:
-        return Picture(exactly(read_array(path), channels), "npy", planes=True)
+        return of_planes(read_array(path), "npy", channels)
     with open_image(path, stacks=channels != CHANNELS) as image:
         if is_stack(image):
-            return Picture(exactly(read_stack(image), channels), "tiff", planes=True)
+            return of_planes(read_stack(image), "tiff", channels)
         kind = KINDS.get(image.format or "")
         if kind is None:
             raise UserError(f"is {image.format}, which is not read here; save it as PNG")

@@ -63,7 +63,7 @@ def save_picture(picture: Picture, file: Path, kind: str, quality: int) -> None:
     # Names of images may be as long as names can be.
     temporary = file.with_name(f".{os.getpid()}-{abs(hash(file.name)):x}.part")
     try:
-        with temporary.open("wb") as opened:
+        with temporary.open("w+b") as opened:
             write(picture, opened, kind, quality)
         sync(temporary)
         temporary.replace(file)
