@@ -92,8 +92,8 @@ def check_content(loss: LossConfig, channels: int) -> None:
     """Raises UserError for features of images that VGG cannot see: it takes RGB, and grey as three equal channels."""
     if loss.content != "pixel" and channels not in (1, 3):
         raise UserError(
-            f"--content {loss.content} compares features of RGB or grey images, not of --channels {channels}; "
-            "use --content pixel"
+            f"--channels {channels} cannot be used with --content {loss.content}, which compares features of RGB "
+            "or grey images; use --content pixel"
         )
 
 

@@ -11,7 +11,7 @@ Axes: H W height and width, C channels.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,7 @@ def read_channels(path: Path, channels: int) -> Samples:
 def read_array(path: Path) -> Samples:
     """A .npy file as `[H, W, C]`. Raises UserError for other arrays."""
     try:
-        array = np.load(path, allow_pickle=False)
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise UserError("does not exist") from None
     except (OSError, ValueError, EOFError) as error:
@@ -94,9 +94,9 @@ def read_array(path: Path) -> Samples:
         array = array[..., None]
     if array.ndim != 3 or 0 in array.shape:
         raise UserError(f"is an array of {array.shape}; save one of [height, width, channels]")
-    if array.dtype not in (np.uint8, np.uint16):
+    if array.dtype.kind != "u" or array.dtype.itemsize > 2:
         raise UserError(f"is an array of {array.dtype}; save uint8 or uint16 samples")
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array.astype(np.uint8 if array.dtype.itemsize == 1 else np.uint16, copy=False)
 
 
 def is_stack(image: Image.Image) -> bool:

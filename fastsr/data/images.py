@@ -187,8 +187,6 @@ def to_rgb8(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def is_grey(path: Path) -> bool:
-    """True for a readable image that stores grey samples, as opposed to three equal channels."""
-    if path.suffix.lower() not in EXTENSIONS:
-        return False
+    """True for a readable file that stores grey samples, as opposed to three equal channels."""
     with Image.open(path) as image:
         return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I;16")

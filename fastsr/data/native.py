@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, ImageFile
 from fastsr.data.images import DIRECT_MODES, open_image, upright
 from fastsr.errors import UserError
 
-Samples = NDArray[np.uint8] | NDArray[np.uint16]
+Samples = NDArray[np.uint8 | np.uint16]
 OTHER_HALF = {
     "16B": "16L",
     "16L": "16B",

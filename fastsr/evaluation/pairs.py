@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fastsr.data.bicubic import Border, downscale
-from fastsr.data.formats import RGB8, PixelFormat, read_pixels
+from fastsr.data.formats import ARRAY, RGB8, PixelFormat, read_pixels
 from fastsr.data.images import find_images, is_grey
 from fastsr.errors import UserError
 from fastsr.evaluation.protocol import Protocol
@@ -64,7 +64,7 @@ def load_pair(
     height, width = cropped_size(hr, lr, scale)
     cropped = hr.shape[:2] != (height, width)
     hr = hr[:height, :width].contiguous()
-    grey = form.channels == 3 and is_grey(path)
+    grey = form.channels == 3 and path.suffix.lower() != ARRAY and is_grey(path)
     return Pair(path.name, downscale(hr, scale, border) if lr is None else lr, hr, grey, cropped)
 
 

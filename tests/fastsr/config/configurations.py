@@ -36,6 +36,7 @@ CHANGED = TrainConfig(
         val=(Path('quote " and \\ backslash'),),
         cache=Path("/tmp/cache"),
         skip_bad=True,
+        bits=16,
         batch=3,
         patch=48,
         border="mirror",
@@ -82,6 +83,7 @@ CHANGED = TrainConfig(
     ),
     model=ModelConfig(
         scale=8,
+        channels=1,
         blocks=5,
         filters=6,
         skip="nearest",
