@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
-from fastsr.models.architecture import GeneratorArchitecture
+from fastsr.models.architecture import CHANNELS, GeneratorArchitecture
 from fastsr.models.norm import BatchNorm
 
 
@@ -23,7 +23,7 @@ class Generator(nn.Module, ABC):
     """Takes `[N, C, h, w]` in [0, 1] and returns fp32 `[N, C, scale*h, scale*w]`, not clamped, for any h and w."""
 
     scale: int
-    channels: int
+    channels: int = CHANNELS
     """Of the images."""
     recompute = False
     """Keep only the inputs of blocks during training, and compute the rest again in the backward pass."""
