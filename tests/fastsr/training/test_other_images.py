@@ -82,7 +82,7 @@ def test_trains_and_enlarges(tiny_config: TrainConfig, tmp_path: Path, name: str
 
 
 def test_resumes_exactly(tiny_config: TrainConfig, tmp_path: Path) -> None:
-    config = case(tiny_config, tmp_path, "planes degraded")
+    config = case(tiny_config, tmp_path, "grey")
     longer = replace(config.optim, steps=4)
     whole = train(
         replace(config, optim=longer, output=replace(config.output, out=tmp_path / "whole")),
