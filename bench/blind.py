@@ -7,22 +7,34 @@ smaller pictures (--basicsr-side): the number of its operations depends on what 
 
 import argparse
 import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from statistics import mean
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from fastsr_kernels.degrade import pack
+from fastsr_kernels.degrade import pack, reference
 from fastsr_kernels.degrade.kernel import Plan
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from bench.basicsr import import_basicsr
-from bench.roofline import CARDS, NODE_SECONDS
+from bench.degrade_work import PROCESSORS, Model, Processor, bytes_of
+from bench.roofline import CARDS, Count, predict
 from bench.rows import append_row, circumstances
+from bench.step_nodes import count_nodes
+from bench.timing import Seconds, median_cpu, timed
+from bench.traffic import fuse, step_operations
+from fastsr.config.check import check
+from fastsr.config.degrade import DegradeConfig
 from fastsr.config.presets import real_esrgan
+from fastsr.config.recipes import real_esrgan as real_esrgan_recipe
+from fastsr.config.settings import TrainConfig
 from fastsr.data.degrade import degradation
 
 HOST_READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero")
@@ -30,9 +42,6 @@ VIEWS = (
     "view", "expand", "slice", "select", "permute", "transpose", "squeeze", "alias", "detach", "t.default",
     "as_strided", "unbind", "split",
 )  # fmt: skip
-LOAD_RATES = {"RTX 3060": 28 * 32 * 1.78e9, "H200": 132 * 32 * 1.98e9}
-"""Loads of 4 bytes a second that hit the first cache: 32 a clock and multiprocessor."""
-MEAN_TAPS = mean(side**2 for side in range(7, 22, 2))
 
 
 def plan_of(batch: int, side: int) -> Plan:
@@ -44,26 +53,49 @@ def plan_of(batch: int, side: int) -> Plan:
     return Plan(hr, settings.frame, numbers_F, 0, step)
 
 
-def bytes_of(launch: Any) -> int:
-    """Every tensor of a launch once: canvases are read and written whole at most."""
-    return sum(x.nbytes for x in launch.arguments.values() if isinstance(x, Tensor))
+class Share(NamedTuple):
+    """The degradations of a step on one GPU."""
+
+    microseconds: float
+    limiters: dict[str, float]
+    """Share of them in launches that each limit holds up."""
+    kernels: dict[str, float]
+    """Share by kernel."""
+    of_step: tuple[float, float]
+    """Share of the training step that follows: at a share of the matrix peak that is a target, and at all of it."""
 
 
-def loads_of(launch: Any) -> float:
-    """Loads of pixels that filters make, the mean over what is drawn."""
-    name = launch.kernel.fn.__name__
-    pixels = launch.arguments["out_NCHW"].numel() if "out_NCHW" in launch.arguments else 0
-    return pixels * {"blur_kernel": MEAN_TAPS, "smooth_kernel": 51, "resize_kernel": 16}.get(
-        name, 1
-    )
-
-
-def seconds(plan: Plan, bandwidth: float, load_rate: float) -> float:
-    """Each launch takes as long as its bytes, its cached loads, or a node of a graph, whichever is longest."""
-    return sum(
-        max(bytes_of(launch) / bandwidth, loads_of(launch) / load_rate, NODE_SECONDS[0])
+def share_on(gpu: Processor, side: int, batch: int, step: Count) -> Share:
+    """Prediction for a GPU, every launch after the other, none beside the training."""
+    plan = plan_of(batch, side)
+    model = Model(plan, degradation(real_esrgan(), 4))
+    limited = [
+        (launch.kernel.fn.__name__.removesuffix("_kernel"), model.limited(launch, gpu))
         for launch in plan.launches
+    ]
+    total = sum(one.seconds for _, one in limited)
+    by_limiter, by_kernel = defaultdict[str, float](float), defaultdict[str, float](float)
+    for name, one in limited:
+        by_limiter[one.limiter] += one.seconds / total
+        by_kernel[name] += one.seconds / total
+    rates = predict(step, next(card for card in CARDS if card.name == gpu.name))
+    own = tuple(total / (total + 1 / rate) for rate in (rates.worst, rates.best))
+    return Share(total * 1e6, dict(by_limiter), dict(by_kernel), (own[0], own[1]))
+
+
+def compact_step(batch: int) -> tuple[TrainConfig, Count]:
+    """The step that trains Real-ESRGAN's compact generator at x4 on patches of 256 pixels, its own LR given."""
+    recipe = real_esrgan_recipe()
+    config = check(
+        replace(
+            recipe,
+            images=replace(recipe.images, batch=batch),
+            degrade=DegradeConfig(),
+            model=replace(recipe.model, generator="compact", blocks=16),
+        )
     )
+    eager = step_operations(config)
+    return config, Count(eager, fuse(eager), count_nodes(config).longest)
 
 
 class Watch(TorchDispatchMode):
@@ -85,8 +117,11 @@ class Watch(TorchDispatchMode):
         return result
 
 
-def theirs(batch: int, side: int, steps: int) -> list[Watch]:
-    """Operations of BasicSR's feed_data in some steps, its data loader's kernels being identities."""
+def basicsr_degradation(batch: int, side: int) -> Callable[[int], None]:
+    """BasicSR's feed_data on one batch, whose draws follow from a seed. Its data loader's kernels are identities.
+
+    Raises ImportError where BasicSR is not installed.
+    """
     import_basicsr()
     from basicsr.models.realesrgan_model import RealESRGANModel
     from basicsr.utils.diffjpeg import DiffJPEG
@@ -106,21 +141,53 @@ def theirs(batch: int, side: int, steps: int) -> list[Watch]:
     model.jpeger = lambda x, quality: encode(x, quality=quality).contiguous()
     kernel = torch.zeros(batch, 21, 21)
     kernel[:, 10, 10] = 1
-    seen: list[Watch] = []
-    for seed in range(steps):
+    kernels = dict.fromkeys(("kernel1", "kernel2", "sinc_kernel"), kernel)
+
+    def degrade_batch(seed: int) -> None:
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         torch.manual_seed(seed)
-        data = {
-            "gt": torch.rand(batch, 3, side, side),
-            "kernel1": kernel,
-            "kernel2": kernel,
-            "sinc_kernel": kernel,
-        }
+        RealESRGANModel.feed_data(model, {"gt": torch.rand(batch, 3, side, side), **kernels})
+
+    return degrade_batch
+
+
+def theirs(batch: int, side: int, steps: int) -> list[Watch]:
+    """Operations of BasicSR's feed_data in some steps."""
+    degrade_batch = basicsr_degradation(batch, side)
+    seen: list[Watch] = []
+    for seed in range(steps):
         with Watch() as watch:
-            RealESRGANModel.feed_data(model, data)
+            degrade_batch(seed)
         seen.append(watch)
     return seen
+
+
+def cpu_seconds(batch: int, side: int, rounds: int) -> dict[str, Any]:
+    """Both on this CPU in turn, one batch each a round: ours is the reference, which makes its kernels as well."""
+    what = degradation(real_esrgan(), 4)
+    numbers_F, hr_NCHW = pack(what), torch.rand(batch, 3, side, side)
+    basicsr = basicsr_degradation(batch, side)
+    own_seconds: list[Seconds] = []
+    basicsr_seconds: list[Seconds] = []
+    for k in range(rounds):
+        step = torch.tensor(k)
+        own = partial(reference.degrade, hr_NCHW, what.frame, numbers_F, 0, step)
+        timed(own, own_seconds)()
+        timed(partial(basicsr, k), basicsr_seconds)()
+    own, other = median_cpu(own_seconds), median_cpu(basicsr_seconds)
+    return {
+        "batch": batch, "side": side, "rounds": rounds, "cpu_seconds": round(own, 2),
+        "basicsr_cpu_seconds": round(other, 2), "images_per_cpu_second": round(batch / own, 3),
+        "basicsr_images_per_cpu_second": round(batch / other, 3),
+        "cpu_seconds_of_rounds": [round(s.cpu, 2) for s in own_seconds],
+        "basicsr_cpu_seconds_of_rounds": [round(s.cpu, 2) for s in basicsr_seconds],
+        "machine": "busy with other work: seconds of the process on processors, none of a clock",
+    }  # fmt: skip
+
+
+def rounded(shares: dict[str, float]) -> dict[str, float]:
+    return {name: round(share, 2) for name, share in sorted(shares.items(), key=lambda x: -x[1])}
 
 
 def main() -> None:
@@ -130,16 +197,50 @@ def main() -> None:
     parser.add_argument("--basicsr-side", type=int, default=96)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--row", action="store_true", help="append to bench/results")
+    parser.add_argument("--rounds", type=int, default=0, help="time both on this CPU instead")
     given = parser.parse_args()
+    if given.rounds:
+        try:
+            measured = cpu_seconds(given.batch, given.side, given.rounds)
+        except ImportError:
+            parser.error("--rounds compares with BasicSR, which is not installed")
+        tell("blind degradations, CPU", measured, given.row)
+        return
+    tell("blind degradations, counted", counts(given), given.row)
+
+
+def tell(name: str, values: dict[str, Any], record: bool) -> None:
+    """Prints values, and appends their row where that is wanted."""
+    for key, value in values.items():
+        print(f"{key:48} {value}")
+    if record:
+        append_row(name, values, circumstances())
+
+
+def counts(given: argparse.Namespace) -> dict[str, Any]:
+    """Launches, bytes and predictions of ours, and operations of BasicSR's where it is installed."""
     plan = plan_of(given.batch, given.side)
     values: dict[str, Any] = {
         "batch": given.batch, "side": given.side, "launches": len(plan.launches), "host_waits": 0,
         "gigabytes": round(sum(map(bytes_of, plan.launches)) / 1e9, 4),
     }  # fmt: skip
-    for card in CARDS:
-        if card.name in LOAD_RATES:
-            predicted = seconds(plan, card.gigabytes * 1e9, LOAD_RATES[card.name])
-            values[f"microseconds on {card.name}, predicted"] = round(predicted * 1e6)
+    config, step = compact_step(given.batch)
+    drawn = config.images.patch + real_esrgan().context
+    values["side of a training on 256"] = drawn
+    for gpu in PROCESSORS:
+        for side in (given.side, drawn):
+            found = share_on(gpu, side, given.batch, step)
+            where = f"{gpu.name}, {side} px"
+            values |= {
+                f"microseconds on {where}, predicted": round(found.microseconds),
+                f"limiters on {where}": rounded(found.limiters),
+            }
+        values |= {
+            f"kernels on {gpu.name}, {drawn} px": rounded(found.kernels),
+            f"share of a compact step on {gpu.name}, predicted": [
+                round(x, 3) for x in found.of_step
+            ],
+        }
     try:
         watches = theirs(given.batch, given.basicsr_side, given.steps)
     except ImportError:
@@ -153,10 +254,7 @@ def main() -> None:
             "basicsr_megabytes": round(mean(w.bytes for w in watches) / 1e6, 1),
             "megabytes_at_basicsr_side": round(sum(map(bytes_of, small.launches)) / 1e6, 1),
         }
-    for name, value in values.items():
-        print(f"{name:40} {value}")
-    if given.row:
-        append_row("blind degradations, counted", values, circumstances())
+    return values
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 From one pre-trained SRGAN an adversarial stage begins anew for each content loss and weight, on the same patches: auto,
 which is measured, and SRGAN's factor 1/12.75 on features, as most code has it. ImageNet weights cannot be had
-everywhere, so the features are of random weights. Prints and records PSNR-RGB of the averaged generator along the way,
-and NIQE at the ends.
+everywhere, so the features are of random weights; pixels, of weight 1, stand beside them. Prints and records PSNR-RGB
+and NIQE of the averaged generator along the way.
 """
 
 import argparse
@@ -27,7 +27,14 @@ from fastsr.cohort.ema import EmaStatistics
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step
 from fastsr.config.recipes import paper
-from fastsr.config.settings import CohortConfig, ImagesConfig, LossConfig, ModelConfig, TrainConfig
+from fastsr.config.settings import (
+    CohortConfig,
+    ImagesConfig,
+    LossConfig,
+    ModelConfig,
+    TrainConfig,
+    VGGLayer,
+)
 from fastsr.data.images import find_images, read_rgb8
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
@@ -40,9 +47,19 @@ from fastsr.system.precision import choose_precision
 
 SRGANS = (1 / 12.75) ** 2
 """Its factor on features, as a weight of their mean squared error."""
-PRETRAIN_STEPS, POINTS = 200, 4
-STEPS: dict[ContentName, int] = {"random-vgg22": 100, "random-vgg": 20}
-"""The deeper layer costs several times as much a step."""
+WEIGHTS = {None: "auto", SRGANS: "1/12.75 on features", 1.0: "1"}
+PRETRAIN_STEPS, STEPS, POINTS = 1000, 1000, 4
+SHALLOW: tuple[VGGLayer, ...] = ("conv1_2", "conv2_2", "conv3_4")
+"""Of the several layers; the network ends with the last, at 0.57 of the work to conv5_4."""
+TRAININGS: tuple[tuple[ContentName, float | None], ...] = (
+    ("random-vgg22", None),
+    ("random-vgg22", SRGANS),
+    ("random-vgg", None),
+    ("random-layers", None),
+    ("pixel", 1.0),
+    ("random-vgg", SRGANS),
+)
+"""Content losses and their weights; None is auto."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +81,13 @@ def recipe(content: ContentName) -> TrainConfig:
     return replace(
         paper(),
         recipe="small-64",
-        images=ImagesConfig(batch=8, patch=64),
+        images=ImagesConfig(batch=4, patch=32),
         model=ModelConfig(blocks=4, filters=32, discriminator_filters=16, skip="bicubic"),
         cohort=CohortConfig(peers=1, variant="independent"),
-        loss=LossConfig(content=content),
-        optim=replace(optim, pretrain_steps=PRETRAIN_STEPS, steps=STEPS.get(content, 1)),
+        loss=LossConfig(
+            content=content, vgg_layers=SHALLOW, vgg_layer_weights=(1.0,) * len(SHALLOW)
+        ),
+        optim=replace(optim, pretrain_steps=PRETRAIN_STEPS, steps=STEPS),
     )
 
 
@@ -77,6 +96,15 @@ def build(content: ContentName) -> Cohort:
     return Cohort(
         recipe(content), content_loss(recipe(content).loss), cpu, choose_precision(True, cpu)
     )
+
+
+def conditions(test_set: str) -> dict[str, Any]:
+    """What all rows share."""
+    images = recipe("pixel").images
+    return {
+        "test_set": test_set, "scale": 4, "batch": images.batch, "patch": images.patch,
+        "pretrain_steps": PRETRAIN_STEPS, "seed": recipe("pixel").machine.seed,
+    }  # fmt: skip
 
 
 def pretrained(store: PixelStore, ring: MetricsRing) -> list[Tensor]:
@@ -99,21 +127,18 @@ def train(bench: Bench, content: ContentName, fixed: float | None) -> dict[str, 
     weight = measured if fixed is None else fixed
     cohort.content_weight.fill_(weight)
     step, statistics = Step(cohort, sampler, bench.ring), EmaStatistics(cohort, sampler)
-    steps, began = STEPS[content], time.process_time()
-    psnr, niqe = {}, {}
-    for done in range(steps + 1):
-        if done % (steps // POINTS) == 0:
+    began, psnr, niqe = time.process_time(), {}, {}
+    for done in range(STEPS + 1):
+        if done % (STEPS // POINTS) == 0:
             statistics.measure(done)
             images = [super_resolve(cohort.peers[0].ema, pair.lr) for pair in bench.pairs]
-            psnr[done] = psnr_of(images, bench.pairs)
-            if done in (0, steps):
-                niqe[done] = niqe_of(images, bench)
-        if done < steps:
+            psnr[done], niqe[done] = psnr_of(images, bench.pairs), niqe_of(images, bench)
+        if done < STEPS:
             step()
     ratio = cohort.config.loss.content_ratio * weight / measured
     return {
-        "content": content, "weight": "auto" if fixed is None else "1/12.75 on features", "content_weight": weight,
-        "content_to_adversarial": round(ratio, 3), "steps": steps, "psnr_rgb": psnr, "niqe": niqe,
+        "content": content, "weight": WEIGHTS[fixed], "content_weight": weight,
+        "content_to_adversarial": round(ratio, 3), "steps": STEPS, "psnr_rgb": psnr, "niqe": niqe,
         "cpu_seconds": round(time.process_time() - began, 1),
     }  # fmt: skip
 
@@ -135,6 +160,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="training images")
     parser.add_argument("--val", type=Path, required=True, help="a test set's originals")
     parser.add_argument("--niqe", type=Path, help="folder with niqe_modelparameters.mat")
+    names = list(dict.fromkeys(content for content, _ in TRAININGS))
+    parser.add_argument("--content", nargs="+", choices=names, default=names, help="default: all")
     parser.add_argument("--record", action="store_true", help="append rows to bench/results")
     options = parser.parse_args(arguments)
     about, console = circumstances(), Console(width=120)
@@ -146,9 +173,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     ring = MetricsRing(1, 1, torch.device("cpu"))
     bench = Bench(store, pairs, niqe, ring, pretrained(store, ring))
-    for content in STEPS:
-        for fixed in (None, SRGANS):
-            row = {"test_set": options.val.name, "scale": 4, **train(bench, content, fixed)}
+    for content, fixed in TRAININGS:
+        if content in options.content:
+            row = {**conditions(options.val.name), **train(bench, content, fixed)}
             console.print(row, highlight=False)
             if options.record:
                 append_row("content_weight", row, about)

@@ -31,7 +31,8 @@ from fastsr.evaluation.perceptual import Perceptual
 from fastsr.evaluation.psnr_ssim import psnr_rgb
 from fastsr.models.base import Generator
 from fastsr.models.inference import super_resolve
-from fastsr.models.weights import find_generators, load_generator
+from fastsr.models.model_file import load_generator
+from fastsr.models.weights import find_generators
 
 KINDS = ("own", "copied", "raw", "damped")
 

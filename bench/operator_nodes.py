@@ -79,7 +79,8 @@ RULES: dict[str, Rule] = {
     "aten::_foreach_lerp_.Scalar": foreach(2),
     "aten::_foreach_lerp_.Tensor": foreach(2),
     "aten::_foreach_copy_": foreach(2),
-    "aten::_foreach_sub.List": foreach(3),  # two read, one written
+    "aten::_foreach_add.List": foreach(3),  # two read, one written
+    "aten::_foreach_sub.List": foreach(3),
     "aten::_fused_adam_": foreach(4),  # parameters, gradients, two moments
     "aten::_fused_adam_.tensor_lr": foreach(4),
     "aten::_amp_foreach_non_finite_check_and_unscale_": foreach(1),

@@ -1,8 +1,9 @@
-"""Predicted efficiency of 2 to 1,024 GPUs, on paper: `python -m bench.scaling [--step-ms 4.26] [--plot FILE]`.
+"""Predicted efficiency of 2 to 1,024 GPUs, on paper: `python -m bench.scaling [--gpu NAME | --step-ms N]`.
 
-Nothing here was measured on a GPU. A step of two peers on one GPU at a batch of 16 takes `--step-ms` (4.26 ms is 235
-steps/s: x4 on an H200 at 40 % of the matrix peak, as bench.roofline has it). Messages have the sizes that `bench.ranks`
-counts, links the latency and bandwidth below. Nothing is taken to overlap but where it is said.
+A step of two peers on one GPU at a batch of 16 takes what the ladder's rows in bench/results have for `--gpu`, or
+`--step-ms`; without either 4.26 ms, as bench.roofline has it for x4 on an H200 at 40 % of the matrix peak. Messages
+have the sizes that `bench.ranks` counts, links the latency and bandwidth below. Nothing is taken to overlap but where
+it is said.
 
 * cohort-parallel: one peer a GPU, as many peers as GPUs. A step gathers 2 x P x E logits of 4 bytes, all at once.
   The loss grows with the square of the number of peers: on every GPU 2 x P x P x E terms of `FLOP_OF_A_TERM` each.
@@ -21,6 +22,7 @@ from html import escape
 from pathlib import Path
 
 from bench.plot import MARGIN, STYLE, text
+from bench.rows import RESULTS, Row, ladder_rows, sessions
 from fastsr.config.recipes import paper
 from fastsr.config.settings import TrainConfig
 from fastsr.prediction.duration import work_of_steps
@@ -49,6 +51,36 @@ LINKS = (
     Link("10 GbE", 40e-6, 1.1e9),
     Link("open internet (50 ms there and back, 100 Mbit/s)", 25e-3, 12.5e6),
 )
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Duration of a step of two peers on one GPU, and in words where it is from."""
+
+    milliseconds: float
+    source: str
+
+
+ASSUMED = StepTime(4.26, "assumed (x4 on an H200 at 40 % of its matrix peak)")
+
+
+def measured(gpu: str, rows: list[Row]) -> StepTime:
+    """The fastest rung of the newest session of the paper's recipe (x4, two peers) on a GPU whose name has `gpu` in it.
+
+    Raises ValueError where none was measured.
+    """
+    setting = {"recipe": "paper", "scale": 4, "peers": 2, "batch": 16}
+    of_gpu = [
+        row
+        for row in rows
+        if setting.items() <= row.items() and gpu.lower() in (row["gpu"] or "CPU").lower()
+    ]
+    if not of_gpu:
+        names = sorted({row["gpu"] or "CPU" for row in rows})
+        raise ValueError(f"--gpu {gpu}: no row of the ladder; there are rows of {', '.join(names)}")
+    best = min(sessions(of_gpu)[-1], key=lambda row: row["milliseconds"])
+    where = f"{best['gpu'] or 'CPU'}, {best['date'][:10]}, {best['rung']}"
+    return StepTime(best["milliseconds"], f"measured ({where})")
 
 
 def all_gather_seconds(link: Link, gpus: int, total: float) -> float:
@@ -123,11 +155,11 @@ COLOURS = ("#2f6fb5", "#2a8a5f", "#b0742a", "#a8324a")
 WIDTH, HEIGHT, TOP = 280, 220, 90
 
 
-def plot(found: dict[str, dict[str, list[float]]], step: float) -> str:
+def plot(found: dict[str, dict[str, list[float]]], step: StepTime) -> str:
     """The efficiencies as an SVG of three panels, with what they rest on."""
     total = 3 * WIDTH + 6 * MARGIN + 90
     notes = [
-        f"Predicted, not measured: one peer's step on a GPU alone is {step * 1e3:.2f} ms; nothing overlaps.",
+        f"Predicted. A step of two peers on one GPU: {step.milliseconds:.4g} ms, {step.source}. Nothing overlaps.",
         "Cohort-parallel: a peer a GPU, 2 x P x E logits a step. Sent ahead: for later steps, while computing.",
         "Data-parallel: one peer, 16 patches a GPU, all gradients, BN over all patches.",
     ]
@@ -195,11 +227,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--step-ms", type=float, default=4.26, help="of two peers on one GPU")
+    of_step = parser.add_mutually_exclusive_group()
+    of_step.add_argument("--gpu", help="take the step's time from this GPU's rows of the ladder")
+    of_step.add_argument("--step-ms", type=float, help="time of a step of two peers on one GPU")
     parser.add_argument("--plot", type=Path, help="write the picture here, an SVG")
     options = parser.parse_args()
-    config, step = paper(), options.step_ms / 2 / 1e3
-    found = efficiencies(step, config)
+    step = ASSUMED
+    if options.step_ms:
+        step = StepTime(options.step_ms, "given (--step-ms)")
+    if options.gpu:
+        try:
+            step = measured(options.gpu, ladder_rows(RESULTS))
+        except ValueError as error:
+            parser.error(str(error))
+    found = efficiencies(step.milliseconds / 2 / 1e3, paper())
+    print(f"A step of two peers on one GPU: {step.milliseconds:.4g} ms, {step.source}\n")
     print(table(found))
     if options.plot:
         options.plot.write_text(plot(found, step))

@@ -1,50 +1,40 @@
-"""The generator's 9x9 tail (64 channels to 3) as it is, and as a 9x1 convolution to 27 channels whose nine columns are
-added, each shifted: `python -m bench.tail [--record]`. Equal but for rounding; which is faster depends on the device.
+"""The generator's 9x9 tail (64 channels to 3) as one convolution, and by rows (`fastsr.models.tail`): equal but for
+rounding; which is faster depends on the device: `python -m bench.tail [--record]`.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from itertools import product
 from statistics import median
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
 from bench.rows import append_row, circumstances
 from bench.timing import synchronise
+from fastsr.models.tail import Tail
 from fastsr.system.device import choose_device, set_up
 
 ROUNDS = 6
-Tail = Callable[[Tensor], Tensor]
+Way = Callable[[Tensor], Tensor]
+DTYPES = (None, torch.bfloat16)
+"""Of autocast; None is fp32."""
 
 
-def by_columns(conv: nn.Conv2d, x_NCHW: Tensor) -> Tensor:
-    """The convolution's result, its weights used as they are."""
-    assert conv.bias is not None
-    out, channels, rows, columns = conv.weight.shape
-    weight = conv.weight.permute(3, 0, 1, 2).reshape(columns * out, channels, rows, 1)
-    y = conv2d(x_NCHW, weight, padding=(rows // 2, columns // 2))
-    y = y.contiguous(memory_format=torch.channels_last)
-    n, c, h, w = y.stride()
-    width = x_NCHW.shape[3]
-    # Column j of the result of filter column j lies j places further on.
-    shifted = y.as_strided((len(y), columns, out, y.shape[2], width), (n, out * c + w, c, h, w))
-    return shifted.sum(1) + conv.bias[:, None, None]
-
-
-def trained(tail: Tail, x_NCHW: Tensor, gradient_NCHW: Tensor) -> Callable[[], None]:
+def trained(tail: Way, x_NCHW: Tensor, gradient_NCHW: Tensor) -> Callable[[], None]:
     """One call forward and backward."""
     leaf = x_NCHW.requires_grad_()
 
     def step() -> None:
         leaf.grad = None
-        tail(leaf).backward(gradient_NCHW)
+        y = tail(leaf)
+        y.backward(gradient_NCHW.to(y.dtype))
 
     return step
 
 
-def enlarged(tail: Tail, x_NCHW: Tensor) -> Callable[[], None]:
+def enlarged(tail: Way, x_NCHW: Tensor) -> Callable[[], None]:
     def step() -> None:
         with torch.no_grad():
             tail(x_NCHW)
@@ -64,8 +54,8 @@ def compare(ways: dict[str, Callable[[], None]]) -> dict[str, float]:
             synchronise()
             seconds[name].append(clock() - began)
     found = {name: round(median(each[1:]), 5) for name, each in seconds.items()}
-    plain, columns = found.values()
-    return {**found, "ratio": round(columns / plain, 3)}
+    plain, rows = found.values()
+    return {**found, "ratio": round(rows / plain, 3)}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -76,21 +66,27 @@ def main(arguments: list[str] | None = None) -> None:
     set_up(device)
     torch.manual_seed(0)
     layout = torch.channels_last
-    conv = nn.Conv2d(64, 3, 9, padding=4).to(device=device, memory_format=layout)  # type: ignore[call-overload]
-    tails: dict[str, Tail] = {"convolution": conv, "columns": lambda x: by_columns(conv, x)}
+    tail = Tail(64, 3, 9, padding=4).to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    ways: dict[str, Way] = {
+        "convolution": lambda x: nn.Conv2d.forward(tail, x),
+        "rows": tail.sum_of_rows,
+    }
     patches, image = (
         torch.randn(shape, device=device).contiguous(memory_format=layout)
         for shape in ((16, 64, 96, 96), (1, 64, 680, 1024))
     )
     with torch.no_grad():
-        error = float((by_columns(conv, patches) - conv(patches)).abs().max())
+        error = float((ways["rows"](patches) - ways["convolution"](patches)).abs().max())
     gradient = torch.randn(16, 3, 96, 96, device=device)
     cases = {
-        "training, batch 16, 96 px": {n: trained(t, patches, gradient) for n, t in tails.items()},
-        "inference, 680x1024": {n: enlarged(t, image) for n, t in tails.items()},
+        "training, batch 16, 96 px": {n: trained(w, patches, gradient) for n, w in ways.items()},
+        "inference, 680x1024": {n: enlarged(w, image) for n, w in ways.items()},
     }
-    for case, ways in cases.items():
-        row = {"case": case, "dtype": "float32", **compare(ways), "largest_difference": error}
+    for dtype, (case, compared) in product(DTYPES, cases.items()):
+        with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
+            seconds = compare(compared)
+        shown = str(dtype or torch.float32).removeprefix("torch.")
+        row = {"case": case, "dtype": shown, **seconds, "largest_difference": error}
         print(row)
         if record:
             append_row("tail", row, about)

@@ -20,7 +20,7 @@ from fastsr.evaluation.psnr_ssim import compared, psnr, psnr_rgb, ssim
 from fastsr.evaluation.score_cache import bicubic_key
 from fastsr.models import SRResNet
 from fastsr.models.inference import super_resolve
-from fastsr.models.weights import load_generator, save_generator
+from fastsr.models.model_file import load_generator, save_generator
 
 LARGEST_RATIO = 1.3
 METRICS = ("psnr", "psnr_rgb", "ssim")

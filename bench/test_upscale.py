@@ -19,7 +19,7 @@ from fastsr.config.settings import TrainConfig
 from fastsr.data.photos import TRAIN, sample_photos
 from fastsr.inference.upscaler import load
 from fastsr.models import Compact, RRDBNet, SRResNet
-from fastsr.models.weights import load_generator, save_generator
+from fastsr.models.model_file import load_generator, save_generator
 
 CAPS = {(3840, 2160): 2.0, (1280, 720): 1.0}
 """GB, everything included, for one image of that size."""

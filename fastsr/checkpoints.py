@@ -36,6 +36,8 @@ class Best:
     peer: int
     psnr: float | None
     """dB; None where images were equal."""
+    low_resolution: str = "bicubic"
+    """The low resolution that was validated on."""
 
 
 BEST_NAME, BEST_FORMAT = "best.json", 1
@@ -51,7 +53,12 @@ def read_best(run: Path) -> Best:
         )
     return read_json(
         file,
-        lambda content: Best(int(content["step"]), int(content["peer"]), content["psnr"]),
+        lambda content: Best(
+            int(content["step"]),
+            int(content["peer"]),
+            content["psnr"],
+            str(content.get("low_resolution", "bicubic")),
+        ),
         BEST_FORMAT,
         "delete it, and take --peer 0",
     )

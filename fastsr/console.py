@@ -74,9 +74,15 @@ def encodable(text: str, encoding: str) -> str:
     return text
 
 
+def ranks() -> int:
+    """Processes that were started together, as torchrun counts them; 1 for one that is alone."""
+    size = os.environ.get("WORLD_SIZE", "1") if "RANK" in os.environ else "1"
+    return int(size) if size.isdigit() else 1
+
+
 def rank() -> int:
     """Number of this process among those that train together, as torchrun counts them; 0 for one that is alone."""
-    number = os.environ.get("RANK", "0") if os.environ.get("WORLD_SIZE", "1") != "1" else "0"
+    number = os.environ.get("RANK", "0") if ranks() > 1 else "0"
     return int(number) if number.isdigit() else 0
 
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +25,18 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def real_paths(paths: Iterable[Path]) -> Iterator[str]:
+    """Paths without links, as `os.path.realpath` has them. A folder is looked up once, not for each of its files."""
+    folders: dict[Path, str] = {}
+    for path in paths:
+        if path.is_symlink() or path.name in ("", ".."):
+            yield os.path.realpath(path)
+            continue
+        if path.parent not in folders:
+            folders[path.parent] = os.path.realpath(path.parent)
+        yield os.path.join(folders[path.parent], path.name)  # noqa: PTH118 - a text
 
 
 def read_text(file: Path, errors: str = "strict") -> str:

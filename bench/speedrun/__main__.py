@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.rows import circumstances
 from bench.speedrun import cohort, plain
-from bench.speedrun.log import LOGS, faults, write_log
+from bench.speedrun.log import LOGS, faults, source_digest, write_log
 from bench.speedrun.task import SEEDS, Images, Result, Train, open_images, scored
 from fastsr.errors import UserError
 
@@ -33,7 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--niqe", type=Path, help="folder with niqe_modelparameters.mat")
     parser.add_argument("--verify", action="store_true", help="train one seed again, and compare")
     options = parser.parse_args(arguments)
-    file, about = LOGS / f"{options.record}.json", circumstances()
+    file = LOGS / f"{options.record}.json"
+    about = {"source_sha256": source_digest(options.record), **circumstances()}
     try:
         images = open_images(options.data, options.test, options.niqe)
     except UserError as error:

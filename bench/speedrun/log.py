@@ -15,9 +15,13 @@ PSNR_TOLERANCE, NIQE_TOLERANCE = 0.1, 0.15
 
 
 def write_log(name: str, results: list[Result], about: dict[str, Any]) -> Path:
-    """Writes one JSON file: the seeds, their means, the digest of the source, and the circumstances."""
+    """Writes one JSON file: the seeds and their means.
+
+    Args:
+        about: the circumstances, and the digest of the source as it was when training began.
+    """
     seeds = [asdict(one) for one in results]
-    log = {"record": name, "source_sha256": source_digest(name), "seeds": seeds, **summary(results)}
+    log = {"record": name, "seeds": seeds, **summary(results)}
     LOGS.mkdir(exist_ok=True)
     file = LOGS / f"{name}.json"
     file.write_text(json.dumps({**log, **about}, indent=1) + "\n")

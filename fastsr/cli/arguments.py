@@ -126,6 +126,11 @@ class EvalArguments:
     """Folder with pyiqa's weight files, such as niqe_modelparameters.mat. Default: pyiqa downloads them."""
     lr: Literal["bicubic", "given"] = "bicubic"
     """Low-resolution images: made from the originals by MATLAB's bicubic, or those that came with the test set."""
+    degrade: str = "bicubic"
+    """Or made by blind degradations, drawn once for each image from its pixels: real-esrgan, bsrgan, light, an options
+    file (.yml), or the config.toml of a run, whose validation then is repeated."""
+    degrade_seed: int = 0
+    """Seed of --degrade. No effect without."""
     border: Literal["replicate", "mirror"] = "replicate"
     """Border rule of the bicubic that makes low-resolution images: older or newer MATLAB releases."""
     bits: Literal[8, 16] | None = None

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
@@ -21,9 +22,11 @@ from fastsr.config.recipes import RecipeName, demo, paper
 from fastsr.config.recipes import recipe as recipe_of
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
-from fastsr.console import rank
+from fastsr.console import rank, ranks
 from fastsr.errors import UserError
 
+FAREWELL_SECONDS = 2.0
+"""Time for the first rank to speak: torchrun ends it as soon as another has ended."""
 TYRO = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
 
 
@@ -35,7 +38,7 @@ def train_config(words: list[str], command: type[TrainArguments] = TrainArgument
 def common_config(words: list[str]) -> TrainConfig:
     """The checked configuration of `fastsr train`. Of ranks, which all have these words, the first tells what is wrong
     with them; the others raise an error without words. Started again by torchrun, they resume the run."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if ranks() > 1:
         # Of a rank that is lost our line tells, and torch's own code with pages of addresses.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0" and "--resume" not in words
@@ -44,15 +47,27 @@ def common_config(words: list[str]) -> TrainConfig:
             with suppress(UserError):  # there may be nothing to resume yet
                 return check(train_config([*words, "--resume"]))
         return check(train_config(words))
-    except UserError:
-        if rank():
-            raise UserError("") from None
-        raise
+    except UserError as error:
+        raise told_by_first(error) from None
 
 
 def refuse_ranks(command: str) -> None:
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError(f"fastsr {command} runs in one process; start it without torchrun")
+    """Raises UserError where several processes were started for a command that would write its files once for each."""
+    if ranks() > 1:
+        raise told_by_first(
+            UserError(
+                f"fastsr {command} runs in one process, and {ranks()} were started (WORLD_SIZE); "
+                "start it without torchrun"
+            )
+        )
+
+
+def told_by_first(error: UserError) -> UserError:
+    """The error as the first rank tells it; the others, later, have no words for it."""
+    if rank() == 0:
+        return error
+    time.sleep(FAREWELL_SECONDS)
+    return UserError("")
 
 
 Arguments = TypeVar("Arguments", bound=TrainArguments)
@@ -128,6 +143,7 @@ def train_arguments(words: list[str], command: type[Arguments]) -> Arguments:
         ("--data", config.images.data),
         ("--lr-data", config.images.lr_data),
         ("--val", config.images.val),
+        ("--val-lr-data", config.images.val_lr_data),
     ):
         if option in given and not folders:
             raise UserError(f"{option} names no folder; give at least one, or leave it out")

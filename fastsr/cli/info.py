@@ -109,7 +109,8 @@ def best_text(run: Run) -> str:
     bicubic = at[-1].get("bicubic", {}).get("psnr") if at else None
     beside = f", bicubic {bicubic:.2f} dB" if bicubic is not None else ""
     psnr = "equal images" if best.psnr is None else f"{best.psnr:.2f} dB"
-    return f"step {best.step:,}, peer {best.peer}: validation PSNR {psnr}{beside}"
+    low = "" if best.low_resolution == "bicubic" else f" (low resolution {best.low_resolution})"
+    return f"step {best.step:,}, peer {best.peer}: validation PSNR {psnr}{beside}{low}"
 
 
 def evaluation_text(folder: Path, evaluation: Evaluation | None) -> str:

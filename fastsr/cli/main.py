@@ -31,6 +31,7 @@ from fastsr.cli.outcome import exit_status
 from fastsr.cli.publish import run_card, run_push
 from fastsr.cli.refusals import unknown_command
 from fastsr.cli.upscale import run_upscale
+from fastsr.config.fixed import fixed_degradation
 from fastsr.config.settings import TrainConfig
 from fastsr.console import doing, hush_cuda_home, lasting_console, rank, say
 from fastsr.errors import UserError
@@ -76,11 +77,13 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"fastsr: {unknown_command(words[0], commands)}\n")
         return 2
     hush_cuda_home()
-    return exit_status(lambda: run_command(commands[words[0]], words[1:]))
+    return exit_status(lambda: run_command(words[0], commands[words[0]], words[1:]))
 
 
-def run_command(command: Callable[[list[str]], None], words: list[str]) -> None:
+def run_command(name: str, command: Callable[[list[str]], None], words: list[str]) -> None:
     refuse_empty(words)
+    if name != "train":
+        refuse_ranks(name)
     command(words)
 
 
@@ -142,6 +145,7 @@ def run_eval(words: list[str]) -> None:
         metrics=given.metrics,
         metric_weights=given.metric_weights,
         lr=given.lr,
+        degraded=fixed_degradation(given.degrade, given.degrade_seed),
         border=given.border,
         bits=given.bits,
         pictures=given.pictures,
@@ -161,7 +165,6 @@ def evaluation_folder(models: tuple[Path, ...]) -> Path:
 
 
 def run_reproduce(words: list[str]) -> None:
-    refuse_ranks("reproduce")
     given = {word.split("=")[0] for word in words}
     for option, instead in REPRODUCE_DECIDES.items():
         if option in given:

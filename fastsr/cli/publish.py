@@ -79,7 +79,7 @@ def run_push(words: list[str]) -> None:
     from fastsr.export.card import write_card
     from fastsr.export.hub import push
     from fastsr.inference.upscaler import notes_of
-    from fastsr.models.weights import load_generator, save_generator
+    from fastsr.models.model_file import load_generator, save_generator
 
     if not is_hub_name(given.repository):
         raise UserError(f"{given.repository} is no name on the Hugging Face hub; use user/name")
@@ -97,7 +97,8 @@ def subject_of(model: Path, name: str, peer: int | Literal["best"], license: str
     """The subject of a card: a run or file. Raises UserError where there is no model."""
     from fastsr.export.card import read_subject
     from fastsr.inference.upscaler import facts_of
-    from fastsr.models.weights import find_generator, load_generator, peer_index
+    from fastsr.models.model_file import load_generator
+    from fastsr.models.weights import find_generator, peer_index
 
     file = find_generator(model, peer)
     number = peer_index(file) if model.is_dir() else None

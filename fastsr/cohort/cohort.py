@@ -175,11 +175,11 @@ class Cohort:
         sr, target = self.generate(lr_NChw, hr_NCHW)
         sr_leaf, z_real, z_fake, content, content_gradient = [], [], [], [], []
         for k, peer in enumerate(self.branched()):
-            discriminator = self.precision.with_cast_weights(peer.discriminator)
+            on_real, on_fake = self.precision.for_two_calls(peer.discriminator)
             with self.precision.autocast(self.device):
                 sr_leaf.append(sr[k].detach().requires_grad_())
-                z_real.append(discriminator(hr_NCHW).flatten())
-                z_fake.append(discriminator(sr_leaf[-1]).flatten())
+                z_real.append(on_real(hr_NCHW).flatten())
+                z_fake.append(on_fake(sr_leaf[-1]).flatten())
                 value = self.content(sr_leaf[-1], target)
             (gradient,) = torch.autograd.grad(peer.g_scaler.scale(value), sr_leaf[-1])
             content.append(value.detach())
@@ -201,10 +201,10 @@ class Cohort:
                 kept_statistics(peer.generator),
             ):
                 sr.append(self.precision.with_cast_weights(peer.generator)(lr_NChw))
-            discriminator = self.precision.with_cast_weights(peer.discriminator)
+            on_real, on_fake = self.precision.for_two_calls(peer.discriminator)
             with self.precision.autocast(self.device):
-                z_real.append(discriminator(hr_NCHW).flatten())
-                z_fake.append(discriminator(sr[-1]).flatten())
+                z_real.append(on_real(hr_NCHW).flatten())
+                z_fake.append(on_fake(sr[-1]).flatten())
         maps = self.maps_of(hr_NCHW)
         return Forward(sr, sr, z_real, z_fake, sr[0], [], maps, self.gathered(z_real, z_fake, maps))
 

@@ -10,18 +10,25 @@ from fastsr.cohort.cohort import Cohort
 
 
 def compile_cohort(
-    cohort: Cohort, networks: Collection[str] = ("generator", "discriminator", "content")
+    cohort: Cohort,
+    networks: Collection[str] = ("generator", "discriminator", "content"),
+    templates: Collection[str] | None = None,
 ) -> None:
-    """Compiles those networks in place, by default all. The first step then takes longer."""
+    """Compiles those networks in place, by default all. The first step then takes longer.
+
+    Args:
+        templates: networks for whose convolutions inductor's templates are timed; None: all where --autotune is given.
+    """
     machine = cohort.config.machine
-    prepare_compiler(machine.autotune, machine.combine_kernels)
+    prepare_compiler(machine.combine_kernels)
+    timed = (networks if machine.autotune else ()) if templates is None else templates
     if "content" in networks:
-        cohort.content.compile_blocks()
+        cohort.content.compile_blocks("content" in timed)
     for peer in cohort.peers:
-        peer.compile(networks)
+        peer.compile(networks, timed)
 
 
-def prepare_compiler(autotune: bool = False, combine_kernels: bool = False) -> None:
+def prepare_compiler(combine_kernels: bool = False) -> None:
     """Settings of torch.compile, for the process: some that compiled blocks of ours rely on, and those of the user.
 
     Args:
@@ -32,5 +39,4 @@ def prepare_compiler(autotune: bool = False, combine_kernels: bool = False) -> N
     functorch_config.donated_buffer = False
     # Blocks of one class share one cache, with an entry for each shape: D alone has 7, and 8 is torch's limit.
     dynamo_config.recompile_limit = 64
-    inductor_config.max_autotune = autotune
     inductor_config.combo_kernels = combine_kernels

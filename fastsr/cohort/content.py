@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
 from fastsr.config.settings import ContentName, LossConfig
+from fastsr.models.base import compile_in_place
 from fastsr.models.vgg import VGG19Features, VGG19Layers
 
 RANDOM: tuple[ContentName, ...] = ("random-vgg", "random-vgg22", "random-layers")
@@ -38,7 +39,7 @@ class PixelContent(nn.Module):
     def cast(self, dtype: torch.dtype | None) -> None:
         """Nothing here has weights."""
 
-    def compile_blocks(self) -> None:
+    def compile_blocks(self, templates: bool = False) -> None:
         """Nothing here gains from compilation."""
 
 
@@ -64,8 +65,8 @@ class FeatureContent(nn.Module):
         for parameter in self.vgg.parameters():
             parameter.data = parameter.data.to(dtype or torch.float32)
 
-    def compile_blocks(self) -> None:
-        self.vgg.features.compile(fullgraph=True, dynamic=False)
+    def compile_blocks(self, templates: bool = False) -> None:
+        compile_in_place(self.vgg.features, templates)
 
 
 class LayeredContent(nn.Module):
@@ -94,9 +95,9 @@ class LayeredContent(nn.Module):
         for parameter in self.vgg.parameters():
             parameter.data = parameter.data.to(dtype or torch.float32)
 
-    def compile_blocks(self) -> None:
+    def compile_blocks(self, templates: bool = False) -> None:
         for part in self.vgg.parts:
-            part.compile(fullgraph=True, dynamic=False)
+            compile_in_place(part, templates)
 
 
 class SumContent(nn.Module):
@@ -122,8 +123,8 @@ class SumContent(nn.Module):
     def cast(self, dtype: torch.dtype | None) -> None:
         self.features.cast(dtype)
 
-    def compile_blocks(self) -> None:
-        self.features.compile_blocks()
+    def compile_blocks(self, templates: bool = False) -> None:
+        self.features.compile_blocks(templates)
 
 
 Content = PixelContent | FeatureContent | LayeredContent | SumContent

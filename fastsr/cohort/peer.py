@@ -115,10 +115,18 @@ class Peer:
         torch._foreach_mul_(differences, share)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         torch._foreach_add_(averages, differences)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
-    def compile(self, networks: Collection[str] = ("generator", "discriminator")) -> None:
-        """Compiles those of the trained networks in place; the EMA, run on images of any size, stays eager."""
+    def compile(
+        self,
+        networks: Collection[str] = ("generator", "discriminator"),
+        templates: Collection[str] = (),
+    ) -> None:
+        """Compiles those of the trained networks in place; the EMA, run on images of any size, stays eager.
+
+        Args:
+            templates: networks for whose convolutions inductor's templates are timed. The discriminator's stay eager.
+        """
         if "generator" in networks:
-            self.generator.compile_blocks()
+            self.generator.compile_blocks("generator" in templates)
         if "discriminator" in networks:
             self.discriminator.compile_blocks()
 

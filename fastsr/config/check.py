@@ -61,6 +61,8 @@ def check(config: TrainConfig) -> TrainConfig:
         0 <= config.machine.seed < 2**63, "seed", config.machine.seed, "use 0 or more, below 2^63"
     )
     check_degrade(config.degrade, images.patch, model.scale)
+    seed = images.val_degrade_seed
+    require(0 <= seed < 2**63, "val_degrade_seed", seed, "use 0 or more, below 2^63")
     check_cohort(cohort)
     check_layers(loss)
     check_content(loss, model.channels)

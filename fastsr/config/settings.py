@@ -31,6 +31,13 @@ class ImagesConfig:
     Without: they are made, by bicubic or as --degrade says."""
     val: tuple[Path, ...] = ()
     """Folders of high-resolution images to validate on. Without: no validation (the demo keeps two photos for it)."""
+    val_lr_data: tuple[Path, ...] = ()
+    """Folders of low-resolution images for those in --val, named as in --lr-data. Default: made by --val-degrade."""
+    val_degrade: Literal["as-trained", "bicubic"] = "as-trained"
+    """Low resolution of images in --val: degraded as --degrade says, once for all validations, or by bicubic. No effect
+    where --degrade is bicubic, and with --val-lr-data."""
+    val_degrade_seed: int = 0
+    """Seed of these degradations, which --seed does not change: runs of different seeds are validated alike."""
     cache: Path | None = None
     """Folder for packed pixels, as large as the decoded images. Default: ~/.cache/fastsr."""
     skip_bad: bool = False
@@ -274,6 +281,7 @@ class TrainConfig:
                 data=absolute(images.data),
                 lr_data=absolute(images.lr_data),
                 val=absolute(images.val),
+                val_lr_data=absolute(images.val_lr_data),
             ),
             loss=replace(self.loss, vgg=vgg and vgg.absolute()),
         )

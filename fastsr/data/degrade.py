@@ -6,11 +6,14 @@ Axes: N patches of a batch, C channels, H W high and h w low resolution.
 from collections.abc import Callable
 
 import torch
-from fastsr_kernels.degrade import Degradation, Round, degrade, pack, reference
+from fastsr_kernels.degrade import Degradation, Frame, Round, degrade, pack, reference
 from torch import Tensor
 
 from fastsr.config.degrade import DegradeConfig
 from fastsr.data.sampler import PatchSource
+
+Operator = Callable[[Tensor, Frame, Tensor, int, Tensor], tuple[Tensor, Tensor]]
+"""As `fastsr_kernels.degrade.degrade`."""
 
 
 def degradation(config: DegradeConfig, scale: int) -> Degradation:
@@ -38,6 +41,7 @@ class DegradedPatches:
         source: gives HR patches that are larger by the context; its LR patches are not used.
         device: where patches are drawn. fused: by the operator, else by its reference.
         counter: of the sampler, which draws slices of batches as the batches of other steps.
+        operator: what degrades, in place of these two.
     """
 
     def __init__(
@@ -50,12 +54,13 @@ class DegradedPatches:
         device: torch.device,
         fused: bool = True,
         counter: Callable[[Tensor], Tensor] = lambda step: step,
+        operator: Operator | None = None,
     ) -> None:
         settings = degradation(config, scale)
         self.source, self.frame, self.seed = source, settings.frame, seed
         self.numbers_F = pack(settings, device)
         self.counter = counter
-        self.operator = degrade if fused else reference.degrade
+        self.operator = operator or (degrade if fused else reference.degrade)
 
     def load(self) -> None:
         """Does the host's share, before each step."""

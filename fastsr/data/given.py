@@ -25,20 +25,27 @@ def by_stem(paths: Iterable[Path], what: str) -> dict[str, Path]:
     return found
 
 
-def match(hr: list[Path], lr: list[Path], scale: int) -> tuple[dict[Path, Path], list[str]]:
+TRAINING = "--data", "--lr-data"
+"""Settings that name the folders of pairs, HR first."""
+VALIDATION = "--val", "--val-lr-data"
+
+
+def match(
+    hr: list[Path], lr: list[Path], scale: int, settings: tuple[str, str] = TRAINING
+) -> tuple[dict[Path, Path], list[str]]:
     """The LR file of each HR file, and a line for each file without a partner.
 
     Partners have the same name but for the ending; LR's may have x4 (the scale) behind it, as DIV2K's have.
     """
-    high, low = by_stem(hr, "--data"), by_stem(lr, "--lr-data")
+    high, low = by_stem(hr, settings[0]), by_stem(lr, settings[1])
     partners: dict[Path, Path] = {}
     for stem, path in low.items():
         partner = high.get(stem) or high.get(stem.removesuffix(f"x{scale}"))
         if partner is not None and partner not in partners:
             partners[partner] = path
     used = set(partners.values())
-    lonely = [f"{path}: has no partner in --lr-data" for path in hr if path not in partners]
-    lonely += [f"{path}: has no partner in --data" for path in lr if path not in used]
+    lonely = [f"{path}: has no partner in {settings[1]}" for path in hr if path not in partners]
+    lonely += [f"{path}: has no partner in {settings[0]}" for path in lr if path not in used]
     return partners, lonely
 
 
@@ -47,12 +54,14 @@ def listed(problems: list[str]) -> str:
     return "\n  ".join([*problems[:MOST_LINES], *([f"and {left} more"] if left > 0 else [])])
 
 
-def partners_of(hr: list[Path], lr: list[Path], scale: int) -> dict[Path, Path]:
+def partners_of(
+    hr: list[Path], lr: list[Path], scale: int, settings: tuple[str, str] = TRAINING
+) -> dict[Path, Path]:
     """The LR file of each HR file. Raises UserError that lists those without."""
-    partners, lonely = match(hr, lr, scale)
+    partners, lonely = match(hr, lr, scale, settings)
     if lonely:
         raise UserError(
-            f"{len(lonely)} files of --data and --lr-data have no partner of their name; "
+            f"{len(lonely)} files of {settings[0]} and {settings[1]} have no partner of their name; "
             f"rename, add or remove them:\n  {listed(lonely)}"
         )
     return partners

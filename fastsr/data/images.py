@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from fastsr.errors import UserError
-from fastsr.files import is_made
+from fastsr.files import is_made, real_paths
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 DIRECT_MODES = frozenset(
@@ -55,8 +55,9 @@ def find_images(
     found: dict[str, Path] = {}
     made: dict[Path, int] = {}
     for source in sources:
-        for path in images_of(source, made, suffixes):
-            found.setdefault(os.path.realpath(path), path)
+        images = images_of(source, made, suffixes)
+        for real, path in zip(real_paths(images), images, strict=True):
+            found.setdefault(real, path)
     if made:
         folders = ", ".join(f"{folder} ({count})" for folder, count in sorted(made.items())[:4])
         more = f" and {len(made) - 4} folders more" if len(made) > 4 else ""

@@ -22,7 +22,7 @@ from fastsr.data.decoding import decode_all, read_or_reason
 from fastsr.data.formats import RGB8, PixelFormat
 from fastsr.data.pixels import PixelStore, store_of
 from fastsr.errors import UserError
-from fastsr.files import default_cache, sync
+from fastsr.files import default_cache, real_paths, sync
 
 FORMAT = 3  # counted up whenever the decoding rule or the layout of a pack changes
 STALE_SECONDS = 24 * 3600
@@ -91,13 +91,11 @@ def pack_key(paths: list[Path], form: PixelFormat = RGB8) -> str:
     digest = hashlib.sha256(str(FORMAT).encode())
     if form != RGB8:
         digest.update(f"{form}\0".encode())
-    for path in paths:
+    for real, path in zip(real_paths(paths), paths, strict=True):
         try:
             stat = path.stat()
             digest.update(
-                f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(
-                    errors="surrogateescape"
-                )
+                f"{real}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="surrogateescape")
             )
         except OSError:
             digest.update(f"{path}\0unreadable\0".encode(errors="surrogateescape"))

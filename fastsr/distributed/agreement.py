@@ -9,7 +9,8 @@ import torch
 
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import to_toml
-from fastsr.distributed.world import Member, World
+from fastsr.distributed.together import Member
+from fastsr.distributed.world import World
 from fastsr.errors import UserError
 from fastsr.system.environment import package_version
 

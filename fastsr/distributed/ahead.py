@@ -46,20 +46,40 @@ class AheadShare(RankShare):
 class Ahead:
     """Sends logits ahead, and has them at hand when their step comes. No part of the step: steps are called between.
 
-    A resumed run fills the pipeline anew, by weights that are not yet old: it does not repeat the bits of one that was
+    What is on its way belongs to a checkpoint: a resumed run learns from the very logits that one would have that was
     never stopped.
     """
 
     def __init__(self, cohort: Cohort, patches: PatchSource, share: AheadShare) -> None:
         self.cohort, self.patches, self.share = cohort, patches, share
+        self.arrived: deque[Tensor] = deque()
+        """Logits `[2, P, E]` for the next steps, as a checkpoint had them or as they came before training stopped."""
         self.sent: deque[tuple[dist.Work, Tensor, Tensor]] = deque()
+        """Those for the steps after."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """That of the logits of a step, `[2, P, E]`."""
+        return 2, self.cohort.config.cohort.peers, self.cohort.maps.most
 
     def begin(self, step: int) -> None:
         """Before step `step` and the first that is not exchanged within: all that are on their way by then are sent."""
-        peers, most = self.cohort.config.cohort.peers, self.cohort.maps.most
-        self.share.teachers_2PE = torch.zeros(2, peers, most, device=self.cohort.device)
-        for ahead in range(self.share.lag):
+        self.share.teachers_2PE = torch.zeros(self.shape, device=self.cohort.device)
+        for ahead in range(len(self.arrived), self.share.lag):
             self.send(step + ahead)
+
+    def restore(self, teachers: Tensor | None) -> None:
+        """Takes what `on_the_way` gave when the run was saved. Without, or with a lag that was edited, all is new."""
+        if teachers is not None and teachers.shape == (self.share.lag, *self.shape):
+            self.arrived.extend(teachers.to(self.cohort.device))
+
+    def on_the_way(self) -> Tensor | None:
+        """Logits `[lag, 2, P, E]` for the next steps, on the host; waits for them. None before any are sent."""
+        logits = [
+            *self.arrived,
+            *(self.received(work, gathered) for work, gathered, _ in self.sent),
+        ]
+        return torch.stack(logits).cpu() if logits else None
 
     def around(self, body: Callable[[], None], step: Callable[[], int]) -> Callable[[], None]:
         """The body of step number `step()`, with what belongs before and behind it."""
@@ -81,11 +101,19 @@ class Ahead:
 
     def receive(self) -> None:
         """Waits for the logits of this step, which were sent long ago."""
-        work, gathered, _ = self.sent.popleft()
+        assert self.share.teachers_2PE is not None
+        if self.arrived:
+            z_2PE = self.arrived.popleft()
+        else:
+            work, gathered, _ = self.sent.popleft()
+            z_2PE = self.received(work, gathered)
+        self.share.teachers_2PE.copy_(z_2PE)
+
+    def received(self, work: dist.Work, gathered: Tensor) -> Tensor:
+        """Logits `[2, P, E]` that all have sent, once they are there."""
         with self.share.waiting():
             work.wait()
-        assert self.share.teachers_2PE is not None
-        self.share.teachers_2PE.copy_(self.share.in_order(gathered.unflatten(0, (-1, 2))))
+        return self.share.in_order(gathered.unflatten(0, (-1, 2)))
 
     @torch.no_grad()
     def look(self, step: int) -> Tensor:
@@ -107,7 +135,7 @@ class Ahead:
         return logits.unflatten(0, (2, -1))
 
     def end(self) -> None:
-        """Waits for what is still on its way; from here on logits are exchanged in the step."""
-        while self.sent:
-            self.sent.popleft()[0].wait()
+        """Waits for what is still on its way, which is kept; from here on logits are exchanged in the step."""
+        self.arrived.extend(self.received(work, gathered) for work, gathered, _ in self.sent)
+        self.sent.clear()
         self.share.teachers_2PE = None

@@ -12,10 +12,12 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import PrefixStore, Store
-from torch.distributed.rendezvous import rendezvous
+from torch.distributed.distributed_c10d import PrefixStore
 
 from fastsr.console import listed
+from fastsr.distributed.aside import Aside
+from fastsr.distributed.meeting import find_each_other
+from fastsr.distributed.together import Meeting, Member, done_together
 from fastsr.errors import UserError
 
 T = TypeVar("T")
@@ -27,32 +29,14 @@ NETWORK = ("gloo/transport", "connection closed", "connection reset", "timed out
 """Words in messages of torch.distributed, whose errors are mostly plain RuntimeErrors."""
 
 
-class ToldElsewhereError(UserError):
-    """An error that another rank tells the user."""
-
-    def __init__(self) -> None:
-        super().__init__("")
-
-
 class LostRankError(UserError):
     """Other ranks are gone, or silent for too long."""
 
 
-class World(Protocol):
+class World(Meeting, Protocol):
     """The exchange of a rank with all others, beside the numbers of a step."""
 
-    rank: int
     size: int
-    members: Sequence["Member"]
-    """The ranks by their numbers; none where there is one."""
-
-    def gather(self, value: T) -> list[T]:
-        """The values of all ranks, on all of them."""
-        ...
-
-    def together(self, work: Callable[[], T]) -> T:
-        """The result of `work`; raises on all ranks where it raises UserError or OSError on any."""
-        ...
 
     def in_turn(self, name: str, work: Callable[[], T]) -> T:
         """As `together`: on the first rank, then on the first of every other machine, then on all others, so that these
@@ -61,6 +45,10 @@ class World(Protocol):
 
     def any(self, mine: bool) -> bool:
         """True, on all ranks in the same call, soon after one said so: each call answers an earlier one."""
+        ...
+
+    def aside(self) -> Meeting:
+        """A meeting for one other thread of each rank."""
         ...
 
 
@@ -88,19 +76,6 @@ class Place:
             ) from None
 
 
-@dataclass(frozen=True)
-class Member:
-    """A rank, as messages name it."""
-
-    rank: int
-    host: str
-    process: int
-    local_rank: int
-
-    def __str__(self) -> str:
-        return f"rank {self.rank} ({self.host}, process {self.process})"
-
-
 class Alone:
     """The only process."""
 
@@ -120,6 +95,12 @@ class Alone:
     def any(self, mine: bool) -> bool:
         return mine
 
+    def aside(self) -> "Alone":
+        return self
+
+    def close(self) -> None:
+        """Nobody waits."""
+
 
 class Ranks:
     """All ranks, connected by gloo for whatever is no part of a step.
@@ -135,7 +116,7 @@ class Ranks:
         self.timeout = timedelta(seconds=seconds)
         self.key = f"fastsr/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
         """Beginning of the names that this start has in the store, which outlives it under torchrun."""
-        self.store = find_each_other(place, self.timeout)
+        self.store = find_each_other(place.rank, place.size, self.timeout)
         dist.init_process_group(
             "gloo",
             store=PrefixStore(self.key, self.store),
@@ -159,26 +140,11 @@ class Ranks:
         return values
 
     def together(self, work: Callable[[], T]) -> T:
-        problem: tuple[bool, str] | None = None
-        done: list[T] = []
-        try:
-            done.append(work())
-        except (UserError, OSError) as error:
-            problem = isinstance(error, OSError), str(error)
-        self.raise_first(self.gather(problem))
-        return done[0]
+        return done_together(self, work)
 
-    def raise_first(self, problems: list[tuple[bool, str] | None]) -> None:
-        """Raises the first problem: in full on the first rank, where it names the rank that has it."""
-        found = [(member, *p) for member, p in zip(self.members, problems, strict=True) if p]
-        if not found:
-            return
-        if self.rank:
-            raise ToldElsewhereError
-        member, is_os_error, text = found[0]
-        if len({text for _, _, text in found}) > 1 or len(found) < self.size:
-            text = f"{member}: {text}" if member.rank else text
-        raise (OSError if is_os_error else UserError)(text)
+    def aside(self) -> Aside:
+        seconds = PATIENCE * self.timeout.total_seconds()
+        return Aside(self.store.clone(), f"{self.key}/aside", self.rank, self.members, seconds)
 
     def in_turn(self, name: str, work: Callable[[], T]) -> T:
         key, mine = f"{self.key}/turn/{name}", turn(self.members[self.rank])
@@ -240,27 +206,6 @@ def short(reason: str) -> str:
     """The message of the network library, without the place in its source."""
     reason = reason.rpartition("] ")[2] if reason.startswith("[") else reason
     return reason.partition(". This ")[0][:160]
-
-
-def find_each_other(place: Place, timeout: timedelta) -> Store:
-    """The store by which ranks find each other. Raises UserError naming the rank."""
-    host, port = (os.environ.get(name) for name in ("MASTER_ADDR", "MASTER_PORT"))
-    if not host or not port:
-        raise UserError("MASTER_ADDR or MASTER_PORT is not set; start with torchrun")
-    try:
-        store, _, _ = next(
-            rendezvous("env://", rank=place.rank, world_size=place.size, timeout=timeout)
-        )
-    except (RuntimeError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-        if "EADDRINUSE" in reason:
-            raise UserError(
-                f"port {port} of {host} is in use; set MASTER_PORT, or torchrun's --master-port, to another"
-            ) from None
-        raise UserError(
-            f"{host}:{port} does not answer ({reason[:160]}); start all ranks"
-        ) from None
-    return store
 
 
 def is_network_error(error: BaseException) -> bool:

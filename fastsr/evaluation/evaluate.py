@@ -8,14 +8,8 @@ from typing import Literal
 import torch
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
+from fastsr.config.fixed import FixedDegradation
 from fastsr.config.settings import Border
 from fastsr.console import counted, is_live, listed, say
 from fastsr.data.formats import RGB8, PixelFormat
@@ -33,7 +27,7 @@ from fastsr.evaluation.output import (
     unused,
 )
 from fastsr.evaluation.perceptual import Perceptual
-from fastsr.evaluation.protocol import BICUBIC, Protocol
+from fastsr.evaluation.protocol import BICUBIC, GIVEN, Protocol
 from fastsr.evaluation.reading import PairReader, reading_room
 from fastsr.evaluation.results import (
     Evaluation,
@@ -44,7 +38,7 @@ from fastsr.evaluation.results import (
     evenly_spaced,
 )
 from fastsr.evaluation.score_cache import ScoreCache
-from fastsr.evaluation.tables import print_protocol, score_table
+from fastsr.evaluation.tables import print_protocol, progress, score_table
 from fastsr.evaluation.test_sets import ImageSet, find_set
 from fastsr.evaluation.trained import known_images, training_note
 from fastsr.files import default_cache, sha256_of
@@ -71,6 +65,8 @@ class Request:
     perceptual_images: int = 0
     """Images of each set, evenly spaced, that perceptual metrics are measured on. 0: all."""
     lr: str = BICUBIC
+    degraded: FixedDegradation | None = None
+    """Degradations that low resolution is made by, instead of by bicubic."""
     border: Border = "replicate"
     bits: Literal[8, 16] | None = None
     """Of the images that are compared. None: as the runs were trained, 8 for single files."""
@@ -90,6 +86,8 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
     """
     if request.pictures < 0:
         raise UserError(f"--pictures {request.pictures} cannot be used; use 0 or more")
+    if request.degraded and request.lr == GIVEN:
+        raise UserError("--lr given reads low resolutions, and --degrade makes them; leave one out")
     models = open_models(request.models, request.weights, device)
     first = next(iter(models.values())).generator
     scale = first.scale
@@ -103,6 +101,7 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
         form=form,
         metrics=tuple(name for name in MEASURES if name in wanted and name not in missing),
         lr=request.lr,
+        degraded=request.degraded,
         border=request.border,
         precision=str(precision.dtype or "fp32").removeprefix("torch."),
     )
@@ -146,12 +145,13 @@ def open_sets(request: Request, scale: int, form: PixelFormat = RGB8) -> list[Im
     """Raises UserError where a set cannot be found, or two have one name."""
     if not request.sets:
         raise UserError("--sets names no test set; give names such as Set5, or folders of images")
-    if scale == 1 and request.lr == BICUBIC:
+    if scale == 1 and request.lr == BICUBIC and not request.degraded:
         raise UserError(
-            "--lr bicubic changes nothing at x1; use --lr given, with the images to restore in a folder LR of the set"
+            "--lr bicubic changes nothing at x1; use --degrade, or --lr given with the images to restore in a "
+            "folder LR of the set"
         )
     sets = [
-        find_set(word, request.data_root, scale, request.lr == "given", form.suffixes)
+        find_set(word, request.data_root, scale, request.lr == GIVEN, form.suffixes)
         for word in request.sets
     ]
     for images in sets:
@@ -242,17 +242,6 @@ def to_score(
         notes = (*notes, f"{names} on {chosen} of {count} images, evenly spaced")
     about = (count, str(images.folder), tuple(notes), is_perceptual(request, images.name), chosen)
     return ScoredSet(images.name, *about)
-
-
-def progress(console: Console) -> Progress:
-    """One bar, on a terminal, over all images by all methods."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, disable=not is_live(console), transient=True)
 
 
 @dataclass(frozen=True)

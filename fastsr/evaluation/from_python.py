@@ -6,6 +6,7 @@ from typing import Literal
 
 from rich.console import Console
 
+from fastsr.config.fixed import fixed_degradation
 from fastsr.config.settings import Border
 from fastsr.evaluation.evaluate import Request, evaluate_models
 from fastsr.evaluation.results import Evaluation
@@ -23,6 +24,8 @@ def evaluate(
     data_root: str | Path | None = None,
     metric_weights: str | Path | None = None,
     lr: Literal["bicubic", "given"] = "bicubic",
+    degrade: str | Path = "bicubic",
+    degrade_seed: int = 0,
     border: Border = "replicate",
     bits: Literal[8, 16] | None = None,
     pictures: int = 2,
@@ -40,6 +43,8 @@ def evaluate(
         metrics: of psnr, psnr_rgb, ssim, niqe, pi, lpips, dists; empty: all of the first five that can be measured.
         weights: averaged generators (ema), those as trained (raw), or both; no effect on single files.
         lr: low resolution made from the originals by MATLAB's bicubic, or as it came with the set.
+        degrade: or by degradations, drawn once for each image: a preset, an options file, or a run's config.toml.
+        degrade_seed: of these.
         bits: of the images that are compared; None: as runs were trained, 8 for single files.
         pictures: images of each set whose pictures are kept. quiet: print no tables.
     Raises:
@@ -54,6 +59,7 @@ def evaluate(
         metrics=tuple(metrics),
         metric_weights=Path(metric_weights) if metric_weights else None,
         lr=lr,
+        degraded=fixed_degradation(str(degrade), degrade_seed),
         border=border,
         bits=bits,
         pictures=pictures,

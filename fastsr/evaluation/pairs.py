@@ -1,17 +1,19 @@
 """Test images in both resolutions, read and checked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from fastsr.config.fixed import FixedDegradation
 from fastsr.data.bicubic import Border, downscale
 from fastsr.data.formats import ARRAY, RGB8, PixelFormat, read_pixels
 from fastsr.data.images import find_images, is_grey
+from fastsr.data.whole import degrade_image
 from fastsr.errors import UserError
-from fastsr.evaluation.protocol import Protocol
+from fastsr.evaluation.protocol import GIVEN, Protocol
 from fastsr.evaluation.psnr_ssim import SSIM_WINDOW
 from fastsr.evaluation.test_sets import ImageFiles
 
@@ -33,16 +35,22 @@ def load_pairs(
     sources: tuple[Path, ...],
     scale: int,
     border: Border = "replicate",
+    partners: Mapping[Path, Path] | None = None,
+    degraded: FixedDegradation | None = None,
     form: PixelFormat = RGB8,
 ) -> Iterator[Pair]:
-    """Test images, cropped to multiples of the scale, with their bicubic low resolution.
+    """Test images, cropped to multiples of the scale, with their low resolution: given, degraded, or else bicubic.
 
-    Raises UserError listing all files that cannot be used; nothing is skipped.
+    Args:
+        partners: the given low resolution of each file.
+    Raises:
+        UserError: listing all files that cannot be used; nothing is skipped.
     """
     bad: list[str] = []
     for path in find_images(sources, suffixes=form.suffixes):
         try:
-            yield load_pair(path, scale, border, form=form)
+            given = partners[path] if partners else None
+            yield load_pair(path, scale, border, given, degraded, form)
         except UserError as error:
             bad.append(f"{path}: {error}")
     if bad:
@@ -56,6 +64,7 @@ def load_pair(
     scale: int,
     border: Border = "replicate",
     lr_path: Path | None = None,
+    degraded: FixedDegradation | None = None,
     form: PixelFormat = RGB8,
 ) -> Pair:
     """One test image, with a given low resolution or our own. Raises UserError with the reason, without the path."""
@@ -64,8 +73,10 @@ def load_pair(
     height, width = cropped_size(hr, lr, scale)
     cropped = hr.shape[:2] != (height, width)
     hr = hr[:height, :width].contiguous()
+    if lr is None:
+        lr = degrade_image(hr, degraded, scale) if degraded else downscale(hr, scale, border)
     grey = form.channels == 3 and path.suffix.lower() != ARRAY and is_grey(path)
-    return Pair(path.name, downscale(hr, scale, border) if lr is None else lr, hr, grey, cropped)
+    return Pair(path.name, lr, hr, grey, cropped)
 
 
 def cropped_size(hr: Tensor, lr: Tensor | None, scale: int) -> tuple[int, int]:
@@ -88,5 +99,7 @@ def cropped_size(hr: Tensor, lr: Tensor | None, scale: int) -> tuple[int, int]:
 
 def load(files: ImageFiles, protocol: Protocol) -> Pair:
     """Raises UserError with the reason, without the path."""
-    low = files.lr if protocol.lr == "given" else None
-    return load_pair(files.hr, protocol.scale, protocol.border, low, protocol.form)
+    low = files.lr if protocol.lr == GIVEN else None
+    return load_pair(
+        files.hr, protocol.scale, protocol.border, low, protocol.degraded, protocol.form
+    )

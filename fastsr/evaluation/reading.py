@@ -34,7 +34,8 @@ class PairReader:
         """
         bad: list[str] = []
         notes: dict[str, list[str]] = {}
-        workers = min(READERS, os.cpu_count() or 1)
+        # Degrading an image takes far more memory than the image, and torch has threads of its own for it.
+        workers = 1 if self.protocol.degraded else min(READERS, os.cpu_count() or 1)
         # Warnings are filtered by process: what threads do to the filters is undone behind the last of them.
         with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
             for images in sets:

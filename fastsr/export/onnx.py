@@ -22,6 +22,7 @@ from fastsr.models import Generator
 from fastsr.models.architecture import header_of
 from fastsr.models.enlarge import Enlarge
 from fastsr.models.fold import folded
+from fastsr.models.tail import always_plain
 
 SIZES = ((1, 1), (7, 13), (64, 64), (333, 500))
 """Heights and widths that are compared."""
@@ -44,6 +45,7 @@ class Portable(nn.Module):
         self.channels = generator.channels
         self.generator = generator.half() if half else generator
         self.dtype = torch.float16 if half else torch.float32
+        always_plain(generator)
         for part in generator.modules():
             if isinstance(part, Enlarge):
                 part.float()  # its filter stays in fp32, in which it computes

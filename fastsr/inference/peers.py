@@ -11,7 +11,8 @@ from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.errors import UserError
 from fastsr.models import Generator
-from fastsr.models.weights import find_generator, find_generators, load_generator
+from fastsr.models.model_file import load_generator
+from fastsr.models.weights import find_generator, find_generators
 
 Peers = int | Literal["best", "average", "ensemble"]
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from fastsr.models import Generator
 from fastsr.models.architecture import GeneratorArchitecture, from_header, header_of
 from fastsr.models.networks import build_generator
+from fastsr.models.tail import always_plain
 
 ID, MARK = "fastsr", "fastsr.description"
 """Our name among spandrel's architectures, and the entry of a file in which its network is described: spandrel sees
@@ -40,8 +41,10 @@ def make_architecture() -> Any:
         def load(self, state_dict: Mapping[str, Tensor]) -> Any:
             weights = dict(state_dict)
             architecture = described(weights.pop(MARK))
+            generator = build_generator(architecture)
+            always_plain(generator)
             return ImageModelDescriptor(
-                build_generator(architecture), weights, architecture=self,
+                generator, weights, architecture=self,
                 purpose="SR" if architecture.scale > 1 else "Restoration", tags=[architecture.label],
                 supports_half=True, supports_bfloat16=True, scale=architecture.scale,
                 input_channels=architecture.channels, output_channels=architecture.channels,

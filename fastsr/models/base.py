@@ -62,10 +62,21 @@ class Generator(nn.Module, ABC):
             use_reentrant=False, preserve_rng_state=False, context_fn=partial(first_and_second_run, block),
         )  # fmt: skip
 
-    def compile_blocks(self) -> None:
+    def compile_blocks(self, templates: bool = False) -> None:
         """Compiles in place, block by block: equal blocks cost one compilation, and state-dict keys stay clean."""
         for block in self.blocks_to_compile():
-            block.compile(fullgraph=True, dynamic=False)
+            compile_in_place(block, templates)
+
+
+def compile_in_place(block: nn.Module, templates: bool = False) -> None:
+    """Compiles a block for the shapes that it is called with.
+
+    Args:
+        templates: inductor times each of its templates for every convolution, beside the library's, and keeps the
+            fastest; compiling takes longer.
+    """
+    options = {"max_autotune": True} if templates else None
+    block.compile(fullgraph=True, dynamic=False, options=options)
 
 
 def in_fp32(x: Tensor) -> Tensor:

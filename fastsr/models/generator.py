@@ -10,6 +10,7 @@ from fastsr.models.architecture import CHANNELS, Output, Skip, SRResNetArchitect
 from fastsr.models.base import Generator, in_fp32, radius_through
 from fastsr.models.enlarge import Enlarge
 from fastsr.models.norm import BatchNorm
+from fastsr.models.tail import Tail
 
 UPSAMPLING_STAGES: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 DETAIL_START = 0.1
@@ -88,7 +89,7 @@ class SRResNet(Generator):
         self.upsamplers = nn.ModuleList(
             Upsampler(filters, factor) for factor in UPSAMPLING_STAGES[scale]
         )
-        self.output_conv = nn.Conv2d(filters, channels, 9, padding=4)
+        self.output_conv = Tail(filters, channels, 9, padding=4)
         self.enlarge = None if skip == "none" else Enlarge(scale, skip, channels)
         if self.enlarge:
             with torch.no_grad():

@@ -1,5 +1,7 @@
 """Batch normalisation as a training step needs it."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
@@ -17,6 +19,10 @@ class BatchNorm(nn.BatchNorm2d):
     """Fetches tensors of the other slices of a batch, where processes share one and normalise by all of it."""
     slices: int = 1
     """Slices that it fetches, this process's own included."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, as that which is saved, belongs to no process that others answer."""
+        return {name: value for name, value in self.__dict__.items() if name != "gather"}
 
     def forward(self, input: Tensor) -> Tensor:
         if self.gather is not None and self.training:

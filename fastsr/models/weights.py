@@ -7,13 +7,7 @@ from typing import Literal
 from fastsr.checkpoints import checkpoint_name, list_checkpoints, read_best
 from fastsr.console import listed
 from fastsr.errors import UserError
-from fastsr.models.model_file import load_generator, save_generator
-from fastsr.models.tensors import load_module, load_tensors, save_tensors
 
-__all__ = [
-    "checkpoint_name", "find_generator", "find_generators", "list_checkpoints", "load_generator", "load_module",
-    "load_tensors", "save_generator", "save_tensors",
-]  # fmt: skip
 NAMES = {"ema": "ema", "raw": "generator"}
 """Names in a checkpoint of a generator's averaged and trained weights."""
 PEER = re.compile(r"peer-\d+-")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
+from fastsr_kernels.degrade import reference
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -15,9 +16,10 @@ from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Step
 from fastsr.cohort.streams import Branches
 from fastsr.config.settings import TrainConfig
-from fastsr.data.degrade import DegradedPatches
+from fastsr.data.degrade import DegradedPatches, Operator
 from fastsr.data.sampler import PatchSource
 from fastsr.prediction.flops import FlopCount
+from fastsr.system.backend import kernels
 from fastsr.system.live_bytes import LiveBytes
 from fastsr.system.memory import gigabytes, memory_of
 from fastsr.system.precision import Precision, choose_precision
@@ -87,8 +89,8 @@ class FakePatches:
         return lr, hr
 
 
-def fake_patches(config: TrainConfig) -> PatchSource:
-    """Patches without contents; where they are degraded, by the reference, which needs more memory than the kernels."""
+def fake_patches(config: TrainConfig, on_gpu: bool) -> PatchSource:
+    """Patches without contents; where they are degraded, with the memory of the kernels, or else of the reference."""
     if config.degrade.is_bicubic:
         return FakePatches(config)
     return DegradedPatches(
@@ -97,8 +99,18 @@ def fake_patches(config: TrainConfig) -> PatchSource:
         scale=config.model.scale,
         seed=0,
         device=torch.device("cpu"),
-        fused=False,
+        operator=allocating(config.machine.fused and on_gpu),
     )
+
+
+def allocating(fused: bool) -> Operator:
+    """What degrades: allocations of the kernels, where a GPU would run them, else the reference."""
+    if fused and kernels(torch.device("cuda")) == "triton":
+        # Imports triton, which not every system has.
+        from fastsr_kernels.degrade.kernel import allocate
+
+        return allocate
+    return reference.degrade
 
 
 def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = False) -> Prediction:
@@ -114,7 +126,7 @@ def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = Fal
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes(lambda: branches.current) as live:
         unscaled = replace(precision, scaled=False)
         cohort = Cohort(config, unloaded_content(config.loss), device, unscaled, branches)
-        step = Step(cohort, fake_patches(config), MetricsRing(1, len(cohort.peers), device))
+        step = Step(cohort, fake_patches(config, on_gpu), MetricsRing(1, len(cohort.peers), device))
         resident = live.now.total()
         live.most = live.now.copy()
         with FlopCount() as count:

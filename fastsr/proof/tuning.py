@@ -13,10 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from fastsr.cohort.capture import capture
+from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.compile import compile_cohort
 from fastsr.config.peers import peer_models
 from fastsr.config.settings import TrainConfig
-from fastsr.proof.choice import NETWORKS, Search, Timed, Way
+from fastsr.models.tail import train_by_rows
+from fastsr.proof.choice import NETWORKS, WITH_TEMPLATES, Search, Timed, Varied, Way
 from fastsr.proof.known import Kept, combination
 from fastsr.proof.prove import any_content, rehearsal
 from fastsr.proof.trial import steps_per_second
@@ -35,7 +37,15 @@ def default_way(config: TrainConfig) -> Way:
         peer_streams=machine.peer_streams or config.cohort.peers,
         channels_last=machine.channels_last,
         compiled=networks if machine.compile else (),
+        templates=given_templates(config),
     )
+
+
+def given_templates(config: TrainConfig) -> tuple[str, ...]:
+    """Networks whose templates --autotune has timed."""
+    machine = config.machine
+    names = WITH_TEMPLATES[:-1] if config.loss.content == "pixel" else WITH_TEMPLATES
+    return names if machine.compile and machine.autotune else ()
 
 
 def applied(config: TrainConfig, way: Way) -> TrainConfig:
@@ -44,6 +54,13 @@ def applied(config: TrainConfig, way: Way) -> TrainConfig:
         config.machine, peer_streams=way.peer_streams, channels_last=way.channels_last
     )
     return replace(config, machine=machine)
+
+
+def settle(cohort: Cohort, way: Way) -> None:
+    """Has a cohort that was built compute in that way: its blocks compiled, its tails by rows or not."""
+    for peer in cohort.peers:
+        train_by_rows(peer.generator, way.tail_by_rows)
+    compile_cohort(cohort, way.compiled, way.templates)
 
 
 def is_tuned(config: TrainConfig, device: torch.device) -> bool:
@@ -116,10 +133,15 @@ def find_way(
 ) -> tuple[Way | None, list[Timed]]:
     """The fastest way, if any works, and all that were tried. Only what is left at its default is varied."""
     machine = config.machine
-    streams = range(1, config.cohort.peers + 1) if machine.peer_streams == 0 else ()
-    layouts = (False,) if machine.channels_last else ()
+    has_tail = any(model.generator == "srresnet" for model in peer_models(config))
+    varied = Varied(
+        streams=tuple(range(1, config.cohort.peers + 1)) if machine.peer_streams == 0 else (),
+        tails=(True,) if has_tail else (),
+        layouts=(False,) if machine.channels_last else (),
+        templates=not machine.autotune,
+    )
     search = Search(measure, now, LIMIT)
-    return search.run(default_way(config), streams, layouts), search.rows
+    return search.run(default_way(config), varied), search.rows
 
 
 class Measured:
@@ -139,7 +161,7 @@ class Measured:
     def time(self, way: Way) -> float:
         config, content = applied(self.config, way), copy.deepcopy(self.content)
         trial = rehearsal(config, self.device, self.precision, content)
-        compile_cohort(trial.cohort, way.compiled)
+        settle(trial.cohort, way)
         with closing(capture(trial.body, trial.body.state())) as replay:
             return 1000 / steps_per_second(replay, self.device, REPLAYS)
 

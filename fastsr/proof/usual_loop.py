@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fastsr.cohort.compile import prepare_compiler
 from fastsr.config.settings import TrainConfig
 from fastsr.models import VGG19Features
+from fastsr.models.base import compile_in_place
 from fastsr.models.networks import (
     build_discriminator,
     build_generator,
@@ -129,7 +130,7 @@ class Baseline:
             prepare_compiler()
         move(vgg, device, manner.layout)
         if "vgg" in manner.compiled:
-            vgg.features.compile(fullgraph=True, dynamic=False)
+            compile_in_place(vgg.features)
         self.pairs = [SRGAN(config, vgg, scale, device, manner) for _ in range(config.cohort.peers)]
 
     def step(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> list[dict[str, float]]:

@@ -120,7 +120,16 @@ def validation(run: Run, most: int) -> Markup:
         )
         for metric in validated_metrics(run.validation)
     ]
-    return plot(peer_lines(run), charts) + begin_note(begins(run))
+    return plot(peer_lines(run), charts) + begin_note(begins(run)) + low_note(run.validation)
+
+
+def low_note(rows: Sequence[ValidationRow]) -> Markup:
+    """A sentence on the low resolution; nothing where it is bicubic throughout."""
+    found = list(dict.fromkeys(row.low_resolution for row in rows))
+    if set(found) <= {BICUBIC}:
+        return Markup()
+    changed = "; it was changed, and the curve with it" if len(found) > 1 else ""
+    return missing(f"Low resolution of the validation images: {', then '.join(found)}{changed}.")
 
 
 def begin_note(step: float) -> Markup:

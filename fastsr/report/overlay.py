@@ -18,6 +18,7 @@ from fastsr.report.curves import (
     bicubic_level,
     loss_chart,
     loss_of,
+    low_note,
     score,
     validated_metrics,
     validation_chart,
@@ -97,7 +98,13 @@ def validation(runs: Sequence[Run], most: int) -> Markup:
         series = [line for group in groups for line in validation_line(group, metric, most)]
         level = shared([bicubic_level(group.run, metric) for group in groups], metric)
         charts.append(validation_chart(metric, series, level, start))
-    return plot([group.line for group in groups], charts) + begin_note(start)
+    used = dict.fromkeys(row.low_resolution for group in groups for row in group.run.validation)
+    unlike = (
+        missing(f"Low resolutions differ among these runs: {'; '.join(used)}.")
+        if len(used) > 1
+        else low_note(groups[0].run.validation)
+    )
+    return plot([group.line for group in groups], charts) + begin_note(start) + unlike
 
 
 def validation_line(group: Group, metric: str, most: int) -> list[Series]:

@@ -17,6 +17,7 @@ from fastsr.config.mixing import mixing_matrix, variants
 from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.errors import UserError
+from fastsr.evaluation.protocol import BICUBIC
 from fastsr.evaluation.results import JSON_NAME as EVALUATION
 from fastsr.evaluation.results import Evaluation
 from fastsr.files import read_sessions
@@ -61,6 +62,8 @@ class ValidationRow:
     step: int
     scores: Mapping[str, Mapping[str, float]]
     """By method (bicubic, peer 0, ...), then by metric."""
+    low_resolution: str = "bicubic"
+    """The low resolution that was validated on, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,9 @@ def train_row(row: dict[str, Any], peers: int) -> TrainRow:
 
 def validation_row(row: dict[str, Any]) -> ValidationRow:
     return ValidationRow(
-        int(row["step"]), {str(name): numbers(scores) for name, scores in row["scores"].items()}
+        int(row["step"]),
+        {str(name): numbers(scores) for name, scores in row["scores"].items()},
+        str(row.get("low_resolution", BICUBIC)),
     )
 
 

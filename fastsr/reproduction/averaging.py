@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
+from fastsr.checkpoints import checkpoint_name
 from fastsr.config.settings import OutputConfig, TrainConfig
 from fastsr.errors import UserError
 from fastsr.evaluation.results import Evaluation, ImageScores
-from fastsr.models.weights import checkpoint_name
 
 EARLIER = "evaluations"
 """The folder, in a run, of the evaluations of all but the last checkpoint."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from fastsr.checkpoints import checkpoint_name
 from fastsr.config.mixing import ML_STAR_TEMPERATURE, require
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
@@ -21,7 +22,6 @@ from fastsr.evaluation.reading import check_images
 from fastsr.evaluation.results import JSON_NAME, Evaluation
 from fastsr.evaluation.test_sets import find_set
 from fastsr.files import OtherFormatError, default_cache
-from fastsr.models.weights import checkpoint_name
 from fastsr.reproduction.averaging import averaged_steps, earlier_folder, saved_by_steps
 from fastsr.reproduction.controls import Control, with_controls
 from fastsr.reproduction.paper import three_pairs

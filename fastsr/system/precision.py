@@ -34,6 +34,29 @@ def cast(tensors: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
     return tuple(copies)
 
 
+class Twice(torch.autograd.Function):
+    """Tensors for two calls of one network, whose gradients are added by one kernel, or a few where there are many.
+
+    Autograd itself would add them one by one: 27 kernels for each discriminator of SRGAN in every step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return *(x.detach() for x in tensors), *(x.detach() for x in tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        count = len(gradients) // 2
+        sums: list[Tensor] = list(gradients[:count])
+        for dtype in {x.dtype for x in sums}:  # of which each kernel takes one
+            places = [k for k, x in enumerate(sums) if x.dtype == dtype]
+            first, second = ([gradients[k + offset] for k in places] for offset in (0, count))
+            added = torch._foreach_add(first, second)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+            for k, total in zip(places, added, strict=True):
+                sums[k] = total
+        return tuple(sums)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Precision:
     """Autocast's dtype, whether losses are scaled, and a line for the user.
@@ -56,14 +79,34 @@ class Precision:
         fp32. Without autocast it is the network itself."""
         if self.dtype is None:
             return network
+        return partial(functional_call, network, self.cast_weights(network), tie_weights=False)
+
+    def for_two_calls(
+        self, network: nn.Module
+    ) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """The same for two calls, the gradients of which are added for all weights at once."""
+        weights = {**dict(network.named_parameters()), **self.cast_weights(network)}
+        both: tuple[Tensor, ...] = Twice.apply(*weights.values())  # pyright: ignore[reportAssignmentType]
+        count = len(weights)
+        first, second = (
+            dict(zip(weights, part, strict=True)) for part in (both[:count], both[count:])
+        )
+        return (
+            partial(functional_call, network, first, tie_weights=False),
+            partial(functional_call, network, second, tie_weights=False),
+        )
+
+    def cast_weights(self, network: nn.Module) -> dict[str, Tensor]:
+        """Those weights that autocast would cast, by name, all cast together; none without autocast."""
+        if self.dtype is None:
+            return {}
         weights = {
             f"{prefix}.{name}": weight
             for prefix, module in network.named_modules()
             if isinstance(module, CAST)
             for name, weight in module.named_parameters()
         }
-        copies = dict(zip(weights, Cast.apply(self.dtype, *weights.values()), strict=True))  # pyright: ignore
-        return partial(functional_call, network, copies, tie_weights=False)
+        return dict(zip(weights, Cast.apply(self.dtype, *weights.values()), strict=True))  # pyright: ignore
 
     def scaler(self, device: torch.device) -> torch.amp.GradScaler:
         return torch.amp.GradScaler(device.type, enabled=self.scaled)

@@ -6,6 +6,7 @@ what is kept must not depend on what happens to be installed.
 
 from collections.abc import Callable
 from math import inf
+from typing import Any
 
 from fastsr.checkpoints import Best, checkpoint_name, list_checkpoints, write_best
 from fastsr.errors import UserError
@@ -33,10 +34,13 @@ def note_best(
         later: does what must wait for that checkpoint to be there. No other may be waited for.
     """
     kept = {checkpoint.name for checkpoint in list_checkpoints(run.folder)}
+    rows = [row for row in run.read_metrics() if row["kind"] == "validation"]
+    # Scores on one low resolution say nothing of those on another, which a resumed run may have been given.
+    newest = low_resolution(rows[-1]) if rows else ""
     found = [
-        Best(row["step"], peer, psnr)
-        for row in run.read_metrics()
-        if row["kind"] == "validation"
+        Best(row["step"], peer, psnr, newest)
+        for row in rows
+        if low_resolution(row) == newest
         and (checkpoint_name(row["step"]) in kept or (saved and row["step"] == step))
         for peer, psnr in enumerate(psnr_of_peers(row["scores"]))
     ]
@@ -58,6 +62,11 @@ def write(run: Run, best: Best | None) -> None:
         raise UserError(
             f"{run.best_file} cannot be written ({error.strerror}); free space, then --resume"
         ) from error
+
+
+def low_resolution(row: dict[str, Any]) -> str:
+    """The low resolution that a row's scores are on: bicubic where an older run does not tell."""
+    return str(row.get("low_resolution", BICUBIC))
 
 
 def psnr_of_peers(scores: dict[str, dict[str, float | None]]) -> list[float | None]:

@@ -1,7 +1,7 @@
 """Checkpoints of a run: written whole or not at all, and loaded in place.
 
 Of each peer: networks with their buffers, the EMA, the states of optimisers and loss scalers. Beside them the metrics
-ring.
+ring, and logits that were sent ahead.
 """
 
 import hashlib
@@ -13,24 +13,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from fastsr.checkpoints import checkpoint_name, list_checkpoints, read_best
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.ring import MetricsRing
-from fastsr.distributed.world import Alone, World
+from fastsr.distributed.together import Meeting
+from fastsr.distributed.world import Alone
 from fastsr.errors import UserError
 from fastsr.files import read_text, sha256_of, sync
-from fastsr.models.weights import (
-    load_module,
-    load_tensors,
-    save_generator,
-    save_tensors,
-)
+from fastsr.models.model_file import save_generator
+from fastsr.models.tensors import load_module, load_tensors, save_tensors
 from fastsr.training.run import Run
 from fastsr.training.snapshot import SavedPeer, Snapshot, optimizer_tensors
 from fastsr.training.state import OtherVersionError, read_state
 
+RING = "metrics-ring.safetensors"
+"""File of the tensors that belong to no peer alone: rows of metrics, and logits that were sent ahead."""
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -46,7 +46,7 @@ def save_checkpoint(run: Run, cohort: Cohort, ring: MetricsRing, data: str, keep
     return write_checkpoint(run, Snapshot.of(cohort, ring, data), keep)
 
 
-def write_checkpoint(run: Run, snapshot: Snapshot, keep: int, world: World | None = None) -> Path:
+def write_checkpoint(run: Run, snapshot: Snapshot, keep: int, world: Meeting | None = None) -> Path:
     """Writes a checkpoint, as `save_checkpoint` does. Its files are the same whatever the ranks that write them.
 
     Args:
@@ -64,7 +64,7 @@ def write_checkpoint(run: Run, snapshot: Snapshot, keep: int, world: World | Non
         sums, scalers = zip(*world.gather((mine, snapshot.scalers)), strict=True)
 
         def commit() -> None:
-            save_tensors({"rows": snapshot.rows}, temporary / "metrics-ring.safetensors")
+            save_tensors(common_tensors(snapshot), temporary / RING)
             write_state(temporary, snapshot, merged(sums), merged(scalers))
             for path in (run.metrics_file, temporary / "state.json", temporary):
                 sync(path)
@@ -81,6 +81,12 @@ def write_checkpoint(run: Run, snapshot: Snapshot, keep: int, world: World | Non
     if world.rank == 0:
         prune(run, keep)
     return final
+
+
+def common_tensors(snapshot: Snapshot) -> dict[str, Tensor]:
+    """Those that belong to no peer alone."""
+    sent = {} if snapshot.teachers is None else {"teachers": snapshot.teachers}
+    return {"rows": snapshot.rows, **sent}
 
 
 def make_empty(folder: Path) -> None:
@@ -101,7 +107,7 @@ def write_state(
     folder: Path, snapshot: Snapshot, sums: dict[str, str], scalers: dict[int, Any]
 ) -> None:
     """Writes state.json, once all other files are there. Raises OSError."""
-    ring = folder / "metrics-ring.safetensors"
+    ring = folder / RING
     state = {**snapshot.state, "scalers": [scalers[k] for k in sorted(scalers)]}
     state["sha256"] = dict(sorted({**sums, ring.name: sha256_of(ring)}.items()))
     state["checksum"] = checksum(state)
@@ -159,7 +165,7 @@ def load_checkpoint(
             for name, scaler in peer.scalers.items():
                 if state.scalers[k][name]:  # empty where the run was not scaled before
                     scaler.load_state_dict(state.scalers[k][name])
-        load_ring(ring, checkpoint / "metrics-ring.safetensors")
+        load_ring(ring, checkpoint / RING)
     except (OtherVersionError, OtherImagesError):
         raise
     except UserError as error:
@@ -238,6 +244,11 @@ def load_ring(ring: MetricsRing, file: Path) -> None:
     if rows is None or rows.shape != ring.rows_RPT.shape:
         raise UserError(f"{file} does not fit the run")
     ring.rows_RPT.copy_(rows)
+
+
+def load_teachers(checkpoint: Path) -> Tensor | None:
+    """Logits that were sent ahead when the checkpoint was saved; None where none were."""
+    return load_tensors(checkpoint / RING).get("teachers")
 
 
 def load_optimizer(optimizer: torch.optim.Adam, file: Path) -> None:

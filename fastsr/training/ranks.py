@@ -13,7 +13,7 @@ from fastsr.cohort.share import Share, Whole
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
 from fastsr.distributed.ahead import AheadShare
-from fastsr.distributed.mesh import choose_mesh
+from fastsr.distributed.mesh import Mesh, choose_mesh
 from fastsr.distributed.share import RankShare
 from fastsr.distributed.world import Ranks, World
 from fastsr.errors import UserError
@@ -54,17 +54,25 @@ def share_of(world: World, config: TrainConfig, device: torch.device, console: C
     """This rank's part of the cohort: everything where it is alone. Raises UserError on all ranks."""
     if not isinstance(world, Ranks):
         return Whole(range(config.cohort.peers))
-    mesh = world.together(lambda: choose_mesh(config, world.size))
-    if mesh.columns > 1 and config.distributed.sync_batch_norm and config.machine.compile:
-        raise UserError(
-            "--compile cannot hold the exchange of --sync-batch-norm; add --no-sync-batch-norm, or leave out --compile"
-        )
+    mesh = world.together(lambda: usable_mesh(config, world.size))
     say(console, mesh.describe(config, "NCCL" if device.type == "cuda" else "gloo"))
     lag = config.distributed.exchange_every
     if lag == 1:
         return RankShare(world, mesh, config.cohort.peers, device)
     world.lag = lag
     return AheadShare(world, mesh, config.cohort.peers, device, lag)
+
+
+def usable_mesh(config: TrainConfig, size: int) -> Mesh:
+    """The mesh. Raises UserError where it, or what is computed on it, cannot be."""
+    mesh = choose_mesh(config, size)
+    if mesh.columns > 1 and config.distributed.sync_batch_norm and config.machine.compile:
+        # A collective within a block would break its graph, and a replay needs blocks that are whole.
+        raise UserError(
+            f"--compile cannot hold the exchange of --sync-batch-norm, which mesh {mesh.rows}x{mesh.columns} needs; "
+            "add --no-sync-batch-norm, or leave out --compile"
+        )
+    return mesh
 
 
 def leads(share: Share) -> bool:

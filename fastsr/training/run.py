@@ -17,7 +17,7 @@ from fastsr.files import lock, read_sessions, read_text, write_text
 from fastsr.system.environment import session
 
 CHANGEABLE = {
-    "images": {"cache", "data", "lr_data", "val", "skip_bad"},
+    "images": {"cache", "data", "lr_data", "val", "val_lr_data", "skip_bad"},
     "model": {"init_generator", "init_discriminator"},
     "loss": {"vgg"},
     "optim": {"steps"},

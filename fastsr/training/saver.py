@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from fastsr.config.settings import OutputConfig
+from fastsr.distributed.together import Meeting
+from fastsr.distributed.world import Alone
 from fastsr.training.checkpoint import write_checkpoint
 from fastsr.training.run import Run
 from fastsr.training.snapshot import Snapshot, Twin, assert_finite
@@ -15,11 +17,12 @@ from fastsr.training.snapshot import Snapshot, Twin, assert_finite
 class Saver:
     """Writes the checkpoints of a run, one after the other, and does what has to follow them in the same order.
 
-    An error of the thread is raised by whatever is called next.
+    An error of the thread is raised by whatever is called next. Threads of several ranks write a checkpoint together,
+    through a meeting of their own, and raise its errors alike.
     """
 
-    def __init__(self, run: Run, output: OutputConfig) -> None:
-        self.run, self.output = run, output
+    def __init__(self, run: Run, output: OutputConfig, meeting: Meeting | None = None) -> None:
+        self.run, self.output, self.meeting = run, output, meeting or Alone()
         self.pool = ThreadPoolExecutor(1, "checkpoints")
         self.pending: deque[Future[Any]] = deque()
         self.twin: Twin | None = None
@@ -54,14 +57,10 @@ class Saver:
 
         def write() -> None:
             twin.wait()
-            assert_finite(copied)
-            write_checkpoint(self.run, copied, self.output.keep)
+            self.meeting.together(lambda: assert_finite(copied))
+            write_checkpoint(self.run, copied, self.output.keep, self.meeting)
 
         self.follow(write)
-
-    def note(self) -> None:
-        """A checkpoint was written by others than this."""
-        self.saved_at = time.monotonic()
 
     def follow(self, job: Callable[[], object]) -> None:
         """Does something when all that was begun is done; not where any of that failed."""
@@ -78,11 +77,17 @@ class Saver:
         while self.pending and self.pending[0].done():
             self.pending.popleft().result()
 
+    @property
+    def has_failed(self) -> bool:
+        """True if the thread has an error that `check` would raise."""
+        return any(one.done() and one.exception() for one in self.pending)
+
     def wait(self) -> None:
         """Returns when everything is written. Raises the first error."""
         while self.pending:
             self.pending.popleft().result()
 
     def close(self) -> None:
-        """Ends the thread when it has written what it was writing."""
+        """Ends the thread when it has written what it was writing, as far as other ranks still take part."""
+        self.meeting.close()
         self.pool.shutdown(wait=True)

@@ -53,17 +53,28 @@ def complete(training: Training) -> None:
 
 
 def begin_save(training: Training) -> None:
-    """Has a checkpoint of this step written while training goes on, unless that was begun already."""
-    if training.world.size > 1:
-        save(training)  # together, while all wait
-        training.saver.note()
-    else:
-        training.saver.begin(training.step, lambda: snapshot(training))
+    """Has a checkpoint of this step written while training goes on, unless that was begun already.
+
+    Raises UserError, on all ranks, where the one before could not be written.
+    """
+    training.world.together(training.saver.wait)
+    training.saver.begin(training.step, lambda: snapshot(training))
+
+
+def check_saves(training: Training) -> None:
+    """Raises, on all ranks at the same step, the error of a checkpoint that could not be written meanwhile."""
+    saver, world = training.saver, training.world
+    if world.size == 1:
+        saver.check()
+        return
+    is_common = training.step % training.config.output.log_every == 0
+    if is_common and any(world.gather(saver.has_failed)):
+        world.together(saver.wait)
 
 
 def save(training: Training) -> Path:
     """Writes a checkpoint of this step, and returns when it is there. Raises UserError."""
-    training.saver.wait()
+    training.world.together(training.saver.wait)
     now = snapshot(training)
     training.world.together(lambda: assert_finite(now))
     return write_checkpoint(training.run, now, training.config.output.keep, training.world)
@@ -73,4 +84,5 @@ def snapshot(training: Training) -> Snapshot:
     """The cohort as it is saved, true until the next step."""
     finite_rows(training)
     complete(training)
-    return Snapshot.of(training.cohort, training.ring, training.data)
+    sent = training.ahead.on_the_way() if training.ahead else None
+    return Snapshot.of(training.cohort, training.ring, training.data, sent)

@@ -7,18 +7,19 @@ import torch
 from rich.console import Console
 
 from fastsr.cohort.cohort import Cohort
-from fastsr.cohort.compile import compile_cohort
 from fastsr.cohort.content import Content, content_loss
 from fastsr.cohort.ema import EmaStatistics
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.share import Share
 from fastsr.cohort.step import Stage, make_stages
 from fastsr.config.check import warnings
+from fastsr.config.fixed import BICUBIC, validation_degradation, validation_label
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, doing, listed, say
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSource
 from fastsr.distributed.agreement import agree, statement
+from fastsr.distributed.ahead import Ahead, AheadShare
 from fastsr.distributed.norms import synchronise_norms
 from fastsr.distributed.world import Alone, World
 from fastsr.errors import UserError
@@ -27,14 +28,14 @@ from fastsr.evaluation.validate import Bicubic
 from fastsr.prediction.duration import duration, expected_seconds, work_of_steps
 from fastsr.prediction.memory import out_of_memory_advice
 from fastsr.proof.choice import Way
-from fastsr.proof.tuning import applied, default_way, fastest_way, is_tuned
+from fastsr.proof.tuning import applied, default_way, fastest_way, is_tuned, settle
 from fastsr.system.device import without_search
 from fastsr.system.environment import processor_name
 from fastsr.system.memory import out_of_memory
 from fastsr.system.precision import Precision, choose_precision
 from fastsr.training.alive import check_losses
 from fastsr.training.best import note_best
-from fastsr.training.checkpoint import load_checkpoint, set_aside
+from fastsr.training.checkpoint import load_checkpoint, load_teachers, set_aside
 from fastsr.training.initial import check_initial_weights, load_initial_weights
 from fastsr.training.ranks import Busy, common_folder, common_run, share_of, usable_device
 from fastsr.training.run import Run
@@ -76,11 +77,17 @@ class Training:
     stages: tuple[Stage, ...] = field(init=False)
     busy: Busy = field(init=False)
     saver: Saver = field(init=False)
+    ahead: Ahead | None = field(init=False)
+    """Sends logits ahead, where they are."""
 
     def __post_init__(self) -> None:
-        self.busy = Busy(self.cohort.share)
+        share = self.cohort.share
+        self.busy = Busy(share)
+        self.ahead = (
+            Ahead(self.cohort, self.patches, share) if isinstance(share, AheadShare) else None
+        )
         self.stages = make_stages(self.cohort, self.patches, self.ring)
-        self.saver = Saver(self.run, self.config.output)
+        self.saver = Saver(self.run, self.config.output, self.world.aside())
 
     @property
     def wants_graph(self) -> bool:
@@ -116,7 +123,9 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
     for text in warnings(config):
         say(console, text)
     store = world.in_turn("pack", lambda: open_images(config, console, world.size - 1))
-    validation = world.together(lambda: open_validation(config))
+    is_slow = validation_degradation(config) is not None
+    with doing(console, "degrading the validation images", lines=is_slow):
+        validation = world.together(lambda: open_validation(config))
     agree(world, {"the checksum of the training images": fingerprint(store)})
     if world.rank == 0:
         warn_of_repeated(store, validation, config.model.scale, console)
@@ -145,7 +154,7 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
         say(console, f"continuing {run.folder} at step {training.step}")
     patches.seek(training.step)
     if config.machine.compile:
-        compile_cohort(cohort, way.compiled)
+        settle(cohort, way)
     return training
 
 
@@ -199,6 +208,8 @@ def describe(
     images, val = image_paths(config, console), validation_paths(config)
     sources = counted(len(images), "image" if config.images.data else "sample photo")
     checked = f"{len(val)} for validation" if val else "no validation (--val)"
+    low = validation_label(config)
+    checked += f", low resolution {low}" if val and low != BICUBIC else ""
     threads = counted(torch.get_num_threads(), "thread")
     name = (
         torch.cuda.get_device_name(device)
@@ -231,6 +242,8 @@ def continue_run(training: Training, console: Console) -> int:
         raise UserError(
             f"{run.folder} is at step {step} already; give more than --steps {config.optim.steps}"
         )
+    if training.ahead:
+        training.ahead.restore(load_teachers(run.checkpoint(name)))
     if training.world.rank:
         return step
     try:

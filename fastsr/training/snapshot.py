@@ -61,9 +61,13 @@ class Snapshot:
     """The metrics ring's."""
     state: dict[str, Any]
     """The contents of state.json, but for the scalers, and the checksums of the files."""
+    teachers: Tensor | None = None
+    """Logits `[lag, 2, P, E]` that were sent ahead for the next steps, on the host."""
 
     @staticmethod
-    def of(cohort: Cohort, ring: MetricsRing, data: str) -> "Snapshot":
+    def of(
+        cohort: Cohort, ring: MetricsRing, data: str, teachers: Tensor | None = None
+    ) -> "Snapshot":
         """The tensors of the cohort itself: true until the next step. `data`: the fingerprint of its images."""
         step = int(cohort.schedule.step_count)
         own = dict(cohort.numbered()) if cohort.share.part == 0 else {}
@@ -81,7 +85,7 @@ class Snapshot:
         peers = {
             k: SavedPeer.of(peer, training_notes(cohort.config, k, step)) for k, peer in own.items()
         }
-        return Snapshot(step, peers, scalers, ring.rows_RPT, state)
+        return Snapshot(step, peers, scalers, ring.rows_RPT, state, teachers)
 
     def tensors(self) -> list[Tensor]:
         return [self.rows, *(x for peer in self.peers.values() for x in peer.tensors())]

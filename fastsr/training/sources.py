@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.progress import track
 
 from fastsr.cohort.share import Share, Whole
+from fastsr.config.fixed import validation_degradation
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, is_live, say
 from fastsr.data.conversions import conversions
 from fastsr.data.degrade import DegradedPatches
 from fastsr.data.duplicates import Known
 from fastsr.data.formats import format_of
-from fastsr.data.given import paired, partners_of
+from fastsr.data.given import VALIDATION, paired, partners_of
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
 from fastsr.data.photos import TRAIN, VAL, sample_photos
@@ -108,9 +109,22 @@ def validation_sources(config: TrainConfig) -> tuple[Path, ...]:
 
 
 def open_validation(config: TrainConfig) -> list[Pair]:
-    files = tuple(validation_paths(config))
+    """The images to validate on, with the low resolution that every validation uses. Raises UserError."""
     images, scale = config.images, config.model.scale
-    return list(load_pairs(files, scale, images.border, format_of(config))) if files else []
+    files = tuple(validation_paths(config))
+    form = format_of(config)
+    if images.val_lr_data and not images.val:
+        raise UserError(
+            f"--val-lr-data {images.val_lr_data[0]} needs --val, the images it belongs to"
+        )
+    if not files:
+        return []
+    degraded = validation_degradation(config)
+    if scale == 1 and not (images.val_lr_data or degraded):
+        raise UserError("--val at --scale 1 needs --val-lr-data, as bicubic changes nothing")
+    low = find_images(images.val_lr_data, suffixes=form.suffixes) if images.val_lr_data else []
+    partners = partners_of(list(files), low, scale, VALIDATION) if low else None
+    return list(load_pairs(files, scale, images.border, partners, degraded, form))
 
 
 def warn_of_repeated(

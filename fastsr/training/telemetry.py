@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from fastsr.cohort.ring import opinions
 from fastsr.cohort.step import Stage
 from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
+from fastsr.config.fixed import BICUBIC, validation_label
 from fastsr.config.peers import adversarial_weights, peer_settings
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
@@ -144,11 +145,15 @@ class Telemetry:
             name: {"psnr": s.psnr if isfinite(s.psnr) else None, "ssim": s.ssim}
             for name, s in scores.items()
         }
-        self.run.append_metrics({"kind": "validation", "step": step, "scores": row})
+        lr = validation_label(self.config)
+        self.run.append_metrics(
+            {"kind": "validation", "step": step, "low_resolution": lr, "scores": row}
+        )
+        of = "" if lr == BICUBIC else f" (LR {lr})"
         with written(self.run.folder):
             for name, s in scores.items():
-                self.writer.add_scalar(f"validation PSNR/{name}", s.psnr, step)
-                self.writer.add_scalar(f"validation SSIM/{name}", s.ssim, step)
+                self.writer.add_scalar(f"validation PSNR{of}/{name}", s.psnr, step)
+                self.writer.add_scalar(f"validation SSIM{of}/{name}", s.ssim, step)
             self.writer.add_image("comparison", as_tensor(picture).numpy(), step, dataformats="HWC")
             picture.save(self.run.pictures / f"step-{step:08d}.png")
         self.display.validation(step, {name: s.psnr for name, s in scores.items()})

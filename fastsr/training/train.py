@@ -11,7 +11,6 @@ from fastsr.cohort.step import PretrainStep, Stage, Step, WarmStep
 from fastsr.config.check import check
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, lasting_console, say
-from fastsr.distributed.ahead import Ahead, AheadShare
 from fastsr.distributed.world import LostRankError, World, joined
 from fastsr.errors import UserError
 from fastsr.evaluation.validate import Bicubic, evaluate
@@ -26,7 +25,7 @@ from fastsr.training.checkpoint import merged, prune
 from fastsr.training.pictures import CROP, centre_crop, comparison
 from fastsr.training.ranks import decided_by_first, leads
 from fastsr.training.run import Run
-from fastsr.training.saving import begin_save, complete, finite_rows, save, save_is_due
+from fastsr.training.saving import begin_save, check_saves, complete, finite_rows, save, save_is_due
 from fastsr.training.setup import Training, prepare
 from fastsr.training.silence import Silence
 from fastsr.training.stopping import Stop, continue_command, stop_signals, what_is_kept
@@ -114,11 +113,10 @@ def sent_ahead(
     body: PretrainStep | WarmStep | Step, training: Training
 ) -> Generator[Callable[[Callable[[], None]], Callable[[], None]], None, None]:
     """The way to wrap a body whose logits are sent steps ahead, where the settings say so; else it stays as it is."""
-    share = training.cohort.share
-    if not isinstance(share, AheadShare) or not isinstance(body, Step):
+    ahead = training.ahead
+    if ahead is None or not isinstance(body, Step):
         yield lambda body: body
         return
-    ahead = Ahead(training.cohort, training.patches, share)
     ahead.begin(training.step)
     yield lambda body: ahead.around(body, lambda: training.step)
     ahead.end()
@@ -211,7 +209,7 @@ def after_step(training: Training, telemetry: Telemetry | Silence) -> None:
     Raises UserError, also where a checkpoint that was begun could not be written.
     """
     step, stage, output = training.step, training.stage, training.config.output
-    training.saver.check()
+    check_saves(training)
     if step % output.log_every == 0 or step == stage.end:
         rows_RPT = finite_rows(training)  # waits for the steps that were queued
         busy = training.world.gather(training.busy.seconds_per_step(step))
@@ -266,7 +264,7 @@ def validate(training: Training, telemetry: Telemetry | Silence) -> None:
     telemetry.validation(training.step, scores, comparison(rows))
     if training.config.output.keep_best:
         run, keep, saver = training.run, training.config.output.keep, training.saver
-        saver.wait()  # the best is one of the checkpoints that are there
+        training.world.together(saver.wait)  # the best is one of the checkpoints that are there
         decided_by_first(
             training.world,
             lambda saved: note_best(run, training.step, saved, saver.follow),

@@ -39,7 +39,9 @@ def outcome(rows: list[dict[str, Any]], console: Console) -> None:
     table.add_column()
     for _ in range(2):
         table.add_column(justify="right")
-    table.add_row(f"validation at step {row['step']}", "PSNR", "SSIM", style="bold")
+    lr = row.get("low_resolution", "bicubic")
+    low = "" if lr == "bicubic" else f", low resolution {lr}"
+    table.add_row(f"validation at step {row['step']}{low}", "PSNR", "SSIM", style="bold")
     for name, scores in row["scores"].items():
         psnr = scores["psnr"]
         table.add_row(name, "equal" if psnr is None else f"{psnr:.2f} dB", f"{scores['ssim']:.4f}")

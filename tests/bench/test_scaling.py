@@ -3,18 +3,22 @@
 import math
 import xml.etree.ElementTree as ET
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from bench.rows import Row
 from bench.scaling import (
     BYTES,
     LINKS,
     SIZES,
     Link,
+    StepTime,
     all_gather_seconds,
     all_reduce_seconds,
     efficiencies,
     look_share,
+    measured,
     plot,
     table,
 )
@@ -51,8 +55,29 @@ def test_looking_ahead_costs_a_forward_pass_of_a_step_that_has_more_of_them() ->
 
 
 def test_the_picture_and_the_table_have_every_link() -> None:
-    picture = plot(FOUND, 2e-3)
+    picture = plot(FOUND, StepTime(4, "measured (a card)"))
+    assert "4 ms, measured (a card)" in picture
     ET.fromstring(picture)
     assert picture.count("<polyline") == len(FOUND) * len(LINKS)
     assert len(table(FOUND).splitlines()) == 2 + len(FOUND) * len(LINKS)
     assert f"{SIZES[-1]:,}" in table(FOUND)
+
+
+def test_the_time_of_a_step_is_that_of_the_fastest_rung_that_was_measured_last() -> None:
+    setting = {"recipe": "paper", "scale": 4, "peers": 2, "batch": 16, "gpu": "NVIDIA H200"}
+
+    def row(day: int, rung: str, milliseconds: float, **changed: Any) -> Row:
+        about = {"date": f"2026-01-0{day}T", "commit": "c", "rung": rung, **setting, **changed}
+        return {**about, "milliseconds": milliseconds}
+
+    rows = [
+        row(1, "graph", 1.0),
+        row(2, "eager", 9.0),
+        row(2, "graph", 5.0),
+        row(2, "graph", 2.0, scale=2),
+    ]
+    assert measured("h200", rows) == StepTime(5.0, "measured (NVIDIA H200, 2026-01-02, graph)")
+    with pytest.raises(
+        ValueError, match="--gpu 4090: no row of the ladder; there are rows of NVIDIA H200"
+    ):
+        measured("4090", rows)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import fastsr
-from fastsr.models.weights import save_generator
+from fastsr.models.model_file import save_generator
 from tests.fastsr.inference.conftest import small_generator
 from tests.images import random_image, write_images
 

@@ -62,9 +62,9 @@ def at(step: int, device: str = "cpu") -> Tensor:
     return torch.tensor(step, device=device)
 
 
-def philox_words(counter: int, seed: int) -> tuple[int, ...]:
-    """Philox4x32-10 in Python's unbounded integers, from the paper."""
-    c = [counter & 0xFFFFFFFF, counter >> 32 & 0xFFFFFFFF, 0, 0]
+def philox_words(counter: int, seed: int, third: int = 0, fourth: int = 0) -> tuple[int, ...]:
+    """Philox4x32-10 in Python's unbounded integers, from the paper; the counter is its lower two words of four."""
+    c = [counter & 0xFFFFFFFF, counter >> 32 & 0xFFFFFFFF, third, fourth]
     k = [seed & 0xFFFFFFFF, seed >> 32]
     for _ in range(10):
         p0, p1 = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]

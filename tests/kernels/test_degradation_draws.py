@@ -3,15 +3,20 @@
 Seeds are fixed, so that a test passes always or never; the least p-value of a sound generator's thirty is far above.
 """
 
+import random
+import sys
 from math import pi
 
 import numpy as np
 import pytest
 import torch
-from degrade_cases import REAL_ESRGAN, degradation, drawn_by
-from fastsr_kernels.degrade import noise
-from fastsr_kernels.degrade.draw import SINC, Drawn, RoundDrawn
+from degrade_cases import FIRST, REAL_ESRGAN, degradation, drawn_by
+from fastsr_kernels.degrade import blur, noise
+from fastsr_kernels.degrade.draw import SINC, WORDS, Drawn, RoundDrawn, words_of
+from fastsr_kernels.degrade.settings import KERNELS
+from patch_cases import philox_words
 from scipy import stats
+from torchvision.transforms import functional
 
 BATCH, LEAST_P = 4000, 1e-4
 
@@ -127,6 +132,51 @@ def test_probabilities_of_nothing_and_of_jpeg() -> None:
     assert set(d.second.height.tolist()) == {32}
     assert_shares(d.final.top.numpy(), dict.fromkeys(range(9), 1))
     assert_shares(d.first.order.numpy(), dict.fromkeys(range(6), 1))
+
+
+def test_random_words_are_those_of_philox() -> None:
+    """Of parameters and of noise, by Python's whole numbers: key, counter, and the words that tell both apart."""
+    seed, step, batch = 2**40 + 3, 2**61 // 3, 3
+    words = words_of(seed, torch.tensor(step), batch)
+    for n in range(batch):
+        groups = [philox_words(step * batch + n, seed, group, 1) for group in range(WORDS // 4)]
+        assert words[n].tolist() == [word for group in groups for word in group]
+    counter = torch.tensor([5, 2**62 + 7])
+    got = torch.stack(noise.words_at(seed, counter, 19, 4, 6, group=2), -1)
+    for n, row, column in ((0, 0, 0), (0, 3, 5), (1, 2, 4)):
+        expected = philox_words(int(counter[n]), seed, row << 16 | column, 2 + 19 + (2 << 8))
+        assert tuple(got[n, row, column].tolist()) == expected
+
+
+def test_brightness_is_that_of_torchvision() -> None:
+    x = torch.rand(2, 3, 9, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(noise.luma(x), functional.rgb_to_grayscale(x)[:, 0])
+    assert torch.equal(noise.luma(x[:, :1]), x[:, 0])
+
+
+def test_blur_kernels_are_spread_as_those_of_basicsr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its random kernels beside ours, by their weight in the middle, width and height."""
+    # BasicSR 1.4.2 imports a module that torchvision has since renamed.
+    monkeypatch.setitem(sys.modules, "torchvision.transforms.functional_tensor", functional)
+    degradations = pytest.importorskip("basicsr.data.degradations")
+    np.random.seed(3)  # noqa: NPY002
+    random.seed(3)
+    pi_range, theirs = [-pi, pi], np.zeros((1000, 21, 21))
+    for n in range(len(theirs)):
+        kernel = degradations.random_mixed_kernels(
+            list(KERNELS), FIRST.kernel_prob, 21, FIRST.blur_sigma, FIRST.blur_sigma, pi_range,
+            FIRST.betag_range, FIRST.betap_range, noise_range=None,
+        )  # fmt: skip
+        theirs[n] = kernel
+    what = degradation({"sinc_prob": 0.0}, blur_taps=(21, 21))
+    ours = blur.round_kernels(drawn_by(what, 1000, 64, seed=4).first, 21).numpy()
+    place = np.arange(21) - 10
+    for about in (
+        lambda kernels: kernels[:, 10, 10],
+        lambda kernels: (kernels.sum(1) * place**2).sum(1),
+        lambda kernels: (kernels.sum(2) * place**2).sum(1),
+    ):
+        assert stats.ks_2samp(about(ours), about(theirs)).pvalue > LEAST_P
 
 
 def field(samples: int = 4, side: int = 128, group: int = 0) -> tuple[torch.Tensor, ...]:

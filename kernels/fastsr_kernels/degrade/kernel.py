@@ -15,9 +15,13 @@ from fastsr_kernels.degrade.settings import DCT_AT, USM_AT, Frame
 from fastsr_kernels.launch import Launch
 
 TILE, WARPS, REGISTERS = 256, 4, 128
+ROWS, COLS = 8, 128
+"""Sides of a tile that one warp filters: 4 columns and all rows are a thread's, so that its loads serve several."""
 OPTIONS = {"num_warps": WARPS, "maxnreg": REGISTERS, "enable_fp_fusion": False}
 """Without fused multiply-adds, so that sizes and levels are the reference's."""
 ONE_WARP = {**OPTIONS, "num_warps": 1}
+FILTER = {**ONE_WARP, "enable_fp_fusion": True}
+"""Sums of hundreds of products, whose order is not the reference's either."""
 LAST = 9
 """A slot beyond the last of a round."""
 
@@ -49,10 +53,13 @@ class Plan:
         self.device = hr_NCHW.device
         self.launches: list[Launch] = []
         self.table = self.empty(self.batch, kernel_draw.COLUMNS)
-        self.kernels_3NTT = self.empty(3, self.batch, frame.taps, frame.taps)
+        sides = [frame.canvas_sides(side) for side in (self.height, self.width)]
+        self.sides_of_tiles = (
+            (ROWS, COLS) if tile >= 0 else tuple(triton.next_power_of_2(max(s)) for s in sides)
+        )
+        self.kernels_3NTT = self.empty(3, self.batch, frame.taps + 2 * self.margin, frame.taps)
         self.draw()
         self.hr_NCHW = self.sharpened(hr_NCHW) if frame.usm else hr_NCHW
-        sides = [frame.canvas_sides(side) for side in (self.height, self.width)]
         x = self.hr_NCHW
         for number in range(2):
             x = self.round(x, number, (sides[0][number], sides[1][number]))
@@ -64,6 +71,11 @@ class Plan:
         x = self.blur(x, 1, LAST, is_last=True)
         self.jpeg(x, 1, when=2)
         self.outputs = self.cut(x)
+
+    @property
+    def margin(self) -> int:
+        """Rows of zeros above and below a blur kernel, for a tile of as many rows."""
+        return self.sides_of_tiles[0]
 
     def empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.empty(shape, dtype=dtype, device=self.device)
@@ -82,6 +94,13 @@ class Plan:
         tile = triton.next_power_of_2(work) if self.tile < 0 else self.tile or TILE
         return tile, triton.cdiv(work, tile)
 
+    def rectangles(self, x: Tensor) -> tuple[dict[str, int], int]:
+        """Sides of a tile of one channel, and how many tiles a picture is."""
+        _, channels, height, width = x.shape
+        rows, cols = self.sides_of_tiles
+        count = channels * triton.cdiv(height, rows) * triton.cdiv(width, cols)
+        return {"ROWS": rows, "COLS": cols}, count
+
     def draw(self) -> None:
         frame = self.frame
         self.launch(
@@ -93,6 +112,7 @@ class Plan:
         self.launch(
             kernel_draw.kernels_kernel, (self.batch, 3), table=self.table, kernels_3NTT=self.kernels_3NTT,
             BATCH=self.batch, COLUMNS=kernel_draw.COLUMNS, T=frame.taps, SIDE=triton.next_power_of_2(frame.taps),
+            MARGIN=self.margin,
         )  # fmt: skip
 
     def common(self, number: int, slot: int) -> dict[str, Any]:
@@ -128,11 +148,11 @@ class Plan:
 
     def blur(self, x: Tensor, number: int, slot: int, is_last: bool = False) -> Tensor:
         out = self.empty(*x.shape)
-        tile, programs = self.tiles(x[0].numel())
+        sides, programs = self.rectangles(x)
         self.launch(
-            kernel_filter.blur_kernel, (self.batch, programs), x_NCHW=x, out_NCHW=out,
+            kernel_filter.blur_kernel, (self.batch, programs), FILTER, x_NCHW=x, out_NCHW=out,
             kernels_NTT=self.kernels_3NTT[2 if is_last else number], H=x.shape[2], W=x.shape[3], T=self.frame.taps,
-            IS_LAST=is_last, TILE=tile, **strides(x), **self.common(number, slot),
+            IS_LAST=is_last, MARGIN=self.margin, **sides, **strides(x), **self.common(number, slot),
         )  # fmt: skip
         return out
 
@@ -176,15 +196,15 @@ class Plan:
     def sharpened(self, hr: Tensor) -> Tensor:
         """Four passes: the blur along both axes and its residual, the mask along both axes and the picture."""
         first, mask, residual, out = (self.empty(*hr.shape) for _ in range(4))
-        tile, programs = self.tiles(hr[0].numel())
+        sides, programs = self.rectangles(hr)
         taps = self.numbers_F[USM_AT:]
         for x, to, down, then in (
             (hr, first, False, 3), (first, mask, True, 1), (mask, first, False, 0), (first, out, True, 2)
         ):  # fmt: skip
             self.launch(
-                kernel_filter.smooth_kernel, (self.batch, programs), x_NCHW=x, hr_NCHW=hr, out_NCHW=to,
+                kernel_filter.smooth_kernel, (self.batch, programs), FILTER, x_NCHW=x, hr_NCHW=hr, out_NCHW=to,
                 other_NCHW=residual, taps=taps, C=self.channels, H=self.height, W=self.width, RADIUS=len(taps) // 2,
-                DOWN=down, THEN=then, TILE=tile, **strides(hr),
+                DOWN=down, THEN=then, **sides, **strides(hr),
             )  # fmt: skip
         return out
 
@@ -208,8 +228,15 @@ class Plan:
 def degrade(
     hr_NCHW: Tensor, frame: Frame, numbers_F: Tensor, seed: int, step: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The kernels' `reference.degrade`."""
+    """The kernels' `reference.degrade`. Canvases and tables are freed when it returns."""
     plan = Plan(hr_NCHW, frame, numbers_F, seed, step)
     for launch in plan.launches:
         launch.run()
     return plan.outputs
+
+
+def allocate(
+    hr_NCHW: Tensor, frame: Frame, numbers_F: Tensor, seed: int, step: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Allocates what `degrade` does, and launches nothing: for tensors without contents, whose bytes are counted."""
+    return Plan(hr_NCHW, frame, numbers_F, seed, step).outputs

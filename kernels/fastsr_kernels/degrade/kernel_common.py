@@ -74,6 +74,29 @@ def reflect(index, length):
 
 
 @triton.jit
+def mirrored(index, length, FAR: tl.constexpr):
+    """Positions reflected at the edges: FAR as often as it takes, else once, which takes no division.
+
+    Once is enough where no position is further beyond an edge than the length less one.
+    """
+    if FAR:
+        place = reflect(index, length)
+    else:
+        once = tl.abs(index)
+        # What belongs to no pixel, in a tile that reaches beyond its picture, stays inside.
+        place = tl.maximum(tl.minimum(once, 2 * (length - 1) - once), 0)
+    return place
+
+
+@triton.jit
+def tile_at(k, H: tl.constexpr, W: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
+    """Channel, first row and first column of tile k of a picture."""
+    ACROSS: tl.constexpr = (W + COLS - 1) // COLS
+    TILES: tl.constexpr = (H + ROWS - 1) // ROWS * ACROSS
+    return k // TILES, k % TILES // ACROSS * ROWS, k % ACROSS * COLS
+
+
+@triton.jit
 def levels(x):
     """Values as whole levels of 8 bits, in fp32."""
     return tl.floor(tl.minimum(tl.maximum(x, 0.0), 1.0) * 255 + 0.5)

@@ -229,8 +229,12 @@ def kernels_kernel(
     COLUMNS: tl.constexpr,
     T: tl.constexpr,
     SIDE: tl.constexpr,
+    MARGIN: tl.constexpr,
 ):
-    """Program (n, r) writes the blur kernel of sample n in round r, of which the third is the last sinc filter."""
+    """Program (n, r) writes the blur kernel of sample n in round r, of which the third is the last sinc filter.
+
+    Above and below each lie MARGIN rows of zeros, which whoever filters several rows at once may read.
+    """
     n, r = tl.program_id(0), tl.program_id(1)
     row = table + n * COLUMNS + r * ROUND
     i, j = tl.arange(0, SIDE)[:, None], tl.arange(0, SIDE)[None, :]
@@ -248,5 +252,9 @@ def kernels_kernel(
     weights = tl.where(2 * reach < taps, weights, 0.0)
     weights = weights / tl.sum(tl.sum(weights, 1), 0)
     weights = tl.where(tl.load(row) > 0, weights, (reach == 0).to(tl.float32))
-    place = kernels_3NTT + (r * BATCH + n) * T * T + i * T + j
-    tl.store(place, weights, mask=(i < T) & (j < T))
+    kernel = kernels_3NTT + (r * BATCH + n) * (T + 2 * MARGIN) * T
+    tl.store(kernel + (MARGIN + i) * T + j, weights, mask=(i < T) & (j < T))
+    rim = tl.arange(0, MARGIN)[:, None] * T + j
+    tl.store(kernel + rim, tl.zeros((MARGIN, SIDE), tl.float32), mask=(rim >= 0) & (j < T))
+    below = kernel + (MARGIN + T) * T + rim
+    tl.store(below, tl.zeros((MARGIN, SIDE), tl.float32), mask=(rim >= 0) & (j < T))

@@ -10,10 +10,28 @@ name of the tensor they point to.
 import triton
 import triton.language as tl
 
-from fastsr_kernels.degrade.kernel_common import reflect, size_before
+from fastsr_kernels.degrade.kernel_common import mirrored, size_before, tile_at
 from fastsr_kernels.degrade.kernel_draw import FINAL, ROUND
 
 USM_WEIGHT, USM_THRESHOLD = tl.constexpr(0.5), tl.constexpr(10 / 255)
+
+
+@triton.jit
+def correlated(
+    source, weights, y0, x, height, width, side, stride_y, stride_x, T: tl.constexpr, ROWS: tl.constexpr,
+    COLS: tl.constexpr, FAR: tl.constexpr,
+):  # fmt: skip
+    """ROWS of a plane from y0 on, at columns x: each pixel that is loaded serves all rows that it belongs to."""
+    half, r = side // 2, tl.arange(0, ROWS)
+    total = tl.zeros((ROWS, COLS), tl.float32)
+    for j in range(side):
+        column = mirrored(x + j - half, width, FAR) * stride_x
+        for i in range(side + ROWS - 1):
+            line = source + mirrored(y0 + i - half, height, FAR) * stride_y
+            value = tl.load(line + column, mask=x < width, other=0.0)
+            weight = tl.load(weights + (i - r) * T + j)  # beyond the kernel lie zeros
+            total += weight[:, None] * value[None, :]
+    return total
 
 
 @triton.jit
@@ -21,9 +39,9 @@ def blur_kernel(
     x_NCHW, out_NCHW, table, kernels_NTT, stride_n, stride_c, stride_y, stride_x,
     COLUMNS: tl.constexpr, R: tl.constexpr, SLOT: tl.constexpr, SHUFFLE: tl.constexpr,
     C: tl.constexpr, H: tl.constexpr, W: tl.constexpr, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
-    T: tl.constexpr, IS_LAST: tl.constexpr, TILE: tl.constexpr,
+    T: tl.constexpr, IS_LAST: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, MARGIN: tl.constexpr,
 ):  # fmt: skip
-    """Program (n, k) filters tile k of sample n by its own kernel."""
+    """Program (n, k) filters tile k of sample n, ROWS x COLS of a channel, by the sample's own kernel."""
     n, k = tl.program_id(0), tl.program_id(1)
     row = table + n * COLUMNS
     if IS_LAST:
@@ -33,22 +51,23 @@ def blur_kernel(
         height, width = size_before(row, R, SLOT, SHUFFLE, HEIGHT, WIDTH)
         drawn = row + R * ROUND
         taps = tl.load(drawn + 2)
-    p = k * TILE + tl.arange(0, TILE)
-    c, y, x = p // (H * W), p // W % H, p % W
-    valid = (p < C * H * W) & (y < height) & (x < width)
-    side = tl.where(tl.load(drawn) > 0, taps, 1.0).to(tl.int32)
-    source = x_NCHW + n.to(tl.int64) * stride_n + c * stride_c
-    weights = kernels_NTT + n * T * T + (T // 2 - side // 2) * (T + 1)
-    total = tl.zeros((TILE,), tl.float32)
-    if tl.max(valid.to(tl.int32), 0) > 0:
-        for i in range(side):
-            line = source + reflect(y + i - side // 2, height) * stride_y
-            for j in range(side):
-                column = reflect(x + j - side // 2, width)
-                total += tl.load(weights + i * T + j) * tl.load(
-                    line + column * stride_x, mask=valid, other=0.0
-                )
-        tl.store(out_NCHW + n.to(tl.int64) * C * H * W + p, total, mask=valid)
+    c, y0, x0 = tile_at(k, H, W, ROWS, COLS)
+    y, x = y0 + tl.arange(0, ROWS), x0 + tl.arange(0, COLS)
+    if (y0 < height) & (x0 < width):
+        side = tl.where(tl.load(drawn) > 0, taps, 1.0).to(tl.int32)
+        source = x_NCHW + n.to(tl.int64) * stride_n + c * stride_c
+        first = T // 2 - side // 2
+        weights = kernels_NTT + n * (T + 2 * MARGIN) * T + (MARGIN + first) * T + first
+        if (height > side // 2) & (width > side // 2):
+            total = correlated(
+                source, weights, y0, x, height, width, side, stride_y, stride_x, T, ROWS, COLS, False
+            )  # fmt: skip
+        else:
+            total = correlated(
+                source, weights, y0, x, height, width, side, stride_y, stride_x, T, ROWS, COLS, True
+            )  # fmt: skip
+        out = out_NCHW + (n.to(tl.int64) * C + c) * H * W + y[:, None] * W + x[None, :]
+        tl.store(out, total, mask=(y[:, None] < height) & (x[None, :] < width))
 
 
 @triton.jit
@@ -142,55 +161,59 @@ def resize_kernel(
 
 
 @triton.jit
+def smoothed(
+    plane, taps, y0, x, stride_y, stride_x, H: tl.constexpr, W: tl.constexpr, RADIUS: tl.constexpr,
+    DOWN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+):  # fmt: skip
+    """ROWS of a plane from y0 on, at columns x, filtered along rows, or DOWN the columns as `correlated` does."""
+    r, total = tl.arange(0, ROWS), tl.zeros((ROWS, COLS), tl.float32)
+    FAR: tl.constexpr = H <= RADIUS if DOWN else W <= RADIUS
+    if DOWN:
+        for t in range(2 * RADIUS + ROWS):
+            line = plane + mirrored(y0 + t - RADIUS, H, FAR) * stride_y
+            value = tl.load(line + x * stride_x, mask=x < W, other=0.0)
+            weight = tl.load(taps + t - r, mask=(t >= r) & (t - r <= 2 * RADIUS), other=0.0)
+            total += weight[:, None] * value[None, :]
+    else:
+        line = plane + (y0 + r)[:, None] * stride_y
+        valid = ((y0 + r)[:, None] < H) & (x[None, :] < W)
+        for t in range(2 * RADIUS + 1):
+            column = mirrored(x + t - RADIUS, W, FAR)[None, :] * stride_x
+            total += tl.load(taps + t) * tl.load(line + column, mask=valid, other=0.0)
+    return total
+
+
+@triton.jit
 def smooth_kernel(
     x_NCHW, hr_NCHW, out_NCHW, other_NCHW, taps, stride_n, stride_c, stride_y, stride_x,
     C: tl.constexpr, H: tl.constexpr, W: tl.constexpr, RADIUS: tl.constexpr, DOWN: tl.constexpr, THEN: tl.constexpr,
-    TILE: tl.constexpr,
+    ROWS: tl.constexpr, COLS: tl.constexpr,
 ):  # fmt: skip
-    """Program (n, k) filters tile k of picture n by the Gaussian along rows, or DOWN the columns.
+    """Program (n, k) filters tile k of picture n, ROWS x COLS of a channel, along rows, or DOWN the columns.
 
     THEN is what follows: nothing (0); the residual of hr goes to `other`, and to `out` where that is large (1); or the
     sharpened picture goes to `out`, made of hr, its residual in `other` and the mask that has been filtered (2).
     Strides are those of hr in the first two passes, where x is hr, and then in THEN.
     """
     n, k = tl.program_id(0), tl.program_id(1)
-    p = k * TILE + tl.arange(0, TILE)
-    valid = p < C * H * W
-    c, y, x = p // (H * W), p // W % H, p % W
-    plane = n.to(tl.int64) * C * H * W
-    total = tl.zeros((TILE,), tl.float32)
-    for t in range(2 * RADIUS + 1):
-        if DOWN:
-            place = plane + (c * H + reflect(y + t - RADIUS, H)) * W + x
-        elif THEN == 3:
-            place = (
-                n.to(tl.int64) * stride_n
-                + c * stride_c
-                + y * stride_y
-                + reflect(x + t - RADIUS, W) * stride_x
-            )
-        else:
-            place = plane + (c * H + y) * W + reflect(x + t - RADIUS, W)
-        total += tl.load(taps + t) * tl.load(x_NCHW + place, mask=valid, other=0.0)
-    if THEN == 1:
-        hr = tl.load(
-            hr_NCHW + n.to(tl.int64) * stride_n + c * stride_c + y * stride_y + x * stride_x,
-            mask=valid,
-            other=0.0,
-        )
-        residual = hr - total
-        tl.store(other_NCHW + plane + p, residual, mask=valid)
-        tl.store(
-            out_NCHW + plane + p, (tl.abs(residual) > USM_THRESHOLD).to(tl.float32), mask=valid
-        )
-    elif THEN == 2:
-        hr = tl.load(
-            hr_NCHW + n.to(tl.int64) * stride_n + c * stride_c + y * stride_y + x * stride_x,
-            mask=valid,
-            other=0.0,
-        )
-        residual = tl.load(other_NCHW + plane + p, mask=valid, other=0.0)
-        sharp = tl.minimum(tl.maximum(hr + residual * USM_WEIGHT, 0.0), 1.0)
-        tl.store(out_NCHW + plane + p, total * sharp + (1 - total) * hr, mask=valid)
+    c, y0, x0 = tile_at(k, H, W, ROWS, COLS)
+    y, x = (y0 + tl.arange(0, ROWS))[:, None], x0 + tl.arange(0, COLS)
+    valid, plane = (y < H) & (x[None, :] < W), (n.to(tl.int64) * C + c) * H * W
+    hr = hr_NCHW + n.to(tl.int64) * stride_n + c * stride_c
+    if THEN == 3:
+        total = smoothed(hr, taps, y0, x, stride_y, stride_x, H, W, RADIUS, DOWN, ROWS, COLS)
     else:
-        tl.store(out_NCHW + plane + p, total, mask=valid)
+        total = smoothed(x_NCHW + plane, taps, y0, x, W, 1, H, W, RADIUS, DOWN, ROWS, COLS)
+    place, hr = plane + y * W + x[None, :], hr + y * stride_y + x[None, :] * stride_x
+    if THEN == 1:
+        residual = tl.load(hr, mask=valid, other=0.0) - total
+        tl.store(other_NCHW + place, residual, mask=valid)
+        is_large = (tl.abs(residual) > USM_THRESHOLD).to(tl.float32)
+        tl.store(out_NCHW + place, is_large, mask=valid)
+    elif THEN == 2:
+        picture = tl.load(hr, mask=valid, other=0.0)
+        residual = tl.load(other_NCHW + place, mask=valid, other=0.0)
+        sharp = tl.minimum(tl.maximum(picture + residual * USM_WEIGHT, 0.0), 1.0)
+        tl.store(out_NCHW + place, total * sharp + (1 - total) * picture, mask=valid)
+    else:
+        tl.store(out_NCHW + place, total, mask=valid)

@@ -112,7 +112,9 @@ def noise_kernel(
         plane = x_NCHW + n.to(tl.int64) * C * H * W
         a, b, c, d = tl.philox(seed, low + pixel * 0, high + pixel * 0, pixel, tag)
         gray_z, gray_u = normal_and_unit(a, b, c, d, 3)
-        gray_shot = shot_noise(luma(plane, p, valid, C, H * W), gray_z, gray_u)
+        gray_shot = gray_z
+        if is_poisson & is_gray:
+            gray_shot = shot_noise(luma(plane, p, valid, C, H * W), gray_z, gray_u)
         for channel in tl.static_range(C):
             if channel % 3 == 0 and channel > 0:
                 a, b, c, d = tl.philox(
@@ -121,9 +123,14 @@ def noise_kernel(
             z, u = normal_and_unit(a, b, c, d, channel % 3)
             place = plane + channel * H * W + p
             value = tl.load(place, mask=valid, other=0.0)
-            white = tl.where(is_gray, gray_z, z) * (strength * (1 / 255))
-            shot = tl.where(is_gray, gray_shot, shot_noise(value, z, u)) * strength
-            noisy = value + tl.where(is_poisson, shot, white)
+            added = tl.where(is_gray, gray_z, z) * (strength * (1 / 255))
+            # A sample has one kind of noise, so all threads of a program go the same way.
+            if is_poisson:
+                added = gray_shot
+                if not is_gray:
+                    added = shot_noise(value, z, u)
+                added = added * strength
+            noisy = value + added
             tl.store(place, tl.minimum(tl.maximum(noisy, 0.0), 1.0), mask=valid)
 
 

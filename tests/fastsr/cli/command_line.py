@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from fastsr.models import SRResNet
-from fastsr.models.weights import save_generator
+from fastsr.models.model_file import save_generator
 
 TINY = (
     "--blocks", "1", "--filters", "4", "--discriminator-filters", "2", "--patch", "16", "--batch", "2", "--scale", "2",

@@ -146,3 +146,20 @@ def test_an_empty_value_does_not_mean_this_folder(
 ) -> None:
     """Such as that of a variable of a script that is not set."""
     assert_one_line(fastsr(*words), f"fastsr: {said}; write . where this folder is meant")
+
+
+@pytest.mark.parametrize("command", ["eval r --sets Set5", "reproduce", "doctor"])
+def test_commands_of_one_process_are_refused_once_under_torchrun(
+    fastsr: Fastsr, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("fastsr.cli.configuration.FAREWELL_SECONDS", 0)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    name = command.split()[0]
+    said = (
+        f"fastsr: fastsr {name} runs in one process, and 2 were started (WORLD_SIZE); "
+        "start it without torchrun\n"
+    )
+    assert fastsr(*command.split()) == Outcome(2, "", said)
+    monkeypatch.setenv("RANK", "1")
+    assert fastsr(*command.split()) == Outcome(2, "", "")

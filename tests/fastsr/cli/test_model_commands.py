@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from fastsr.checkpoints import Best, write_best
 from fastsr.models import SRResNet
-from fastsr.models.weights import save_generator
+from fastsr.models.model_file import save_generator
 from tests.fastsr.cli.command_line import (
     Fastsr,
     Outcome,

@@ -23,7 +23,7 @@ from fastsr.errors import UserError
 from fastsr.models import SRResNet
 from fastsr.models.architecture import Skip
 from fastsr.models.enlarge import Enlarge
-from fastsr.models.weights import load_generator, save_generator
+from fastsr.models.model_file import load_generator, save_generator
 from fastsr.prediction.memory import predict_memory
 from fastsr.system.precision import Precision
 from tests.fastsr.cohort.test_step_lint import lint

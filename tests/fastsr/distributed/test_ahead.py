@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.fastsr.distributed.ranks import run, words
-from tests.fastsr.distributed.test_same_mathematics import metrics
+from tests.fastsr.distributed.ranks import run, start, words
+from tests.fastsr.distributed.test_same_mathematics import assert_equal_runs, metrics
 
 
 def test_teachers_are_asked_about_the_very_images_of_the_step(images: Path, tmp_path: Path) -> None:
@@ -17,3 +17,18 @@ def test_teachers_are_asked_about_the_very_images_of_the_step(images: Path, tmp_
     assert len(now) == 18
     assert now == ahead
     assert all(peer["kl_fake"] > 0 for row in now[4:] for peer in row["peers"])
+
+
+def test_a_killed_run_learns_from_what_was_on_its_way(images: Path, tmp_path: Path) -> None:
+    """Teachers are those that a run has which was never stopped, with weights of before the checkpoint: bit for bit."""
+    outs = tmp_path / "whole", tmp_path / "killed"
+    whole, killed = (words(images, out, peers="2", exchange_every="3") for out in outs)
+    run(tmp_path / "logs-whole", whole, 2)
+    job = start(tmp_path / "logs-killed", [killed] * 2)
+    job.when(lambda: (outs[1] / "checkpoints" / "step-00000020").is_dir())
+    job.kill(0)
+    job.kill(1)
+    job.wait()
+    job = run(tmp_path / "logs-again", [*killed, "--resume"], 2)
+    assert f"continuing {outs[1]} at step " in job.out(0)
+    assert_equal_runs(*outs)

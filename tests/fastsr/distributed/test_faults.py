@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fastsr.distributed.ranks import Job, free_port, run, start, words
+from tests.fastsr.distributed.ranks import Job, run, start, words
 
 
 def reached(out: Path, step: int) -> bool:
@@ -98,16 +98,20 @@ def test_settings_that_are_wrong_are_told_once(images: Path, tmp_path: Path) -> 
     assert "--batch 1" in refused(tmp_path / "b", given, given).errors(0)[0]
 
 
-def test_a_port_in_use_is_named(images: Path, tmp_path: Path) -> None:
+def test_a_port_in_use_is_named_by_all(images: Path, tmp_path: Path) -> None:
+    """Also where the program that has it takes what ranks say, and never answers."""
     with socket.socket() as other:
-        other.bind(("127.0.0.1", free_port()))
+        other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        job = start(tmp_path / "logs", [words(images, tmp_path / "run")] * 2, port=port)
-        job.processes[0].join(60)
-        job.kill(1)
-        assert job.wait()[0] == 2
-    assert f"port {port} of 127.0.0.1 is in use" in job.errors(0)[0]
+        given = words(images, tmp_path / "run", rank_timeout="2")
+        job = start(tmp_path / "logs", [given] * 2, port=port)
+        assert job.wait() == [2, 2]
+    (first,), (second,) = job.errors(0), job.errors(1)
+    assert first.startswith(f"fastsr: rank 0 cannot open port {port} of 127.0.0.1, which is in use")
+    assert second.startswith(
+        f"fastsr: rank 1: the other ranks are not found through 127.0.0.1:{port} (no answer in 2 seconds)"
+    )
 
 
 def test_torchrun_starts_lost_ranks_again(images: Path, tmp_path: Path) -> None:

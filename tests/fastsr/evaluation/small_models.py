@@ -11,7 +11,7 @@ from rich.console import Console
 from fastsr.evaluation.evaluate import Request, evaluate_models
 from fastsr.evaluation.results import Evaluation
 from fastsr.models import SRResNet
-from fastsr.models.weights import save_generator
+from fastsr.models.model_file import save_generator
 from tests.images import random_image
 
 CPU = torch.device("cpu")

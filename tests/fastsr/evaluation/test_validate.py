@@ -11,7 +11,7 @@ from fastsr.data.bicubic import downscale, upscale
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import load_pairs
 from fastsr.evaluation.psnr_ssim import psnr_y, ssim_y
-from fastsr.evaluation.validate import Bicubic, Score, evaluate
+from fastsr.evaluation.validate import Bicubic, Score, evaluate, score
 from fastsr.models import SRResNet
 from fastsr.models.inference import super_resolve
 from tests.images import random_image, write_images
@@ -57,3 +57,12 @@ def test_test_images_that_cannot_be_used_are_all_listed(tmp_path: Path) -> None:
         match=r"(?s)2 test images.*broken\.png: is not an image.*small\.png: is 90x10, too small",
     ):
         list(load_pairs((folder,), 2))
+
+
+@pytest.mark.gpu
+def test_a_gpu_measures_what_a_cpu_measures(tmp_path: Path) -> None:
+    """Of the same enlarged images: values of the generators themselves may round differently."""
+    (pair, *_) = load_pairs((write_images(tmp_path / "set"),), 2)
+    sr = upscale(pair.lr, 2)
+    on_cpu, on_gpu = (score(sr.to(device), pair, 2) for device in ("cpu", "cuda"))
+    assert (on_gpu.psnr, on_gpu.ssim) == pytest.approx((on_cpu.psnr, on_cpu.ssim), rel=1e-9)

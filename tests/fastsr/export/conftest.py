@@ -7,7 +7,7 @@ import pytest
 from fastsr.config.settings import CohortConfig, ImagesConfig, ModelConfig, TrainConfig
 from fastsr.config.toml import to_toml
 from fastsr.evaluation.from_python import evaluate
-from fastsr.models.weights import save_generator
+from fastsr.models.model_file import save_generator
 from fastsr.training.notes import training_notes
 from tests.fastsr.inference.conftest import small_generator
 from tests.images import write_images

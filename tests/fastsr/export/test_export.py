@@ -13,7 +13,7 @@ from fastsr.export import onnx as export
 from fastsr.export.onnx import export_onnx
 from fastsr.export.spandrel import export_spandrel
 from fastsr.models import SPAN, Compact, Generator, MSRResNet, RRDBNet
-from fastsr.models.weights import load_generator, save_generator
+from fastsr.models.model_file import load_generator, save_generator
 from tests.fastsr.inference.conftest import small_generator
 from tests.images import random_image
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fastsr.models import SRResNet
-from fastsr.models.weights import save_generator
+from fastsr.models.model_file import save_generator
 from tests.images import write_images
 
 

@@ -22,7 +22,7 @@ from fastsr.inference.sources import Source, find_sources
 from fastsr.inference.upscaler import Upscaler, load
 from fastsr.models import SRResNet
 from fastsr.models.inference import super_resolve
-from fastsr.models.weights import load_generator, save_generator
+from fastsr.models.model_file import load_generator, save_generator
 from tests.images import random_image, write_images
 
 NAMES = ["0-x2.png", "1-x2.png", "2-x2.png"]

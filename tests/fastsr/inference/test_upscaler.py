@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 import fastsr
 from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.config.toml import to_toml
-from fastsr.models.weights import save_generator
+from fastsr.models.model_file import save_generator
 from tests.fastsr.inference.conftest import small_generator
 from tests.images import random_image
 

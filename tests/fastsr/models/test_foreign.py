@@ -12,9 +12,8 @@ from torch.nn.functional import prelu
 from fastsr.errors import UserError
 from fastsr.models import SRResNet
 from fastsr.models.architecture import RRDBArchitecture
-from fastsr.models.model_file import read_model
+from fastsr.models.model_file import load_generator, read_model, save_generator
 from fastsr.models.networks import build_generator
-from fastsr.models.weights import load_generator, save_generator
 from tests.fastsr.models.test_networks import ARCHITECTURES, error, random_generator
 
 X = torch.rand(1, 3, 6, 7)

@@ -7,12 +7,20 @@ import pytest
 import torch
 from rich.console import Console
 
-from fastsr.cohort.compile import compile_cohort
+from fastsr.cohort.content import FeatureContent, unloaded_content
 from fastsr.config.settings import TrainConfig
 from fastsr.models import SRResNet
 from fastsr.proof import tuning
-from fastsr.proof.choice import Way
-from fastsr.proof.tuning import applied, default_way, fastest_way, find_way, is_tuned, known_way
+from fastsr.proof.choice import WITH_TEMPLATES, Way
+from fastsr.proof.tuning import (
+    applied,
+    default_way,
+    fastest_way,
+    find_way,
+    is_tuned,
+    known_way,
+    settle,
+)
 from fastsr.system.precision import Precision
 from tests.fastsr.cohort.cohorts import cohort_of
 
@@ -39,14 +47,27 @@ def test_what_the_user_has_set_stays(compiled: TrainConfig) -> None:
     _, rows = find_way(compiled, lambda way: 1.0)
     assert {row.way.peer_streams for row in rows} == {1, 2}
     assert {row.way.channels_last for row in rows} == {True, False}
-    given = with_machine(compiled, peer_streams=2, channels_last=False)
+    assert {row.way.tail_by_rows for row in rows} == {True, False}
+    assert {row.way.templates for row in rows} == {(), ("generator",), ("content",)}
+    given = with_machine(compiled, peer_streams=2, channels_last=False, autotune=True)
     _, rows = find_way(given, lambda way: 1.0)
     assert {(row.way.peer_streams, row.way.channels_last) for row in rows} == {(2, False)}
+    assert all(
+        row.way.templates == tuple(n for n in WITH_TEMPLATES if n in row.way.compiled)
+        for row in rows
+    )
+
+
+def test_generators_without_a_tail_are_not_varied_by_it(compiled: TrainConfig) -> None:
+    other = replace(compiled, model=replace(compiled.model, generator="msrresnet"))
+    _, rows = find_way(other, lambda way: 1.0)
+    assert not any(row.way.tail_by_rows for row in rows)
 
 
 def test_a_content_loss_without_networks_is_not_varied(compiled: TrainConfig) -> None:
     pixels = replace(compiled, loss=replace(compiled.loss, content="pixel"))
     assert default_way(pixels).compiled == ("generator", "discriminator")
+    assert default_way(with_machine(pixels, autotune=True)).templates == ("generator",)
 
 
 def test_the_fastest_way_is_printed_once_and_kept(
@@ -86,13 +107,33 @@ def test_where_nothing_works_training_goes_on_as_given(
 
 
 def test_a_cohort_is_built_as_chosen(tiny_config: TrainConfig) -> None:
-    way = Way(peer_streams=1, channels_last=False, compiled=("discriminator",))
+    way = Way(peer_streams=1, channels_last=False, compiled=("discriminator",), tail_by_rows=True)
     cohort = cohort_of(applied(tiny_config, way))
     assert cohort.layout == torch.contiguous_format
-    compile_cohort(cohort, way.compiled)
+    settle(cohort, way)
     assert not any(is_compiled(peer.generator) for peer in cohort.peers)
-    compile_cohort(cohort, ("generator",))
+    assert all(peer.generator.output_conv.by_rows for peer in cohort.peers)
+    settle(cohort, replace(way, compiled=("generator",), tail_by_rows=False))
     assert all(is_compiled(peer.generator) for peer in cohort.peers)
+    assert not any(peer.generator.output_conv.by_rows for peer in cohort.peers)
+
+
+def test_templates_are_an_option_of_the_networks_that_they_are_timed_for(
+    compiled: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, bool]] = []
+    monkeypatch.setattr(
+        torch.nn.Module, "compile",
+        lambda module, options=None, **_: asked.append((type(module).__name__, bool(options))),
+    )  # fmt: skip
+    content = unloaded_content(compiled.loss)
+    assert isinstance(content, FeatureContent)
+    settle(cohort_of(compiled, content), replace(default_way(compiled), templates=("generator",)))
+    assert set(asked) == {
+        ("Sequential", False), ("ResidualBlock", True), ("Upsampler", True), ("NormActivation", False)
+    }  # fmt: skip
+    options = {"max_autotune": True}
+    assert torch._TorchCompileInductorWrapper(None, options, False).config["max_autotune"]  # pyright: ignore
 
 
 def is_compiled(generator: SRResNet) -> bool:

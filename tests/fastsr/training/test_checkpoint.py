@@ -13,7 +13,8 @@ from fastsr.cohort.ring import MetricsRing
 from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.errors import UserError
-from fastsr.models.weights import find_generators, load_generator
+from fastsr.models.model_file import load_generator
+from fastsr.models.weights import find_generators
 from fastsr.training.checkpoint import load_checkpoint, save_checkpoint
 from fastsr.training.run import Run
 from fastsr.training.snapshot import optimizer_tensors

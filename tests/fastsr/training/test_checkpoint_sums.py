@@ -12,7 +12,7 @@ from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.errors import UserError
 from fastsr.files import sha256_of
-from fastsr.models.weights import load_generator
+from fastsr.models.model_file import load_generator
 from fastsr.training.run import Run
 from fastsr.training.train import train
 from tests.fastsr.training.training_cases import quiet

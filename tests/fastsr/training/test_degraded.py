@@ -3,6 +3,7 @@
 import subprocess
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -96,4 +97,6 @@ def test_memory_of_degradations_is_predicted(
         replace(config, degrade=replace(config.degrade, degrade="bicubic")), Precision()
     )
     assert predicted.peak > 2 * without.peak
+    if find_spec("triton"):
+        assert predict_memory(config, Precision(), on_gpu=True).peak < predicted.peak / 2
     assert predicted.peak - predicted.resident == pytest.approx(live.most.total(), rel=0.1)

@@ -18,8 +18,9 @@ from fastsr.errors import UserError
 from fastsr.evaluation.candidates import open_models
 from fastsr.models import UNetDiscriminator
 from fastsr.models.architecture import RRDBArchitecture
+from fastsr.models.model_file import load_generator
 from fastsr.models.networks import build_generator
-from fastsr.models.weights import find_generators, load_generator
+from fastsr.models.weights import find_generators
 from fastsr.report.page import write_report
 from fastsr.training.run import resume_config
 from fastsr.training.train import train

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.errors import UserError
-from fastsr.models.weights import find_generators, load_generator
+from fastsr.models.model_file import load_generator
+from fastsr.models.weights import find_generators
 from fastsr.training.checkpoint import save_checkpoint
 from fastsr.training.run import Run, fresh_folder, latest_folder
 from fastsr.training.setup import existing_run
