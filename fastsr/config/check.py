@@ -1,6 +1,7 @@
 """Checks of a configuration: each error names the setting, its value and the remedy."""
 
 from fastsr.config.check_degrade import check_degrade
+from fastsr.config.fixed import validation_degradation
 from fastsr.config.mixing import check_cohort, require
 from fastsr.config.peers import check_peers
 from fastsr.config.settings import SCALES, LossConfig, OptimConfig, TrainConfig
@@ -82,11 +83,18 @@ def check_optim(optim: OptimConfig) -> None:
 
 def check_restoration(config: TrainConfig) -> None:
     """Raises UserError where images would be restored that nothing was done to."""
-    learns = config.images.lr_data or not config.degrade.is_bicubic
-    if config.model.scale == 1 and not learns:
+    images = config.images
+    if config.model.scale != 1:
+        return
+    if not images.lr_data and config.degrade.is_bicubic:
         raise UserError(
             "--scale 1 cannot be used with bicubic, which changes nothing at x1; "
             "add --degrade light (or another), or given pairs by --lr-data"
+        )
+    if images.val and not images.val_lr_data and not validation_degradation(config):
+        raise UserError(
+            "--val cannot be used at --scale 1 with bicubic, which changes nothing; add --val-lr-data, "
+            "or leave out --val-degrade bicubic"
         )
 
 

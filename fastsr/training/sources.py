@@ -120,8 +120,6 @@ def open_validation(config: TrainConfig) -> list[Pair]:
     if not files:
         return []
     degraded = validation_degradation(config)
-    if scale == 1 and not (images.val_lr_data or degraded):
-        raise UserError("--val at --scale 1 needs --val-lr-data, as bicubic changes nothing")
     low = find_images(images.val_lr_data, suffixes=form.suffixes) if images.val_lr_data else []
     partners = partners_of(list(files), low, scale, VALIDATION) if low else None
     return list(load_pairs(files, scale, images.border, partners, degraded, form))

@@ -15,7 +15,7 @@ from fastsr.inference.sources import Source
 from fastsr.inference.upscaler import load
 from fastsr.models import SRResNet
 from fastsr.models.enlarge import Enlarge
-from fastsr.models.weights import save_generator
+from fastsr.models.model_file import save_generator
 from tests.images import random_image
 
 

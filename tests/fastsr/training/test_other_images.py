@@ -9,14 +9,16 @@ import pytest
 import torch
 from PIL import Image
 
+from fastsr.config.check import check
 from fastsr.config.networks import ModelConfig
 from fastsr.config.presets import preset
 from fastsr.config.settings import TrainConfig
 from fastsr.errors import UserError
 from fastsr.inference.deep import write_png
 from fastsr.inference.upscaler import load
-from fastsr.models.weights import load_tensors
+from fastsr.models.tensors import load_tensors
 from fastsr.training.run import Run, resume_config
+from fastsr.training.sources import open_validation
 from fastsr.training.train import train
 from tests.fastsr.training.training_cases import quiet, rows
 from tests.images import random_image
@@ -101,6 +103,18 @@ def latest(run: Run) -> Path:
     folder = run.latest()
     assert folder
     return folder
+
+
+def test_validation_at_x1_is_on_degraded_images(tiny_config: TrainConfig, tmp_path: Path) -> None:
+    """Not on images to which nothing was done; given pairs need low resolutions to validate on."""
+    config = case(tiny_config, tmp_path, "planes degraded")
+    (pair,) = open_validation(config)
+    assert pair.lr.shape == pair.hr.shape
+    assert pair.lr.dtype == torch.uint16
+    assert 0 < (pair.lr.double() - pair.hr.double()).abs().mean() / 257 < 20
+    given = replace(config.images, lr_data=config.images.data)
+    with pytest.raises(UserError, match="--val cannot be used at --scale 1"):
+        check(replace(config, images=given, degrade=preset("bicubic")))
 
 
 def test_images_of_other_channels_are_all_listed(tiny_config: TrainConfig, tmp_path: Path) -> None:
