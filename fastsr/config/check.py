@@ -39,8 +39,7 @@ def check(config: TrainConfig) -> TrainConfig:
     ):
         require(least <= value < float("inf"), name, value, f"use {least} or more")
     require(model.scale in SCALES, "scale", model.scale, "use 1, 2, 3, 4 or 8")
-    require(images.bits in (8, 16), "bits", images.bits, "use 8 or 16")
-    check_restoration(config)
+    check_samples(config)
     nearest = max(images.patch // model.scale, -(-16 // model.scale)) * model.scale
     fits = images.patch % model.scale == 0
     require(fits, "patch", images.patch, f"use a multiple of the scale, such as {nearest}")
@@ -62,8 +61,6 @@ def check(config: TrainConfig) -> TrainConfig:
         0 <= config.machine.seed < 2**63, "seed", config.machine.seed, "use 0 or more, below 2^63"
     )
     check_degrade(config.degrade, images.patch, model.scale)
-    seed = images.val_degrade_seed
-    require(0 <= seed < 2**63, "val_degrade_seed", seed, "use 0 or more, below 2^63")
     check_cohort(cohort)
     check_layers(loss)
     check_content(loss, model.channels)
@@ -79,6 +76,14 @@ def check_optim(optim: OptimConfig) -> None:
     for milestone in optim.lr_milestones:
         require(milestone >= 0, "lr_milestones", milestone, "use 0 or more")
     require(0 < optim.lr_gamma <= 1, "lr_gamma", optim.lr_gamma, "use a number above 0, at most 1")
+
+
+def check_samples(config: TrainConfig) -> None:
+    """Raises UserError for bits, validation and restoration that cannot be meant."""
+    images, seed = config.images, config.images.val_degrade_seed
+    require(images.bits in (8, 16), "bits", images.bits, "use 8 or 16")
+    require(0 <= seed < 2**63, "val_degrade_seed", seed, "use 0 or more, below 2^63")
+    check_restoration(config)
 
 
 def check_restoration(config: TrainConfig) -> None:
