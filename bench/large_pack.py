@@ -32,16 +32,16 @@ SIDE = 590
 BATCHES = 10
 
 
-def write_sparse_pack(folder: Path, count: int) -> None:
+def write_sparse_pack(folder: Path, count: int, side: int = SIDE) -> None:
     """A pack of so many black images, whose pixels are a hole in a file."""
     folder.mkdir()
-    each = 3 * SIDE**2
+    each = 3 * side**2
     with (folder / PIXELS).open("wb") as file:
         file.truncate(each * count)
     index = {
         "format": FORMAT,
         "digest": f"{count} black images",
-        "sizes": [[SIDE, SIDE]] * count,
+        "sizes": [[side, side]] * count,
         "names": [f"{k}.png" for k in range(count)],
         "unreadable": [],
         "crc32": [zlib.crc32(bytes(each))] * count,
@@ -136,18 +136,18 @@ def spent_by(process: int) -> dict[str, float]:
     }
 
 
-def train_on(folder: Path, gigabytes: float) -> dict[str, Any]:
+def train_on(folder: Path, gigabytes: float, side: int) -> dict[str, Any]:
     """Both the first start of a day, which compares pixels with their checksums, and the next one."""
-    count = round(gigabytes * 1e9 / (3 * SIDE**2))
+    count = round(gigabytes * 1e9 / (3 * side**2))
     images, cache = folder / f"images-{gigabytes}", folder / f"cache-{gigabytes}"
     write_images(images, count)
     (cache / "packs").mkdir(parents=True)
     pack = cache / "packs" / pack_key(find_images((images,)))
-    write_sparse_pack(pack, count)
+    write_sparse_pack(pack, count, side)
     starts = [train_step(images, cache, folder / f"run-{gigabytes}-{k}") for k in range(2)]
     shutil.rmtree(images)
     return {
-        "gigabytes": round(3 * SIDE**2 * count / 1e9, 1),
+        "gigabytes": round(3 * side**2 * count / 1e9, 1),
         "images": count,
         "ranks": 2,
         "first": starts[0],
@@ -164,6 +164,7 @@ def main() -> None:
         "--folder", type=Path, help="an existing pack, to be measured in this process"
     )
     parser.add_argument("--train", action="store_true", help="by two ranks of fastsr train")
+    parser.add_argument("--side", type=int, default=SIDE, help="of images, with --train")
     parser.add_argument("--no-record", action="store_true")
     options = parser.parse_args()
     if options.folder:
@@ -173,7 +174,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for gigabytes in options.gigabytes:
             if options.train:
-                row = train_on(Path(folder), gigabytes)
+                row = train_on(Path(folder), gigabytes, options.side)
                 print(row, flush=True)
                 if not options.no_record:
                     append_row("large pack, two ranks", row, about)

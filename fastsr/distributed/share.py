@@ -31,7 +31,7 @@ class RankShare:
 
     On GPUs these are calls of NCCL on the step's own streams: warm-up connects the GPUs, then they are captured with
     the rest of the step, and a replay of one rank waits for those of the others. Gloo's work for the host, saving and
-    agreeing to stop, stays outside.
+    agreeing to stop, stays outside; that question, once a step, is what finds a rank that is lost.
 
     Args:
         peers: of the whole cohort.
@@ -130,6 +130,12 @@ class RankShare:
             dist.all_reduce(flat.buffer, group=self.devices.get_group("data"))
         flat.buffer /= self.parts
 
+    def abort(self) -> None:
+        """Ends what a GPU waits for from others, who are lost. Torch's watchdog sees no calls of a replayed step."""
+        if self.device.type == "cuda":
+            for group in (self.everyone, *self.devices.get_all_groups()):
+                group.abort()
+
 
 class FlatGradients:
     """The gradients of a network in one buffer, which stays where it is."""
@@ -156,11 +162,11 @@ class FlatGradients:
 def connect(world: Ranks, mesh: Mesh, device: torch.device) -> tuple[dist.ProcessGroup, DeviceMesh]:
     """A group of all ranks, and torch's mesh of the groups of rows and columns: gloo on CPUs, NCCL on GPUs."""
     backend = "nccl" if device.type == "cuda" else "gloo"
+    # Torch ends a process whose calls of NCCL take too long, with pages; gloo finds a silent rank sooner, in a line.
+    timeout = world.timeout * (2 if backend == "nccl" else 1)
 
     def groups(all_ranks: list[list[int]]) -> dist.ProcessGroup:
-        made, _ = dist.new_subgroups_by_enumeration(
-            all_ranks, timeout=world.timeout, backend=backend
-        )
+        made, _ = dist.new_subgroups_by_enumeration(all_ranks, timeout=timeout, backend=backend)
         assert isinstance(made, dist.ProcessGroup)
         return made
 

@@ -1,7 +1,8 @@
 """The parts of a training that its ranks do together; one process does them alone."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +16,7 @@ from fastsr.console import say
 from fastsr.distributed.ahead import AheadShare
 from fastsr.distributed.mesh import Mesh, choose_mesh
 from fastsr.distributed.share import RankShare
-from fastsr.distributed.world import Ranks, World
+from fastsr.distributed.world import Ranks, World, is_network_error
 from fastsr.errors import UserError
 from fastsr.prediction.size import check_size
 from fastsr.proof.first_time import require_kernels, told
@@ -78,6 +79,17 @@ def usable_mesh(config: TrainConfig, size: int) -> Mesh:
 def leads(share: Share) -> bool:
     """True for the rank that saves and validates the peers that it may share with others."""
     return share.part == 0
+
+
+@contextmanager
+def released(share: Share) -> Generator[None, None, None]:
+    """Within, a GPU is freed of waiting for ranks that are lost: else whoever waits for it waits for ever."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(share, RankShare) and is_network_error(error):
+            share.abort()
+        raise
 
 
 def common_folder(world: World, config: TrainConfig, continued: Run | None) -> Path:

@@ -23,7 +23,7 @@ from fastsr.system.memory import out_of_memory
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import merged, prune
 from fastsr.training.pictures import CROP, centre_crop, comparison
-from fastsr.training.ranks import decided_by_first, leads
+from fastsr.training.ranks import decided_by_first, leads, released
 from fastsr.training.run import Run
 from fastsr.training.saving import begin_save, check_saves, complete, finite_rows, save, save_is_due
 from fastsr.training.setup import Training, prepare
@@ -95,6 +95,7 @@ def run_stage(
     with (
         sent_ahead(stage.body, training) as around,
         launched(stage.body, training, telemetry, console) as body,
+        released(training.cohort.share),
     ):
         step = around(body)
         telemetry.begin_stage(stage.name, training.step)
@@ -173,7 +174,7 @@ def launched(
             # Ranks that have proved it before would not wait for those that have not.
             trial = Trial(body, training.patches) if training.world.size == 1 else None
             prove = replay_proof(trial, training.config) if trial else None
-            replay = captured(body, training, console)
+            replay = captured_by_all(body, training, console)
         if replay is not None:
             with closing(replay):
                 for line in told(prove(replay)) if prove else ():
@@ -184,6 +185,22 @@ def launched(
         with telemetry.doing(slow, "preparing"):
             warm_up(body, body.state(), steps=1)
     yield body
+
+
+def captured_by_all(
+    body: PretrainStep | WarmStep | Step, training: Training, console: Console
+) -> Replay | None:
+    """As `captured`, on all ranks or on none: NCCL wants a call captured by all members of a group, or by none."""
+    replay = training.world.together(lambda: captured(body, training, console))
+    if all(training.world.gather(replay is not None)):
+        return replay
+    if replay is not None:
+        replay.close()
+        say(
+            console, "another rank cannot capture the step. Training goes on without (--graph auto)"
+        )
+        forget_capture(training)
+    return None
 
 
 def captured(
@@ -197,10 +214,15 @@ def captured(
             raise UserError(f"{error}. To train without, use --graph auto or --no-graph") from error
         say(console, f"{error}. Training goes on without (--graph auto)")
     # Out here the error is gone, and with it the activations of the step that failed.
+    forget_capture(training)
+    return None
+
+
+def forget_capture(training: Training) -> None:
+    """Goes on without a graph, and without the gradients that only a replay would fill."""
     training.capturable = False
     for peer in training.cohort.peers:
         peer.forget_unfinished_step()
-    return None
 
 
 def after_step(training: Training, telemetry: Telemetry | Silence) -> None:

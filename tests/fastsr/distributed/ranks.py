@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 SETTINGS = {
@@ -61,7 +62,7 @@ def run_rank(environment: dict[str, str], arguments: list[str], log: Path) -> No
 class Job:
     """Ranks that were started together."""
 
-    processes: list[multiprocessing.context.ForkServerProcess]
+    processes: list[ForkServerProcess]
     logs: list[Path]
 
     def wait(self) -> list[int]:
