@@ -133,6 +133,8 @@ class EvalArguments:
     """Seed of --degrade. No effect without."""
     border: Literal["replicate", "mirror"] = "replicate"
     """Border rule of the bicubic that makes low-resolution images: older or newer MATLAB releases."""
+    bits: Literal[8, 16] | None = None
+    """Bits of the samples that are compared. Default: those that the runs were trained on, 8 for single files."""
     pictures: int = 2
     """Images of each set whose pictures, by every model, are kept, for `fastsr report`."""
     amp: bool = False

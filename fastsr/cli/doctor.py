@@ -16,11 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from fastsr.config.check import check
-from fastsr.config.peers import networks_in_words
+from fastsr.config.peers import networks_in_words, samples_in_words
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted
 from fastsr.data.alignment import pair_problems
-from fastsr.data.images import find_images, read_rgb8
+from fastsr.data.formats import ARRAY, RGB8, PixelFormat, format_of, read_pixels
+from fastsr.data.images import find_images
 from fastsr.data.pack import examine_pack
 from fastsr.errors import UserError
 from fastsr.files import default_cache
@@ -49,17 +50,18 @@ def examine(config: TrainConfig, console: Console) -> bool:
     check_size(config, device)
     if config.loss.vgg and not config.loss.vgg.is_file():
         raise UserError(f"--vgg {config.loss.vgg} does not exist; {REMEDIES}")
-    paths = find_images(config.images.data)
+    form = format_of(config)
+    paths = find_images(config.images.data, suffixes=form.suffixes)
     console.print(report("this machine", machine_facts(config, device)))
     images = Examined()
     if paths:
-        images = examine_images(paths, config.drawn_side)
-        pack = ("pack", examine_pack(paths, config.images.cache))
-        facts = chain(image_facts(images, config.images.skip_bad), [pack])
+        images = examine_images(paths, config.drawn_side, form)
+        pack = ("pack", examine_pack(paths, config.images.cache, form))
+        facts = chain(image_facts(images, config.images.skip_bad, form), [pack])
         console.print(report("images", facts))
     unfit: list[str] = []
     if low_paths := low_image_paths(config):
-        unfit = pair_problems(paths, low_paths, config.model.scale)
+        unfit = pair_problems(paths, low_paths, config.model.scale, form)
         console.print(report("pairs", pair_facts(unfit, len(paths))))
     console.print(report("this run", run_facts(config, device)))
     return not unfit and (not images.bad or (config.images.skip_bad and bool(images.sides)))
@@ -139,14 +141,13 @@ class Examined:
     """Path and reason of those that training would refuse."""
 
 
-def examine_images(paths: list[Path], patch: int) -> Examined:
+def examine_images(paths: list[Path], patch: int, form: PixelFormat = RGB8) -> Examined:
     """Decodes every image once."""
     images = Examined()
     for path in paths:
         try:
-            height, width, _ = read_rgb8(path).shape
-            with Image.open(path) as image:
-                images.formats[f"{image.format} {image.mode}"] += 1
+            height, width, _ = read_pixels(path, form).shape
+            images.formats[format_in_words(path)] += 1
         except UserError as error:
             images.bad.append(f"{path}: {error}")
             continue
@@ -157,7 +158,17 @@ def examine_images(paths: list[Path], patch: int) -> Examined:
     return images
 
 
-def image_facts(images: Examined, skip_bad: bool) -> Iterator[tuple[str, str]]:
+def format_in_words(path: Path) -> str:
+    """`PNG RGB`, as Pillow calls it, or `npy`."""
+    if path.suffix.lower() == ARRAY:
+        return ARRAY.removeprefix(".")
+    with Image.open(path) as image:
+        return f"{image.format} {image.mode}"
+
+
+def image_facts(
+    images: Examined, skip_bad: bool, form: PixelFormat = RGB8
+) -> Iterator[tuple[str, str]]:
     sides = images.sides
     pixels = sum(width * height for width, height in sides)
     yield "usable", f"{len(sides):,} of {len(sides) + len(images.bad):,}"
@@ -170,7 +181,7 @@ def image_facts(images: Examined, skip_bad: bool) -> Iterator[tuple[str, str]]:
             "sizes",
             f"from {w}x{h} to {width}x{height}, {pixels / 1e6:,.1f} million pixels in all",
         )
-        yield "packed", gigabytes(3 * pixels)
+        yield "packed", f"{gigabytes(form.pixel_bytes * pixels)}, {form}"
     if images.bad:
         remedy = "left out by --skip-bad" if skip_bad else "mend them, or train with --skip-bad"
         yield "unusable", f"{len(images.bad):,} ({remedy})\n" + "\n".join(images.bad)
@@ -183,7 +194,7 @@ def run_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, 
     yield (
         "recipe",
         f"{config.recipe}: x{model.scale}, {counted(cohort.peers, 'peer')} ({cohort.variant}), "
-        f"{networks}, batch {images.batch} of {images.patch}x{images.patch}, "
+        f"{networks}, {samples_in_words(config)}batch {images.batch} of {images.patch}x{images.patch}, "
         f"{counted(config.total_steps, 'step')}",
     )
     on_gpu = device.type == "cuda"

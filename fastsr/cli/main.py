@@ -147,6 +147,7 @@ def run_eval(words: list[str]) -> None:
         lr=given.lr,
         degraded=fixed_degradation(given.degrade, given.degrade_seed),
         border=given.border,
+        bits=given.bits,
         pictures=given.pictures,
         amp=given.amp,
         overwrite=given.overwrite,

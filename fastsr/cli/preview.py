@@ -25,8 +25,10 @@ class PreviewArguments:
     """Folders of images. Default: the sample photos."""
     degrade: str = "real-esrgan"
     """real-esrgan, bsrgan, light, or a Real-ESRGAN options file (.yml)."""
-    scale: Literal[2, 3, 4, 8] = 4
-    """Upscaling factor."""
+    scale: Literal[1, 2, 3, 4, 8] = 4
+    """Upscaling factor. 1: restoration."""
+    channels: int = 3
+    """Channels of the images, of which the first three are shown, or the first as grey."""
     patch: int = 128
     """Side of a HR patch in pixels, a multiple of the scale."""
     count: int = 8
@@ -48,14 +50,19 @@ def write_preview(arguments: PreviewArguments) -> None:
         raise UserError(
             f"--patch {arguments.patch} must be a multiple of --scale, and --count {arguments.count} from 1 to 64"
         )
+    if arguments.channels < 1:
+        raise UserError(f"--channels {arguments.channels} cannot be used; use 1 or more")
     check_degrade(config, arguments.patch, arguments.scale)
+    from fastsr.data.formats import PixelFormat
     from fastsr.data.images import find_images
     from fastsr.data.pack import pack_images
     from fastsr.data.photos import TRAIN, sample_photos
     from fastsr.data.preview import contact_sheet
 
+    form = PixelFormat(arguments.channels)
     store = pack_images(
-        find_images(arguments.data or sample_photos(TRAIN)),
+        find_images(arguments.data or sample_photos(TRAIN), suffixes=form.suffixes),
+        form=form,
         minimum_side=arguments.patch + config.context_at(arguments.scale),
         cache=arguments.cache,
     )

@@ -69,6 +69,7 @@ def run_upscale(words: list[str]) -> None:
     if not 1 <= given.quality <= 100:
         raise UserError(f"--quality {given.quality} cannot be used; use 1 to 100")
     console = lasting_console()
+    from fastsr.data.formats import PixelFormat
     from fastsr.inference.files import enlarge_files, plan
     from fastsr.inference.sources import find_sources
     from fastsr.inference.upscaler import load
@@ -77,11 +78,11 @@ def run_upscale(words: list[str]) -> None:
     def tell(text: str) -> None:
         say(console, text)
 
-    sources = find_sources(given.images, tell)
     upscaler = load(
         given.model, device=given.device, peer=given.peer, self_ensemble=given.self_ensemble, tile=given.tile,
         overlap=given.overlap, memory=given.memory, amp=given.amp, compile=given.compile, tell=tell,
     )  # fmt: skip
+    sources = find_sources(given.images, tell, PixelFormat(upscaler.channels).suffixes)
     if upscaler.device.type == "cpu":
         keep_freed_memory()
     if note := upscaler.engine.precision.note:

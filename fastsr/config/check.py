@@ -1,6 +1,7 @@
 """Checks of a configuration: each error names the setting, its value and the remedy."""
 
 from fastsr.config.check_degrade import check_degrade
+from fastsr.config.fixed import validation_degradation
 from fastsr.config.mixing import check_cohort, require
 from fastsr.config.peers import check_peers
 from fastsr.config.settings import SCALES, LossConfig, OptimConfig, TrainConfig
@@ -18,6 +19,7 @@ def check(config: TrainConfig) -> TrainConfig:
         ("blocks", model.blocks, 1),
         ("filters", model.filters, 1),
         ("growth", model.growth, 1),
+        ("channels", model.channels, 1),
         ("discriminator_filters", model.discriminator_filters, 1),
         ("peers", cohort.peers, 1),
         ("kl_weight", cohort.kl_weight, 0),
@@ -36,7 +38,8 @@ def check(config: TrainConfig) -> TrainConfig:
         ("rank_timeout", config.distributed.rank_timeout, 1),
     ):
         require(least <= value < float("inf"), name, value, f"use {least} or more")
-    require(model.scale in SCALES, "scale", model.scale, "use 2, 3, 4 or 8")
+    require(model.scale in SCALES, "scale", model.scale, "use 1, 2, 3, 4 or 8")
+    check_samples(config)
     nearest = max(images.patch // model.scale, -(-16 // model.scale)) * model.scale
     fits = images.patch % model.scale == 0
     require(fits, "patch", images.patch, f"use a multiple of the scale, such as {nearest}")
@@ -58,10 +61,9 @@ def check(config: TrainConfig) -> TrainConfig:
         0 <= config.machine.seed < 2**63, "seed", config.machine.seed, "use 0 or more, below 2^63"
     )
     check_degrade(config.degrade, images.patch, model.scale)
-    seed = images.val_degrade_seed
-    require(0 <= seed < 2**63, "val_degrade_seed", seed, "use 0 or more, below 2^63")
     check_cohort(cohort)
     check_layers(loss)
+    check_content(loss, model.channels)
     check_peers(config)
     return config
 
@@ -74,6 +76,40 @@ def check_optim(optim: OptimConfig) -> None:
     for milestone in optim.lr_milestones:
         require(milestone >= 0, "lr_milestones", milestone, "use 0 or more")
     require(0 < optim.lr_gamma <= 1, "lr_gamma", optim.lr_gamma, "use a number above 0, at most 1")
+
+
+def check_samples(config: TrainConfig) -> None:
+    """Raises UserError for bits, validation and restoration that cannot be meant."""
+    images, seed = config.images, config.images.val_degrade_seed
+    require(images.bits in (8, 16), "bits", images.bits, "use 8 or 16")
+    require(0 <= seed < 2**63, "val_degrade_seed", seed, "use 0 or more, below 2^63")
+    check_restoration(config)
+
+
+def check_restoration(config: TrainConfig) -> None:
+    """Raises UserError where images would be restored that nothing was done to."""
+    images = config.images
+    if config.model.scale != 1:
+        return
+    if not images.lr_data and config.degrade.is_bicubic:
+        raise UserError(
+            "--scale 1 cannot be used with bicubic, which changes nothing at x1; "
+            "add --degrade light (or another), or given pairs by --lr-data"
+        )
+    if images.val and not images.val_lr_data and not validation_degradation(config):
+        raise UserError(
+            "--val cannot be used at --scale 1 with bicubic, which changes nothing; add --val-lr-data, "
+            "or leave out --val-degrade bicubic"
+        )
+
+
+def check_content(loss: LossConfig, channels: int) -> None:
+    """Raises UserError for features of images that VGG cannot see: it takes RGB, and grey as three equal channels."""
+    if loss.content != "pixel" and channels not in (1, 3):
+        raise UserError(
+            f"--channels {channels} cannot be used with --content {loss.content}, which compares features of RGB "
+            "or grey images; use --content pixel"
+        )
 
 
 def check_layers(loss: LossConfig) -> None:

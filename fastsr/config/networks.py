@@ -12,8 +12,11 @@ DiscriminatorName = Literal["vgg", "unet", "patch"]
 class ModelConfig:
     """Networks of each peer."""
 
-    scale: Literal[2, 3, 4, 8] = 4
-    """Upscaling factor."""
+    scale: Literal[1, 2, 3, 4, 8] = 4
+    """Upscaling factor. 1: restoration, which learns from --degrade or --lr-data."""
+    channels: int = 3
+    """Channels of the images, which all networks take and give: 3 RGB, 1 grey, 4 RGBA or CMYK, or as many as TIFF
+    stacks and .npy arrays have. Colours become grey, and grey becomes RGB; other numbers must be those of the files."""
     blocks: int = 32
     """Residual blocks of the generator; convolutions of compact. Usual: srresnet 32, msrresnet 16, rrdb 23, compact 16.
     No effect on span, which has six."""

@@ -102,14 +102,13 @@ def check_peers(config: TrainConfig) -> None:
         require(model.growth >= 1, "growth", model.growth, "use 1 or more")
         widest = model.discriminator_filters
         require(widest >= 1, "discriminator_filters", widest, "use 1 or more")
-        has_scale = {"msrresnet": scale in (2, 3, 4), "rrdb": scale in (2, 4, 8)}
+        has_scale = {"msrresnet": scale in (1, 2, 3, 4), "rrdb": scale in (1, 2, 4, 8)}
         remedy = "use a generator that has it: srresnet, compact and span have all"
         require(
             has_scale.get(model.generator, True), "scale", f"{scale} of {model.generator}", remedy
         )
-        low = patch // scale
-        even = model.generator != "rrdb" or scale != 2 or low % 2 == 0
-        require(even, "patch", patch, "with rrdb at scale 2, use a multiple of 4")
+        whole = model.generator != "rrdb" or scale > 2 or patch % 4 == 0
+        require(whole, "patch", patch, f"with rrdb at scale {scale}, use a multiple of 4")
         if model.discriminator == "unet":
             require(
                 patch % 8 == 0, "patch", patch, "with --discriminator unet, use a multiple of 8"
@@ -152,6 +151,12 @@ def networks_in_words(config: TrainConfig) -> str:
     if len(set(described)) == 1:
         return described[0]
     return "; ".join(f"peer {k}: {words}" for k, words in enumerate(described))
+
+
+def samples_in_words(config: TrainConfig) -> str:
+    """`1 channel of 16 bits, `; empty for RGB of 8 bits."""
+    channels, bits = config.model.channels, config.images.bits
+    return "" if (channels, bits) == (3, 8) else f"{counted(channels, 'channel')} of {bits} bits, "
 
 
 def generator_in_words(model: ModelConfig) -> str:

@@ -17,7 +17,7 @@ ContentName = Literal[
 VGGLayer = Literal["conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4"]
 Border = Literal["replicate", "mirror"]
 MixingName = Literal["variant", "independent", "mutual", "ring", "star", "pairs"]
-SCALES = (2, 3, 4, 8)
+SCALES = (1, 2, 3, 4, 8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,9 @@ class ImagesConfig:
     """Folder for packed pixels, as large as the decoded images. Default: ~/.cache/fastsr."""
     skip_bad: bool = False
     """Leave out images that are unreadable or smaller than a patch, and list them, instead of stopping."""
+    bits: Literal[8, 16] = 8
+    """Bits of a sample. 8: of 16-bit images the upper 8. 16: all, which take twice the memory; 8-bit images times 257.
+    Validation then compares 16-bit images, too."""
     batch: int = 16
     """Patches per step; all peers see the same ones."""
     patch: int = 96

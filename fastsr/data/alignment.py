@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from fastsr.data.bicubic import downscale
+from fastsr.data.formats import RGB8, PixelFormat, read_pixels
 from fastsr.data.given import match, wrong_size
-from fastsr.data.images import read_rgb8
+from fastsr.data.native import Samples
 from fastsr.errors import UserError
 
 REACH, MIDDLE = 4, 160
@@ -20,7 +21,7 @@ ALIKE, CLEARER = 0.6, 0.02
 """Least correlation of a pair, and by how much a shifted one must be higher to be told."""
 
 
-def misalignment(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) -> str | None:
+def misalignment(hr: Samples, lr: Samples, scale: int) -> str | None:
     """Why two pictures of fitting sizes are no pair, if so: a shift in LR pixels, or another content."""
     height, width = (side // scale * scale for side in hr.shape[:2])
     small = downscale(torch.from_numpy(hr[:height, :width].copy()), scale).numpy()
@@ -43,10 +44,11 @@ def misalignment(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) -> st
     return None
 
 
-def middle(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Brightness of the middle of a picture."""
+def middle(image: Samples) -> NDArray[np.float64]:
+    """Brightness, the mean of channels, of the middle of a picture, in levels of 8 bits."""
     top, left = (max(0, (side - MIDDLE) // 2) for side in image.shape[:2])
-    return image[top : top + MIDDLE, left : left + MIDDLE].mean(2)
+    levels = 1 if image.dtype == np.uint8 else 257
+    return image[top : top + MIDDLE, left : left + MIDDLE].mean(2) / levels
 
 
 def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -54,12 +56,14 @@ def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float((a * b).sum() / max((a * a).sum() * (b * b).sum(), 1e-9) ** 0.5)
 
 
-def pair_problems(hr: list[Path], lr: list[Path], scale: int) -> list[str]:
+def pair_problems(
+    hr: list[Path], lr: list[Path], scale: int, form: PixelFormat = RGB8
+) -> list[str]:
     """A line for every file without a partner, and every pair whose sizes, places or contents do not fit."""
     partners, problems = match(hr, lr, scale)
     for high, low in partners.items():
         try:
-            a, b = read_rgb8(high), read_rgb8(low)
+            a, b = read_pixels(high, form), read_pixels(low, form)
         except UserError as error:
             problems.append(f"{high} or {low}: {error}")
             continue

@@ -10,7 +10,7 @@ import os
 import stat
 import struct
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,19 +41,21 @@ TURNS = {
 
 
 def find_images(
-    sources: tuple[Path, ...], tell: Callable[[str], None] = lambda text: None
+    sources: tuple[Path, ...],
+    tell: Callable[[str], None] = lambda text: None,
+    suffixes: Collection[str] = EXTENSIONS,
 ) -> list[Path]:
     """All image files in folders (searched recursively, hidden ones left out) and single files, sorted per source.
 
     A file that several sources hold counts once, where it is first. Folders of pictures that fastsr made are left out
-    unless named as a source, and `tell` gets a line that says so.
+    unless named as a source, and `tell` gets a line that says so. `suffixes`: endings of files that are images.
 
     Raises UserError for a source that does not exist, holds no image, or has a folder in it that cannot be read.
     """
     found: dict[str, Path] = {}
     made: dict[Path, int] = {}
     for source in sources:
-        images = images_of(source, made)
+        images = images_of(source, made, suffixes)
         for real, path in zip(real_paths(images), images, strict=True):
             found.setdefault(real, path)
     if made:
@@ -63,23 +65,27 @@ def find_images(
     return list(found.values())
 
 
-def images_of(source: Path, made: dict[Path, int]) -> list[Path]:
+def images_of(
+    source: Path, made: dict[Path, int], suffixes: Collection[str] = EXTENSIONS
+) -> list[Path]:
     """The image files of one source, sorted; `made` as in `walk`."""
     if source.is_file():
         return [source]
     if not source.is_dir():
         problem = "is neither a folder nor a regular file" if source.exists() else "does not exist"
         raise UserError(f"{source} {problem}; give a folder of images, or an image file")
-    images = sorted(walk(source, made))
+    images = sorted(walk(source, made, suffixes))
     if not images:
         besides = " besides what fastsr made" if made else ""
         raise UserError(
-            f"{source} holds no image{besides} ({' '.join(sorted(EXTENSIONS))}); give another folder"
+            f"{source} holds no image{besides} ({' '.join(sorted(suffixes))}); give another folder"
         )
     return images
 
 
-def walk(source: Path, made: dict[Path, int] | None = None) -> Iterator[Path]:
+def walk(
+    source: Path, made: dict[Path, int] | None = None, suffixes: Collection[str] = EXTENSIONS
+) -> Iterator[Path]:
     """Image files below a folder, through links, but into no folder twice: links may form a circle.
 
     Args:
@@ -97,11 +103,11 @@ def walk(source: Path, made: dict[Path, int] | None = None) -> Iterator[Path]:
             folders.remove(own)
             if made is not None and (count := count_images(Path(folder) / own)):
                 made[Path(folder) / own] = count
-        yield from (Path(folder) / name for name in names if is_image_name(name))
+        yield from (Path(folder) / name for name in names if is_image_name(name, suffixes))
 
 
-def is_image_name(name: str) -> bool:
-    return Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".")
+def is_image_name(name: str, suffixes: Collection[str] = EXTENSIONS) -> bool:
+    return Path(name).suffix.lower() in suffixes and not name.startswith(".")
 
 
 def count_images(folder: Path) -> int:
@@ -127,8 +133,8 @@ def read_rgb8(path: Path) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def open_image(path: Path) -> Generator[Image.Image, None, None]:
-    """A file as Pillow opens it, of which one picture is meant.
+def open_image(path: Path, stacks: bool = False) -> Generator[Image.Image, None, None]:
+    """A file as Pillow opens it, of which one picture is meant; with `stacks` also a TIFF of several pages.
 
     Raises UserError with the reason, without the path: at once, or for what goes wrong with the image within.
     """
@@ -139,7 +145,7 @@ def open_image(path: Path) -> Generator[Image.Image, None, None]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-                if frames > 1:
+                if frames > 1 and not (stacks and image.format == "TIFF"):
                     raise UserError(
                         f"has {frames} frames; save the one you mean as a file of its own"
                     )

@@ -8,22 +8,18 @@ import shutil
 import sys
 import tempfile
 import time
-import warnings
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
-from fastsr.data.images import read_rgb8
+from fastsr.data.decoding import decode_all, read_or_reason
+from fastsr.data.formats import RGB8, PixelFormat
 from fastsr.data.pixels import PixelStore, store_of
 from fastsr.errors import UserError
 from fastsr.files import default_cache, real_paths, sync
@@ -43,6 +39,7 @@ def pack_images(
     paths: list[Path],
     *,
     minimum_side: int,
+    form: PixelFormat = RGB8,
     skip_bad: bool = False,
     cache: Path | None = None,
     tell: Callable[[str], None] = print,
@@ -52,18 +49,19 @@ def pack_images(
 
     Args:
         paths: image files. minimum_side: in pixels; smaller images cannot hold a patch.
+        form: channels and bits of the pixels, which files are converted to by the rule of `fastsr.data.formats`.
         skip_bad: leave unreadable and small images out, listed through `tell`, instead of raising.
         cache: folder of packs, `~/.cache/fastsr` by default. track: wraps the decoded images for a progress bar.
     Raises:
         UserError: one error that lists every unreadable and small file; or the disk is full.
     """
-    folder = (cache or default_cache()) / "packs" / pack_key(paths)
+    folder = (cache or default_cache()) / "packs" / pack_key(paths, form)
     store, unreadable = open_sound_pack(folder, tell) if folder.exists() else (None, [])
     if store is None or any(
-        not isinstance(read_or_reason(Path(path)), str) for path, _ in unreadable
+        not isinstance(read_or_reason(Path(path), form), str) for path, _ in unreadable
     ):
         remove_pack(folder)  # it is damaged, or what could not be read then can be read now
-        write_pack(folder, paths, track)
+        write_pack(folder, paths, form, track)
         store, unreadable = open_pack(folder)
     with suppress(OSError):
         os.utime(folder / INDEX)  # when it was used last, for `fastsr data packs`
@@ -88,9 +86,11 @@ def pack_images(
     return store.only(~small_I)
 
 
-def pack_key(paths: list[Path]) -> str:
-    """Names a pack by its files' paths, sizes and modification times."""
+def pack_key(paths: list[Path], form: PixelFormat = RGB8) -> str:
+    """Names a pack by its files' paths, sizes and modification times, and by what their pixels became."""
     digest = hashlib.sha256(str(FORMAT).encode())
+    if form != RGB8:
+        digest.update(f"{form}\0".encode())
     for real, path in zip(real_paths(paths), paths, strict=True):
         try:
             stat = path.stat()
@@ -103,7 +103,10 @@ def pack_key(paths: list[Path]) -> str:
 
 
 def write_pack(
-    folder: Path, paths: list[Path], track: Callable[[Iterator[Any], int], Iterator[Any]]
+    folder: Path,
+    paths: list[Path],
+    form: PixelFormat,
+    track: Callable[[Iterator[Any], int], Iterator[Any]],
 ) -> None:
     """Streams decoded images to `pixels.bin` beside `index.json`, under a temporary name until complete."""
     temporary: Path | None = None
@@ -114,7 +117,7 @@ def write_pack(
         index: dict[str, list[Any]] = {"sizes": [], "names": [], "unreadable": [], "crc32": []}
         digest = hashlib.sha256()
         with (temporary / PIXELS).open("wb") as out:
-            for path, image in track(decode_all(paths), len(paths)):
+            for path, image in track(decode_all(paths, form), len(paths)):
                 if isinstance(image, str):
                     index["unreadable"].append([str(path), image])
                 else:
@@ -124,7 +127,15 @@ def write_pack(
                     index["names"].append(str(path))
                     index["crc32"].append(zlib.crc32(image.data))
         (temporary / INDEX).write_text(
-            json.dumps({"format": FORMAT, "digest": digest.hexdigest(), **index})
+            json.dumps(
+                {
+                    "format": FORMAT,
+                    "digest": digest.hexdigest(),
+                    "channels": form.channels,
+                    "bits": form.bits,
+                    **index,
+                }
+            )
         )
         for file in temporary.iterdir():
             sync(file)
@@ -163,33 +174,6 @@ def remove_stale(folder: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def decode_all(paths: list[Path]) -> Iterator[tuple[Path, NDArray[np.uint8] | str]]:
-    """Images in order, decoded by as many threads as there are cores and at most two images a thread ahead.
-
-    An unreadable file yields the reason instead of an image.
-    """
-    workers = os.cpu_count() or 1
-    waiting: deque[tuple[Path, Future[NDArray[np.uint8] | str]]] = deque()
-    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
-        # The error beyond twice that size stays.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        for path in paths:
-            waiting.append((path, pool.submit(read_or_reason, path)))
-            if len(waiting) > 2 * workers:
-                done, image = waiting.popleft()
-                yield done, image.result()
-        while waiting:
-            done, image = waiting.popleft()
-            yield done, image.result()
-
-
-def read_or_reason(path: Path) -> NDArray[np.uint8] | str:
-    try:
-        return read_rgb8(path)
-    except UserError as error:
-        return str(error)
-
-
 class DamagedPackError(UserError):
     """A pack that does not hold what was put there."""
 
@@ -215,9 +199,9 @@ def open_sound_pack(
     return store, unreadable
 
 
-def examine_pack(paths: list[Path], cache: Path | None = None) -> str:
+def examine_pack(paths: list[Path], cache: Path | None = None, form: PixelFormat = RGB8) -> str:
     """A sentence on the pack of these files, whose pixels are all compared with their checksums."""
-    folder = (cache or default_cache()) / "packs" / pack_key(paths)
+    folder = (cache or default_cache()) / "packs" / pack_key(paths, form)
     if not folder.exists():
         return "none yet; made when training starts"
     try:
@@ -267,14 +251,18 @@ def open_pack(folder: Path) -> tuple[PixelStore, list[tuple[str, str]]]:
             raise ValueError(f"{len(names)} names of {len(sizes)} images")
         if len(index["crc32"]) != len(sizes):
             raise ValueError(f"{len(index['crc32'])} checksums of {len(sizes)} images")
-        expected = sum(3 * height * width for height, width in sizes)
+        # Packs from before there were others say nothing: theirs are RGB of 8 bits.
+        channels, bits = int(index.get("channels", 3)), int(index.get("bits", 8))
+        expected = sum(channels * bits // 8 * height * width for height, width in sizes)
         actual = (folder / PIXELS).stat().st_size
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedPackError(f"the pack {folder} is damaged ({error})") from None
     if actual != expected:
         raise DamagedPackError(f"the pack {folder} is damaged ({actual} bytes, not {expected})")
     pixels = mapped(folder / PIXELS) if expected else torch.empty(0, dtype=torch.uint8)
-    return replace(store_of(pixels, sizes, names), digest=digest), unreadable
+    if bits == 16:
+        pixels = pixels.view(torch.uint16)
+    return replace(store_of(pixels, sizes, names, channels), digest=digest), unreadable
 
 
 def mapped(file: Path) -> torch.Tensor:

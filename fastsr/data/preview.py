@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fastsr.config.degrade import DegradeConfig
 from fastsr.data.degrade import degradation
+from fastsr.data.formats import as_rgb8
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
 
@@ -57,9 +58,8 @@ def row_of(hr_CHW: Tensor, lr_Chw: Tensor, lines: list[str]) -> Image.Image:
 
 
 def to_bytes(x_CHW: Tensor) -> NDArray[np.uint8]:
-    """`[H, W, 3]`; of other than three channels the first."""
-    x = x_CHW if len(x_CHW) == 3 else x_CHW[:1].expand(3, -1, -1)
-    return (x.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    """`[H, W, 3]` to look at, as `as_rgb8` has it."""
+    return as_rgb8((x_CHW.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
 
 
 def words_of(drawn: Drawn, n: int) -> list[str]:

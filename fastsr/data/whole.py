@@ -20,10 +20,10 @@ FIRST_COUNTER = 2**62
 
 
 def degrade_image(hr_HWC: Tensor, fixed: FixedDegradation, scale: int) -> Tensor:
-    """The low resolution of an image, uint8 `[h, w, C]`: a pure function of its pixels, the settings and the seed.
+    """The low resolution of an image, `[h, w, C]`: a pure function of its pixels, the settings and the seed.
 
     Args:
-        hr_HWC: uint8, sides multiples of the scale.
+        hr_HWC: uint8 or uint16, sides multiples of the scale. The result has the same type, and levels of 8 bits.
     """
     height, width = hr_HWC.shape[:2]
     settings = degradation(fixed.config, scale)
@@ -38,10 +38,12 @@ def degrade_image(hr_HWC: Tensor, fixed: FixedDegradation, scale: int) -> Tensor
             (drawn.second, (height // scale, width // scale)),
         )
     )
-    hr_NCHW = (hr_HWC.permute(2, 0, 1)[None].float() / 255).contiguous()
+    finer = 1 if hr_HWC.dtype == torch.uint8 else 257
+    hr_NCHW = (hr_HWC.permute(2, 0, 1)[None].float() / (255 * finer)).contiguous()
     fitting = narrowed(frame, first, second)
     lr_NChw, _, _ = degrade_whole(hr_NCHW, fitting, numbers_F, fixed.seed, counter)
-    return (lr_NChw[0] * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
+    level_Chw = (lr_NChw[0] * 255).round() * finer
+    return level_Chw.to(hr_HWC.dtype).permute(1, 2, 0).contiguous()
 
 
 def narrowed(frame: Frame, first: float, second: float) -> Frame:

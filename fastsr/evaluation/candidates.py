@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -54,30 +55,53 @@ def open_models(
                     " raw" if kind == "raw" else ""
                 )
                 models[title] = Model(load_generator(file, device), file, kind, variant)
+    check_alike(models)
+    return models
+
+
+def check_alike(models: dict[str, Model]) -> None:
+    """Raises UserError where models are not of one scale, or not for images of the same channels."""
     scales = {name: model.generator.scale for name, model in models.items()}
     if len(set(scales.values())) > 1:
         listed = ", ".join(f"{name} x{scale}" for name, scale in scales.items())
         raise UserError(
             f"the models have different scales ({listed}); evaluate one scale at a time"
         )
-    return models
+    channels = {name: model.generator.channels for name, model in models.items()}
+    if len(set(channels.values())) > 1:
+        listed = ", ".join(f"{name} {count}" for name, count in channels.items())
+        raise UserError(
+            f"the models are for images of different channels ({listed}); evaluate one kind at a time"
+        )
 
 
 def variants_of(path: Path, count: int) -> list[str | None]:
     """Variants of the peers of a run or of its checkpoint, Independent, ML or ML*; None where that is not known."""
+    config = config_of(path)
+    names = variants(config.cohort) if config else ()
+    return [*names] if len(names) == count else [None] * count
+
+
+def trained_bits(paths: tuple[Path, ...]) -> Literal[8, 16]:
+    """16 if any of these runs, or runs of checkpoints, was trained on 16-bit samples."""
+    configs = [config_of(path) for path in paths]
+    return 16 if any(config and config.images.bits == 16 for config in configs) else 8
+
+
+def config_of(path: Path) -> TrainConfig | None:
+    """The settings of a run, or of the run of a checkpoint; None for other files. Raises UserError."""
     run = next(
         (folder for folder in (path, path.parent.parent) if (folder / "config.toml").is_file()),
         None,
     )
     if run is None:
-        return [None] * count
+        return None
     file = run / "config.toml"
     try:
-        names = variants(check(from_toml(file, TrainConfig())).cohort)
+        return check(from_toml(file, TrainConfig()))
     except UserError as error:
         reason = str(error).removeprefix("--config ").removeprefix(f"{file}")
         raise UserError(f"{file}: {reason.strip(': ')}; restore the file") from None
-    return [*names] if len(names) == count else [None] * count
 
 
 def short_names(paths: tuple[Path, ...]) -> list[str]:

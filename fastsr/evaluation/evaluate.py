@@ -3,25 +3,20 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from fastsr.config.fixed import FixedDegradation
 from fastsr.config.settings import Border
 from fastsr.console import counted, is_live, listed, say
+from fastsr.data.formats import RGB8, PixelFormat
 from fastsr.errors import UserError
-from fastsr.evaluation.candidates import Model, open_models, step_of
+from fastsr.evaluation.candidates import Model, open_models, step_of, trained_bits
 from fastsr.evaluation.examiner import Examiner
-from fastsr.evaluation.metrics import MEASURES, PROTOCOLS, USUAL
+from fastsr.evaluation.metrics import MEASURES, PROTOCOLS, USUAL, is_defined
 from fastsr.evaluation.output import (
     PICTURES,
     find_earlier,
@@ -43,7 +38,7 @@ from fastsr.evaluation.results import (
     evenly_spaced,
 )
 from fastsr.evaluation.score_cache import ScoreCache
-from fastsr.evaluation.tables import print_protocol, score_table
+from fastsr.evaluation.tables import print_protocol, progress, score_table
 from fastsr.evaluation.test_sets import ImageSet, find_set
 from fastsr.evaluation.trained import known_images, training_note
 from fastsr.files import default_cache, sha256_of
@@ -73,6 +68,8 @@ class Request:
     degraded: FixedDegradation | None = None
     """Degradations that low resolution is made by, instead of by bicubic."""
     border: Border = "replicate"
+    bits: Literal[8, 16] | None = None
+    """Of the images that are compared. None: as the runs were trained, 8 for single files."""
     pictures: int = 2
     """Images of each set whose pictures are kept."""
     amp: bool = False
@@ -92,13 +89,16 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
     if request.degraded and request.lr == GIVEN:
         raise UserError("--lr given reads low resolutions, and --degrade makes them; leave one out")
     models = open_models(request.models, request.weights, device)
-    scale = next(iter(models.values())).generator.scale
-    sets = open_sets(request, scale)
+    first = next(iter(models.values())).generator
+    scale = first.scale
+    form = PixelFormat(first.channels, request.bits or trained_bits(request.models))
+    sets = open_sets(request, scale, form)
     precision = choose_precision(request.amp and device.type == "cuda", device)
-    perceptual, missing = open_metrics(request, scale, device)
+    perceptual, missing = open_metrics(request, scale, device, form.channels)
     wanted = request.metrics or USUAL
     protocol = Protocol(
         scale=scale,
+        form=form,
         metrics=tuple(name for name in MEASURES if name in wanted and name not in missing),
         lr=request.lr,
         degraded=request.degraded,
@@ -141,11 +141,19 @@ def is_perceptual(request: Request, test_set: str) -> bool:
     return not request.perceptual_sets or test_set in request.perceptual_sets
 
 
-def open_sets(request: Request, scale: int) -> list[ImageSet]:
+def open_sets(request: Request, scale: int, form: PixelFormat = RGB8) -> list[ImageSet]:
     """Raises UserError where a set cannot be found, or two have one name."""
     if not request.sets:
         raise UserError("--sets names no test set; give names such as Set5, or folders of images")
-    sets = [find_set(word, request.data_root, scale, request.lr == GIVEN) for word in request.sets]
+    if scale == 1 and request.lr == BICUBIC and not request.degraded:
+        raise UserError(
+            "--lr bicubic changes nothing at x1; use --degrade, or --lr given with the images to restore in a "
+            "folder LR of the set"
+        )
+    sets = [
+        find_set(word, request.data_root, scale, request.lr == GIVEN, form.suffixes)
+        for word in request.sets
+    ]
     for images in sets:
         if len([other for other in sets if other.name == images.name]) > 1:
             raise UserError(f"--sets names two sets called {images.name}; evaluate one at a time")
@@ -158,7 +166,7 @@ def open_sets(request: Request, scale: int) -> list[ImageSet]:
 
 
 def open_metrics(
-    request: Request, scale: int, device: torch.device
+    request: Request, scale: int, device: torch.device, channels: int = 3
 ) -> tuple[Perceptual, dict[str, str]]:
     """The perceptual metrics that can be measured, and for each of the others the reason why not.
 
@@ -168,6 +176,11 @@ def open_metrics(
     missing: dict[str, str] = {}
     for name in request.metrics or USUAL:
         if name not in PROTOCOLS:
+            continue
+        if not is_defined(name, channels):
+            missing[name] = f"it is defined for RGB and grey, not for {channels} channels"
+            if request.metrics:
+                raise UserError(f"--metrics {name} cannot be used: {missing[name]}")
             continue
         try:
             perceptual.add(name)
@@ -229,17 +242,6 @@ def to_score(
         notes = (*notes, f"{names} on {chosen} of {count} images, evenly spaced")
     about = (count, str(images.folder), tuple(notes), is_perceptual(request, images.name), chosen)
     return ScoredSet(images.name, *about)
-
-
-def progress(console: Console) -> Progress:
-    """One bar, on a terminal, over all images by all methods."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, disable=not is_live(console), transient=True)
 
 
 @dataclass(frozen=True)

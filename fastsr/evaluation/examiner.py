@@ -9,7 +9,7 @@ from fastsr.evaluation.candidates import Model
 from fastsr.evaluation.pairs import Pair
 from fastsr.evaluation.perceptual import Perceptual
 from fastsr.evaluation.protocol import BICUBIC, Protocol
-from fastsr.evaluation.psnr_ssim import compared, psnr, psnr_rgb, ssim
+from fastsr.evaluation.psnr_ssim import compared, finer, psnr, psnr_rgb, ssim
 from fastsr.evaluation.results import ORIGINAL, number
 from fastsr.evaluation.score_cache import ScoreCache, bicubic_key
 from fastsr.models.inference import super_resolve
@@ -44,7 +44,7 @@ class Examiner:
     def examine(
         self, pair: Pair, perceptual: bool, pictures: bool, advance: Callable[[], None]
     ) -> tuple[dict[str, Tensor], dict[str, dict[str, float]]]:
-        """Every method's version of an image, uint8 `[height, width, 3]`, with the original behind, and scores.
+        """Every method's version of an image, `[height, width, C]`, with the original behind, and scores.
 
         Args:
             perceptual: measure perceptual metrics too; else they are NaN.
@@ -94,10 +94,9 @@ class Examiner:
         if "psnr_rgb" in names:
             values["psnr_rgb"] = psnr_rgb(sr, pair.hr)
         if "psnr" in names or "ssim" in names:
-            lumas = compared(sr, pair.hr, self.protocol.scale, pair.grey)
-            values |= {
-                name: of(*lumas) for name, of in (("psnr", psnr), ("ssim", ssim)) if name in names
-            }
+            planes = compared(sr, pair.hr, self.protocol.scale, pair.grey)
+            values |= {"psnr": psnr(*planes)} if "psnr" in names else {}
+            values |= {"ssim": ssim(*planes, finer(pair.hr))} if "ssim" in names else {}
         if any(name in self.perceptual.names for name in names):
             values |= self.perceptual.measure(sr, pair.hr, pair.grey)
         return {name: number(values.get(name)) for name in self.protocol.metrics}

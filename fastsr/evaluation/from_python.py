@@ -27,6 +27,7 @@ def evaluate(
     degrade: str | Path = "bicubic",
     degrade_seed: int = 0,
     border: Border = "replicate",
+    bits: Literal[8, 16] | None = None,
     pictures: int = 2,
     amp: bool = False,
     overwrite: bool = False,
@@ -44,6 +45,7 @@ def evaluate(
         lr: low resolution made from the originals by MATLAB's bicubic, or as it came with the set.
         degrade: or by degradations, drawn once for each image: a preset, an options file, or a run's config.toml.
         degrade_seed: of these.
+        bits: of the images that are compared; None: as runs were trained, 8 for single files.
         pictures: images of each set whose pictures are kept. quiet: print no tables.
     Raises:
         UserError: a model, set or image cannot be used.
@@ -59,6 +61,7 @@ def evaluate(
         lr=lr,
         degraded=fixed_degradation(str(degrade), degrade_seed),
         border=border,
+        bits=bits,
         pictures=pictures,
         amp=amp,
         overwrite=overwrite,

@@ -39,12 +39,41 @@ PROTOCOLS = {
 }
 
 PROTOCOL = {
-    "psnr": "PSNR (dB) on BT.601 studio-range luma of 8-bit images (grey originals: on grey), {scale} pixels cut from "
-    "each side",
-    "psnr_rgb": "PSNR (dB) on RGB of whole 8-bit images, nothing cut",
-    "ssim": "SSIM on the same luma and crop, Gaussian window 11x11",
+    "psnr": "PSNR (dB) on {compared}, {scale} pixels cut from each side",
+    "psnr_rgb": "PSNR (dB) on {all} of whole {bits}-bit images, nothing cut",
+    "ssim": "SSIM{values} and crop, Gaussian window 11x11",
     **PROTOCOLS,
 }
+RGB = {
+    "compared": "BT.601 studio-range luma of {bits}-bit images (grey originals: on grey)",
+    "all": "RGB",
+    "values": " on the same luma",
+}
+GREY = {
+    "compared": "the grey values of {bits}-bit images",
+    "all": "the grey values",
+    "values": " on the same values",
+}
+PLANES = {
+    "compared": "all {channels} channels of {bits}-bit images",
+    "all": "all {channels} channels",
+    "values": ", the mean over channels, on the same samples",
+}
+"""The values that are compared of images of three, one and other numbers of channels."""
+PERCEPTUAL_DEPTH = "; 16 bits are rounded to 8 for it"
+
+
+def protocol_text(metric: str, scale: int, channels: int = 3, bits: int = 8) -> str:
+    """The rule that a metric is measured by, on images of so many channels and bits."""
+    words = {1: GREY, 3: RGB}.get(channels, PLANES)
+    about = {"scale": scale, "channels": channels, "bits": bits}
+    text = PROTOCOL[metric].format(**about, **{k: v.format(**about) for k, v in words.items()})
+    return text + (PERCEPTUAL_DEPTH if bits == 16 and metric in ("niqe", "pi") else "")
+
+
+def is_defined(metric: str, channels: int) -> bool:
+    """True for a metric of images of so many channels: perceptual ones know RGB, and grey as three equal channels."""
+    return metric not in PROTOCOLS or channels in (1, 3)
 
 
 def metric_name(metric: str) -> str:

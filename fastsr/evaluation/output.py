@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from fastsr.data.formats import as_rgb8
 from fastsr.errors import UserError
 from fastsr.evaluation.results import JSON_NAME, Evaluation
 from fastsr.files import sync
@@ -24,12 +25,12 @@ TEMPORARY = ".evaluating-"
 
 
 def save_pictures(methods: Mapping[str, Tensor], folder: Path, place: Path) -> dict[str, str]:
-    """Writes images as PNG below a folder. Returns their paths in it."""
+    """Writes images below a folder, as PNG of 8-bit RGB. Returns their paths in it."""
     (folder / place).mkdir(parents=True)
     saved: dict[str, str] = {}
     for index, (name, image) in enumerate(methods.items()):
         saved[name] = (place / f"{index}-{slug(name)}.png").as_posix()
-        Image.fromarray(image.numpy()).save(folder / saved[name])
+        Image.fromarray(as_rgb8(image.numpy())).save(folder / saved[name])
     return saved
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from fastsr.config.fixed import FixedDegradation
 from fastsr.data.bicubic import Border, downscale
-from fastsr.data.images import find_images, is_grey, read_rgb8
+from fastsr.data.formats import ARRAY, RGB8, PixelFormat, read_pixels
+from fastsr.data.images import find_images, is_grey
 from fastsr.data.whole import degrade_image
 from fastsr.errors import UserError
 from fastsr.evaluation.protocol import GIVEN, Protocol
@@ -19,13 +20,13 @@ from fastsr.evaluation.test_sets import ImageFiles
 
 @dataclass(frozen=True)
 class Pair:
-    """One test image, uint8 `[height, width, 3]` in both resolutions."""
+    """One test image, `[height, width, C]`, uint8 or uint16, in both resolutions."""
 
     name: str
     lr: Tensor
     hr: Tensor
     grey: bool = False
-    """The file stores grey samples."""
+    """The file stores grey samples, which were read as three equal channels."""
     cropped: bool = False
     """The file is larger: no multiple of the scale, or more than its given low resolution covers."""
 
@@ -36,6 +37,7 @@ def load_pairs(
     border: Border = "replicate",
     partners: Mapping[Path, Path] | None = None,
     degraded: FixedDegradation | None = None,
+    form: PixelFormat = RGB8,
 ) -> Iterator[Pair]:
     """Test images, cropped to multiples of the scale, with their low resolution: given, degraded, or else bicubic.
 
@@ -45,9 +47,10 @@ def load_pairs(
         UserError: listing all files that cannot be used; nothing is skipped.
     """
     bad: list[str] = []
-    for path in find_images(sources):
+    for path in find_images(sources, suffixes=form.suffixes):
         try:
-            yield load_pair(path, scale, border, partners[path] if partners else None, degraded)
+            given = partners[path] if partners else None
+            yield load_pair(path, scale, border, given, degraded, form)
         except UserError as error:
             bad.append(f"{path}: {error}")
     if bad:
@@ -62,16 +65,18 @@ def load_pair(
     border: Border = "replicate",
     lr_path: Path | None = None,
     degraded: FixedDegradation | None = None,
+    form: PixelFormat = RGB8,
 ) -> Pair:
     """One test image, with a given low resolution or our own. Raises UserError with the reason, without the path."""
-    hr = torch.from_numpy(read_rgb8(path))
-    lr = torch.from_numpy(read_rgb8(lr_path)) if lr_path else None
+    hr = torch.from_numpy(read_pixels(path, form))
+    lr = torch.from_numpy(read_pixels(lr_path, form)) if lr_path else None
     height, width = cropped_size(hr, lr, scale)
     cropped = hr.shape[:2] != (height, width)
     hr = hr[:height, :width].contiguous()
     if lr is None:
         lr = degrade_image(hr, degraded, scale) if degraded else downscale(hr, scale, border)
-    return Pair(path.name, lr, hr, is_grey(path), cropped)
+    grey = form.channels == 3 and path.suffix.lower() != ARRAY and is_grey(path)
+    return Pair(path.name, lr, hr, grey, cropped)
 
 
 def cropped_size(hr: Tensor, lr: Tensor | None, scale: int) -> tuple[int, int]:
@@ -94,5 +99,7 @@ def cropped_size(hr: Tensor, lr: Tensor | None, scale: int) -> tuple[int, int]:
 
 def load(files: ImageFiles, protocol: Protocol) -> Pair:
     """Raises UserError with the reason, without the path."""
-    lr_path = files.lr if protocol.lr == GIVEN else None
-    return load_pair(files.hr, protocol.scale, protocol.border, lr_path, protocol.degraded)
+    low = files.lr if protocol.lr == GIVEN else None
+    return load_pair(
+        files.hr, protocol.scale, protocol.border, low, protocol.degraded, protocol.form
+    )

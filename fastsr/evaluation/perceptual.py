@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from fastsr.errors import UserError
-from fastsr.evaluation.psnr_ssim import luma
+from fastsr.evaluation.psnr_ssim import luma, on_255
 from fastsr.files import sha256_of
 
 FILES = {
@@ -77,9 +77,15 @@ class Perceptual:
     def measure(
         self, sr_HWC: Tensor, hr_HWC: Tensor, grey: bool = False
     ) -> dict[str, float | None]:
-        """Scores of a uint8 `[H, W, 3]` image; None where it is too small for a metric, or that yields no number."""
+        """Scores of an image `[H, W, C]`, C 1 or 3; None where it is too small for a metric, or that yields no number.
+
+        Grey counts as three equal channels where a metric sees colours.
+        """
         y = (luma(sr_HWC, grey).round() / 255)[None, None].float().to(self.device)
-        sr, hr = (x.permute(2, 0, 1)[None].float().to(self.device) / 255 for x in (sr_HWC, hr_HWC))
+        sr, hr = (
+            on_255(x).permute(2, 0, 1)[None].float().to(self.device).expand(-1, 3, -1, -1) / 255
+            for x in (sr_HWC, hr_HWC)
+        )
         values: dict[str, float] = {}
         for part, metric in self.metrics.items():
             if part == "niqe" and min(y.shape[2:]) - 2 * self.scale < NIQE_BLOCK:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from fastsr.config.fixed import FixedDegradation
 from fastsr.config.settings import Border
-from fastsr.evaluation.metrics import PROTOCOL
+from fastsr.data.formats import RGB8, PixelFormat
+from fastsr.evaluation.metrics import protocol_text
 
 BICUBIC, GIVEN = "bicubic", "given"
 
@@ -21,6 +22,8 @@ class Protocol:
     """The degradations that low resolution is made by."""
     border: Border = "replicate"
     precision: str = "fp32"
+    form: PixelFormat = RGB8
+    """Of the images that are compared."""
 
     def texts(self) -> dict[str, str]:
         """The rules in words: of each metric, of the low resolution, of the precision."""
@@ -30,5 +33,8 @@ class Protocol:
             else f"MATLAB's bicubic, border {self.border}"
         )
         low = self.degraded.rule if self.degraded else low
-        texts = {name: PROTOCOL[name].format(scale=self.scale) for name in self.metrics}
+        if self.scale == 1:
+            low += f"; x1: {BICUBIC} is the low resolution itself"
+        channels, bits = self.form.channels, self.form.bits
+        texts = {name: protocol_text(name, self.scale, channels, bits) for name in self.metrics}
         return {**texts, "low_resolution": low, "precision": self.precision}

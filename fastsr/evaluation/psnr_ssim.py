@@ -1,10 +1,14 @@
-"""PSNR and SSIM by the protocol of super-resolution papers, and PSNR on RGB.
+"""PSNR and SSIM by the protocol of super-resolution papers, and PSNR on all channels.
 
-Both images are 8-bit RGB. By that protocol luma is compared, BT.601 studio range (16 to 235, as MATLAB's rgb2ycbcr),
-`border` pixels cut from each side, by custom as many as the scale. An original stored in grey is compared on its grey
-values (0 to 255) instead, as MATLAB scripts do, which convert only images of three channels.
+By that protocol luma of RGB images is compared, BT.601 studio range (16 to 235, as MATLAB's rgb2ycbcr), `border` pixels
+cut from each side, by custom as many as the scale. An original stored in grey is compared on its grey values (0 to 255)
+instead, as MATLAB scripts do, which convert only images of three channels; and so is an image of one channel. Images of
+any other number of channels are compared on all of them: PSNR over all samples, SSIM as a mean over channels.
 
-Axes: H W of the image, C = 3.
+Levels of 16 bits are divided by 257, so that white is 255 for them, too, and a peak of 255 here is 65,535 there. What
+is rounded is rounded to whole levels of the image's own bits.
+
+Axes: H W of the image, C channels.
 """
 
 import torch
@@ -14,17 +18,34 @@ LUMA = (65.481, 128.553, 24.966)
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 
 
+def finer(image_HWC: Tensor) -> int:
+    """Levels of an image in one of 8 bits."""
+    return 1 if image_HWC.dtype == torch.uint8 else 257
+
+
+def on_255(image_HWC: Tensor) -> Tensor:
+    """Samples of uint8 or uint16 as fp64, from 0 to 255."""
+    return image_HWC.double() / finer(image_HWC)
+
+
 def luma(image_HWC: Tensor, grey: bool = False) -> Tensor:
-    """Y of uint8 RGB as fp64 `[H, W]`: 16 to 235, or stretched to 0 to 255 for a grey original."""
+    """Y of RGB as fp64 `[H, W]`: 16 to 235, or stretched to 0 to 255 for a grey original; one channel as it is."""
+    if image_HWC.shape[2] == 1:
+        return on_255(image_HWC)[..., 0]
     weights = torch.tensor(LUMA, dtype=torch.float64, device=image_HWC.device)
-    y_HW = image_HWC.double() @ weights / 255
+    y_HW = on_255(image_HWC) @ weights / 255
     return y_HW * 255 / 219 if grey else y_HW + 16
+
+
+def planes(image_HWC: Tensor, grey: bool = False) -> Tensor:
+    """The values of an image that are compared: luma `[H, W]`, or all channels `[H, W, C]` where it has no luma."""
+    return luma(image_HWC, grey) if image_HWC.shape[2] in (1, 3) else on_255(image_HWC)
 
 
 def compared(
     sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The lumas that are compared, fp64 `[H, W]` without the border, of uint8 `[H, W, 3]`.
+    """The values that are compared, fp64 `[H, W]` or `[H, W, C]` without the border, of `[H, W, C]`, uint8 or uint16.
 
     Raises ValueError for sizes that differ or leave nothing inside the border.
     """
@@ -33,8 +54,8 @@ def compared(
     if min(hr_HWC.shape[:2]) <= 2 * border:
         raise ValueError(f"nothing is left of {tuple(hr_HWC.shape)} inside a border of {border}")
     sides = slice(border, -border or None)
-    sr_HW, hr_HW = (luma(x, grey)[sides, sides] for x in (sr_HWC, hr_HWC))
-    return sr_HW, hr_HW
+    sr, hr = (planes(x, grey)[sides, sides] for x in (sr_HWC, hr_HWC))
+    return sr, hr
 
 
 def psnr_y(sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False) -> float:
@@ -48,13 +69,13 @@ def psnr(a: Tensor, b: Tensor) -> float:
 
 
 def psnr_rgb(sr_HWC: Tensor, hr_HWC: Tensor) -> float:
-    """PSNR in dB over all samples of whole uint8 RGB images, as `tf.image.psnr` has it; infinite for equal images.
+    """PSNR in dB over all samples of whole images, as `tf.image.psnr` has it; infinite for equal images.
 
     Raises ValueError for sizes that differ.
     """
     if sr_HWC.shape != hr_HWC.shape:
         raise ValueError(f"images differ in size: {tuple(sr_HWC.shape)} and {tuple(hr_HWC.shape)}")
-    return psnr(sr_HWC.double(), hr_HWC.double())
+    return psnr(on_255(sr_HWC), on_255(hr_HWC))
 
 
 def ssim_y(sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False) -> float:
@@ -62,12 +83,23 @@ def ssim_y(sr_HWC: Tensor, hr_HWC: Tensor, border: int, grey: bool = False) -> f
 
     Arguments and errors as `compared`; what remains must hold one window. Source: Wang et al., 2004.
     """
-    return ssim(*compared(sr_HWC, hr_HWC, border, grey))
+    return ssim(*compared(sr_HWC, hr_HWC, border, grey), finer(hr_HWC))
 
 
-def ssim(sr_HW: Tensor, hr_HW: Tensor) -> float:
-    """`ssim_y` of the lumas that `compared` returns. Raises ValueError where they hold no window."""
-    sr_HW, hr_HW = sr_HW.round(), hr_HW.round()
+def ssim(sr: Tensor, hr: Tensor, levels: int = 1) -> float:
+    """`ssim_y` of what `compared` returns, of several channels the mean. Raises ValueError where they hold no window.
+
+    Args:
+        levels: whole levels of the images in one of 8 bits, as `finer` tells.
+    """
+    if sr.ndim == 2:
+        return ssim_of_plane(sr, hr, levels)
+    values = [ssim_of_plane(a, b, levels) for a, b in zip(sr.unbind(2), hr.unbind(2), strict=True)]
+    return sum(values) / len(values)
+
+
+def ssim_of_plane(sr_HW: Tensor, hr_HW: Tensor, levels: int) -> float:
+    sr_HW, hr_HW = ((x * levels).round() / levels for x in (sr_HW, hr_HW))
     if min(hr_HW.shape) < SSIM_WINDOW:
         raise ValueError(
             f"SSIM needs {SSIM_WINDOW}x{SSIM_WINDOW} pixels inside the border, got {tuple(hr_HW.shape)}"

@@ -4,10 +4,17 @@ from math import isfinite, isnan
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
-from fastsr.console import counted
+from fastsr.console import counted, is_live
 from fastsr.evaluation.metrics import MEASURES
 from fastsr.evaluation.protocol import BICUBIC
 from fastsr.evaluation.results import JSON_NAME, Evaluation, ScoredSet
@@ -57,3 +64,14 @@ def print_protocol(evaluation: Evaluation, out: Path, console: Console) -> None:
         )
     lines.append(f"per image: {out / 'images.csv'}; everything: {out / JSON_NAME}")
     console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
+
+
+def progress(console: Console) -> Progress:
+    """One bar, on a terminal, over all images by all methods."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, disable=not is_live(console), transient=True)

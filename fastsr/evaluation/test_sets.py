@@ -3,12 +3,12 @@
 Known layouts of a set's folder, tried in this order (scale 4):
 
     x4/img_001_HR.png, img_001_LR.png         or image_SRF_4/img_001_SRF_4_HR.png, ..._LR.png
-    HR/baby.png, LR_bicubic/X4/babyx4.png     or GTmod12/baby.png, LRbicx4/baby.png, or original/baby.png
+    HR/baby.png, LR_bicubic/X4/babyx4.png     or GTmod12/baby.png, LRbicx4/baby.png, or original/baby.png, LR/baby.png
     baby.png, ...                             DIV2K_valid_HR/0801.png has DIV2K_valid_LR_bicubic/X4/0801x4.png beside it
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,16 +42,23 @@ class ImageSet:
     images: tuple[ImageFiles, ...]
 
 
-def find_set(word: str, root: Path, scale: int, given: bool = False) -> ImageSet:
+def find_set(
+    word: str,
+    root: Path,
+    scale: int,
+    given: bool = False,
+    suffixes: Collection[str] = EXTENSIONS,
+) -> ImageSet:
     """The images of a test set, in order of their names.
 
     Args:
         word: the name of a set below `root`, or a folder. given: whether its low-resolution images are wanted.
+        suffixes: endings of images' files.
     Raises:
         UserError: no such set; a well-known set is incomplete; originals without low resolution, or the reverse.
     """
     folder = locate(word, root)
-    originals = find_originals(folder, scale)
+    originals = find_originals(folder, scale, suffixes)
     place = next(iter(originals.values())).parent
     expected = COUNTS.get(folder.name.lower(), len(originals))
     if len(originals) != expected:
@@ -59,7 +66,7 @@ def find_set(word: str, root: Path, scale: int, given: bool = False) -> ImageSet
             f"{folder.name} has {expected} images, and {place} holds {len(originals)}; "
             "complete it, or give the folder another name"
         )
-    low = find_low(folder, place, scale) if given else {}
+    low = find_low(folder, place, scale, suffixes) if given else {}
     if given:
         check_match(folder, originals, low)
     images = tuple(
@@ -90,10 +97,12 @@ def locate(word: str, root: Path) -> Path:
     )
 
 
-def find_originals(folder: Path, scale: int) -> dict[str, Path]:
+def find_originals(
+    folder: Path, scale: int, suffixes: Collection[str] = EXTENSIONS
+) -> dict[str, Path]:
     """High-resolution images by name. Raises UserError where no known layout fits, or two files share a name."""
     for name in (f"image_SRF_{scale}", f"x{scale}", f"X{scale}", *ORIGINALS, "."):
-        images = images_in(folder / name)
+        images = images_in(folder / name, suffixes)
         marked = [path for path in images if HIGH.search(path.stem)]
         originals = marked or [path for path in images if not MARKED_LOW.search(path.stem)]
         if originals:
@@ -115,20 +124,22 @@ def by_name(paths: list[Path], key: Callable[[str], str]) -> dict[str, Path]:
     return named
 
 
-def find_low(folder: Path, originals: Path, scale: int) -> dict[str, Path]:
+def find_low(
+    folder: Path, originals: Path, scale: int, suffixes: Collection[str] = EXTENSIONS
+) -> dict[str, Path]:
     """Given low-resolution images by name, for originals in a folder of the set. Raises UserError where none is."""
     places = [
         folder / name
-        for name in (f"LR_bicubic/X{scale}", f"LRbicx{scale}", f"LR/X{scale}", f"LR/x{scale}")
+        for name in (f"LR_bicubic/X{scale}", f"LRbicx{scale}", f"LR/X{scale}", f"LR/x{scale}", "LR")
     ]
     if folder.name.endswith("_HR"):  # DIV2K
         places.append(
             folder.with_name(folder.name.removesuffix("_HR") + "_LR_bicubic") / f"X{scale}"
         )
     for place in places:
-        if images := images_in(place):
+        if images := images_in(place, suffixes):
             return by_name(images, lambda stem: LOW.sub("", stem))
-    marked = [path for path in images_in(originals) if MARKED_LOW.search(path.stem)]
+    marked = [path for path in images_in(originals, suffixes) if MARKED_LOW.search(path.stem)]
     if marked:
         return by_name(marked, lambda stem: LOW.sub("", stem))
     raise UserError(
@@ -149,13 +160,13 @@ def check_match(folder: Path, originals: dict[str, Path], low: dict[str, Path]) 
         )
 
 
-def images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path, suffixes: Collection[str] = EXTENSIONS) -> list[Path]:
     """Image files right in a folder; none where there is no such folder."""
     if not folder.is_dir():
         return []
     found = (
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+        if path.suffix.lower() in suffixes and not path.name.startswith(".")
     )
     return sorted(path for path in found if path.is_file())

@@ -7,6 +7,7 @@ from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.console import counted
 from fastsr.data.duplicates import Known
+from fastsr.data.formats import format_of
 from fastsr.data.images import find_images
 from fastsr.data.pack import open_pack, pack_key
 from fastsr.errors import UserError
@@ -22,9 +23,10 @@ def known_images(model: Path) -> Known | None:
     if run is None:
         return None
     try:
-        images = from_toml(run / "config.toml", TrainConfig()).images
+        config = from_toml(run / "config.toml", TrainConfig())
+        images, form = config.images, format_of(config)
         packs = (images.cache or default_cache()) / "packs"
-        folder = packs / pack_key(find_images(images.data))
+        folder = packs / pack_key(find_images(images.data, suffixes=form.suffixes), form)
         return Known(open_pack(folder)[0]) if images.data and folder.is_dir() else None
     except UserError:
         return None  # images that are no longer there, or a damaged pack: training tells of those

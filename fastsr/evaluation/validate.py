@@ -31,7 +31,7 @@ class Bicubic:
 
     score: Score
     first: tuple[Tensor, ...]
-    """The first few, uint8 `[height, width, 3]`."""
+    """The first few, `[height, width, C]`."""
 
     @staticmethod
     def of(pairs: Sequence[Pair], scale: int, border: Border, keep: int) -> "Bicubic":

@@ -12,6 +12,7 @@ from pathlib import Path
 from fastsr import __version__
 from fastsr.config.check import check
 from fastsr.config.mixing import variants
+from fastsr.config.peers import samples_in_words
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.errors import UserError
@@ -21,6 +22,8 @@ from fastsr.facts import ModelFacts
 
 BICUBIC = "bicubic"
 MOST_PICTURES = 4
+KINDS = {1: "grey images", 3: "images"}
+"""What images of so many channels are called."""
 REPOSITORY = "https://github.com/fastsr/fastsr"
 
 
@@ -107,7 +110,9 @@ def introduction(subject: Subject) -> str:
     facts, config = subject.facts, subject.config
     network = facts.architecture.removeprefix("fastsr.")
     size = f"{facts.parameters / 1e6:.2f} million parameters"
-    text = f"Enlarges images {facts.scale} times in height and width: {network}, {size}."
+    kind = KINDS.get(facts.channels or 3, f"images of {facts.channels} channels")
+    does = "Restores {}" if facts.scale == 1 else "Enlarges {} {} times in height and width"
+    text = f"{does.format(kind, facts.scale)}: {network}, {size}."
     if config is None or subject.peer is None:
         return text
     variant = variants(config.cohort)[subject.peer]
@@ -119,9 +124,13 @@ def introduction(subject: Subject) -> str:
 
 
 def usage(subject: Subject) -> str:
+    is_picture = (subject.facts.channels or 3) <= 4
+    reads = "from PIL import Image" if is_picture else "import numpy as np"
+    call = 'upscaler(Image.open("photo.jpg")).save("large.png")'
+    if not is_picture:
+        call = 'np.save("large.npy", upscaler(np.load("image.npy")))'
     return (
-        f'```python\nimport fastsr\nfrom PIL import Image\n\nupscaler = fastsr.load("{subject.name}")\n'
-        'upscaler(Image.open("photo.jpg")).save("large.png")\n```\n\n'
+        f'```python\nimport fastsr\n{reads}\n\nupscaler = fastsr.load("{subject.name}")\n{call}\n```\n\n'
         f"or, for many files: `fastsr upscale {subject.name} photos --out large`."
     )
 
@@ -137,6 +146,7 @@ def settings(subject: Subject) -> str:
         "images": names,
         "recipe": config.recipe,
         "network": ", ".join(f"{key} {text}" for key, text in network(subject.facts).items()),
+        "samples": samples_in_words(config).removesuffix(", ") or "RGB of 8 bits",
         "steps": f"{optim.steps:,} adversarial after {optim.pretrain_steps:,} of pre-training",
         "patches": f"{images.batch} a step, {images.patch} pixels a side, low resolution {made_by(config)}",
         "content loss": loss.content,

@@ -1,6 +1,6 @@
 """A generator as ONNX, for any height and width, compared with torch before it is called done.
 
-Axes: N images, C = 3 channels, h w low resolution, H W high resolution.
+Axes: N images, C channels, h w low resolution, H W high resolution.
 """
 
 import io
@@ -34,7 +34,7 @@ REMEDY = "pip install 'fastsr[export]'"
 
 
 class Portable(nn.Module):
-    """A generator as other programs call it: fp32 `[N, 3, h, w]` in and `[N, 3, H, W]` out, both in [0, 1].
+    """A generator as other programs call it: fp32 `[N, C, h, w]` in and `[N, C, H, W]` out, both in [0, 1].
 
     What it folds into cells of pixels is filled up to whole ones here, by an index that needs no branch.
     """
@@ -42,6 +42,7 @@ class Portable(nn.Module):
     def __init__(self, generator: Generator, half: bool) -> None:
         super().__init__()
         self.scale, self.cell = generator.scale, generator.tile_multiple
+        self.channels = generator.channels
         self.generator = generator.half() if half else generator
         self.dtype = torch.float16 if half else torch.float32
         always_plain(generator)
@@ -125,7 +126,7 @@ def packages() -> tuple[Any, Any]:
 def traced(portable: Portable) -> Any:
     """The program as ONNX has it, with any batch, height and width."""
     axes = {0: "batch", 2: "height", 3: "width"}
-    example = torch.zeros(2, 3, 16, 24)
+    example = torch.zeros(2, portable.channels, 16, 24)
     for name in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # it tells its progress
@@ -147,7 +148,7 @@ def difference(
     session = runtime.InferenceSession(program, options, providers=["CPUExecutionProvider"])
     random, largest = torch.Generator().manual_seed(0), 0.0
     for h, w in SIZES:
-        image = torch.rand(1, 3, h, w, generator=random)
+        image = torch.rand(1, generator.channels, h, w, generator=random)
         with torch.no_grad():
             want = generator(image).clamp(0, 1)
         got = torch.from_numpy(session.run(None, {"image": image.numpy()})[0])

@@ -1,6 +1,10 @@
 """Enlarges batches of images by one generator or several: whole where they fit, else by tiles.
 
-Axes: N images, C = 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha), h w low resolution, H W high resolution.
+A model of RGB enlarges grey, too, as three equal channels, and bicubic enlarges alpha. A model of grey enlarges the
+brightness of colours, and bicubic the rest of them. A model of any other number of channels takes just those.
+
+Axes: N images, C = 1 (grey), 2 (grey and alpha), 3 (RGB), 4 (RGB and alpha) or that of the model, h w low resolution,
+H W high resolution.
 """
 
 from collections.abc import Callable
@@ -10,6 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from fastsr.console import counted
 from fastsr.errors import UserError
 from fastsr.inference.memory import bytes_per_pixel
 from fastsr.inference.tiles import LEAST_CORE, Cut, Span, cut, paste
@@ -60,9 +65,9 @@ class Engine:
     ) -> None:
         self.generators, self.choices, self.precision = generators, choices, precision
         self.tell = tell
-        self.scale = generators[0].scale
+        self.scale, self.channels = generators[0].scale, generators[0].channels
         self.device = next(generators[0].parameters()).device
-        self.enlarge_alpha = Enlarge(self.scale, "bicubic").to(self.device)
+        self.bicubic = Enlarge(self.scale, "bicubic").to(self.device)
         self.limit: int | None = None
         """Pixels that a tile may have since memory ran out."""
         self.told: set[str] = set()
@@ -81,7 +86,7 @@ class Engine:
         )
         with eager, amp:
             most = max(bytes_per_pixel(one, self.device) for one in self.generators)
-        return MARGIN * (most + 4 * 4 * self.scale**2 * 2)
+        return MARGIN * (most + 4 * max(4, self.channels) * self.scale**2 * 2)
 
     def most_images(self, h: int, w: int) -> int:
         """Images of a size that are worth computing together."""
@@ -107,8 +112,10 @@ class Engine:
         Args:
             levels: the value of white of integers, 255 or 65,535; None: floats in [0, 1].
         Raises:
-            UserError: there is not even memory for small tiles, or results are not finite.
+            UserError: there is not even memory for small tiles, results are not finite, or the model takes other
+                channels.
         """
+        self.check_channels(pixels_NhwC.shape[3])
         canvas = self.canvas(pixels_NhwC)
         while True:
             plan = self.plan(pixels_NhwC)
@@ -119,6 +126,14 @@ class Engine:
                     raise
             # Out here the error is gone, and with it what the tile had taken.
             self.halve(plan, pixels_NhwC.shape[1], pixels_NhwC.shape[2])
+
+    def check_channels(self, channels: int) -> None:
+        """Raises UserError for images that the model does not take."""
+        if channels != self.channels and (self.channels not in (1, 3) or channels > 4):
+            raise UserError(
+                f"has {counted(channels, 'channel')}, and the model takes {self.channels}; give such images, "
+                "or another model"
+            )
 
     def plan(self, pixels_NhwC: Tensor) -> Cut:
         n, h, w, _ = pixels_NhwC.shape
@@ -174,20 +189,25 @@ class Engine:
         paste(canvas_NHWC, sr_NHWC.to(canvas_NHWC.dtype), row, column, self.scale)
 
     def colours(self, x_NChw: Tensor) -> Tensor:
-        """`[N, C, H, W]` fp32: grey and colours by the generators, alpha by bicubic."""
-        has_alpha = x_NChw.shape[1] in (2, 4)
-        colours = x_NChw[:, :-1] if has_alpha else x_NChw
-        sr = self.mean(colours.expand(-1, 3, -1, -1))
+        """`[N, C, H, W]` fp32: grey and colours by the generators, alpha that they do not take by bicubic."""
+        has_alpha = x_NChw.shape[1] in (2, 4) and self.channels in (1, 3)
+        sr = self.opaque(x_NChw[:, :-1] if has_alpha else x_NChw)
         if not bool(sr.isfinite().all()):
             remedy = "leave out --amp" if self.precision.dtype else "take another model"
             raise UserError(f"becomes numbers that are not finite; {remedy}")
-        if colours.shape[1] == 1:
-            shares = torch.tensor(LUMA, device=sr.device)[:, None, None]
-            sr = (sr * shares).sum(1, keepdim=True)
         if not has_alpha:
             return sr
-        alpha = self.enlarge_alpha(x_NChw[:, -1:].expand(-1, 3, -1, -1))[:, :1]
+        alpha = self.bicubic(x_NChw[:, -1:].expand(-1, 3, -1, -1))[:, :1]
         return torch.cat([sr, alpha], 1)
+
+    def opaque(self, x_NChw: Tensor) -> Tensor:
+        """`[N, C, H, W]` fp32 of grey, of colours, or of what the model takes."""
+        if x_NChw.shape[1] == self.channels:
+            return self.mean(x_NChw)
+        if self.channels == 3:
+            return brightness(self.mean(x_NChw.expand(-1, 3, -1, -1)))
+        large_NCHW = self.bicubic(x_NChw)
+        return large_NCHW + self.mean(brightness(x_NChw)) - brightness(large_NCHW)
 
     def mean(self, x_NChw: Tensor) -> Tensor:
         """The mean of all generators, and of all orientations where that is wanted, in fp32."""
@@ -219,6 +239,12 @@ class Engine:
             torch.cuda.empty_cache()
         side = int(self.limit**0.5)
         self.tell(f"out of memory; going on with tiles half as long and wide, about {side}x{side}")
+
+
+def brightness(x_N3hw: Tensor) -> Tensor:
+    """`[N, 1, h, w]` of RGB."""
+    shares = torch.tensor(LUMA, device=x_N3hw.device)[:, None, None]
+    return (x_N3hw * shares).sum(1, keepdim=True)
 
 
 def turned(x_NChw: Tensor, k: int) -> Tensor:

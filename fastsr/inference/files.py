@@ -17,7 +17,8 @@ from fastsr.files import mark
 from fastsr.inference.picture import Picture, Samples, read_picture
 from fastsr.inference.sources import Source
 from fastsr.inference.upscaler import Upscaler
-from fastsr.inference.write import DEEP, OPAQUE, SUFFIXES, check_room, save_picture
+from fastsr.inference.write import DEEP, OPAQUE, SUFFIXES, check_planes, check_room, save_picture
+from fastsr.models.architecture import CHANNELS
 
 READERS, WRITERS = 2, 2
 MOST_AHEAD, BYTES_AHEAD = 32, 256_000_000
@@ -107,7 +108,7 @@ def enlarge_files(
     with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(WRITERS) as writers:
         behind = Writing(writers, out, quality, outcome, wrote)
         try:
-            for batch in batches(read_ahead(readers, wanted, upscaler.scale, outcome), upscaler):
+            for batch in batches(read_ahead(readers, wanted, upscaler, outcome), upscaler):
                 for one, pixels in zip(batch, enlarged(upscaler, batch, outcome), strict=False):
                     behind.add(one, pixels)
             behind.finish()
@@ -130,14 +131,14 @@ def writing_to(out: Path) -> Generator[None, None, None]:
 
 
 def read_ahead(
-    pool: ThreadPoolExecutor, jobs: list[Job], scale: int, outcome: Outcome
+    pool: ThreadPoolExecutor, jobs: list[Job], upscaler: Upscaler, outcome: Outcome
 ) -> Iterator[Read]:
     """Pictures in order, of which the next are decoded meanwhile; those that cannot be are noted."""
     waiting: deque[tuple[Job, Future[Picture]]] = deque()
     rest = iter(jobs)
     while True:
         while has_room(waiting) and (job := next(rest, None)):
-            waiting.append((job, pool.submit(read, job, scale)))
+            waiting.append((job, pool.submit(read, job, upscaler.scale, upscaler.channels)))
         if not waiting:
             return
         job, future = waiting.popleft()
@@ -153,9 +154,9 @@ def has_room(waiting: Iterable[tuple[Job, Future[Picture]]]) -> bool:
     return undone <= READERS and len(done) < MOST_AHEAD and sum(done) < BYTES_AHEAD
 
 
-def read(job: Job, scale: int) -> Picture:
+def read(job: Job, scale: int, channels: int = CHANNELS) -> Picture:
     """A picture with the samples that its enlarged file can hold. Raises UserError where no such file can hold it."""
-    picture = read_picture(job.source)
+    picture = read_picture(job.source, channels)
     pixels = picture.pixels
     if (
         picture.has_alpha
@@ -167,6 +168,7 @@ def read(job: Job, scale: int) -> Picture:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     picture = replace(picture, pixels=np.ascontiguousarray(pixels))
     h, w, _ = pixels.shape
+    check_planes(job.kind, picture)
     check_room(job.kind, h * scale, w * scale, picture.has_alpha)
     return picture
 

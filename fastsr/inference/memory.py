@@ -1,11 +1,12 @@
 """The memory that a network needs for a pixel, found by running it.
 
-Axes: N = 1 image, C = 3 channels, h w low resolution.
+Axes: N = 1 image, C channels, h w low resolution.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from fastsr.models import Generator
 from fastsr.system.live_bytes import LiveBytes
 
 SIDE = 32
@@ -13,9 +14,9 @@ SIDE = 32
 
 
 @torch.no_grad()
-def bytes_per_pixel(network: nn.Module, device: torch.device) -> float:
+def bytes_per_pixel(network: Generator, device: torch.device) -> float:
     """Bytes that the tensors of a forward pass take at once, for each pixel of low resolution."""
-    x: Tensor = torch.zeros(1, 3, SIDE, SIDE, device=device)
+    x: Tensor = torch.zeros(1, network.channels, SIDE, SIDE, device=device)
     with LiveBytes() as live:
         network(x.contiguous(memory_format=torch.channels_last))
     return live.most.total() / SIDE**2

@@ -37,6 +37,10 @@ def open_generators(files: tuple[Path, ...], peer: Peers, device: torch.device) 
     for file, other in zip(files, generators, strict=True):
         if other.scale != first.scale:
             raise UserError(f"{file} enlarges x{other.scale}, and {files[0]} x{first.scale}")
+        if other.channels != first.channels:
+            raise UserError(
+                f"{file} is for {other.channels} channels, and {files[0]} for {first.channels}"
+            )
     return (average(generators, files),) if peer == "average" else generators
 
 

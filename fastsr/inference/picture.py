@@ -1,35 +1,32 @@
 """A picture with all that belongs to it, read from a file: grey, alpha, 16 bits, colour profile and EXIF.
 
 The rule of `fastsr.data.images` holds for what is refused and how pictures are turned. Unlike there, grey stays grey,
-alpha is kept, 16-bit samples keep their 16 bits, and CMYK with a profile becomes sRGB by it.
+alpha is kept, 16-bit samples keep their 16 bits, and CMYK with a profile becomes sRGB by it. For models of other
+channels than RGB, channels may also be the pages of a TIFF, or those of a .npy array.
 
-Axes: h w height and width, C = 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha).
+Axes: h w height and width, C = 1 (grey), 2 (grey and alpha), 3 (RGB), 4 (RGB and alpha), or any number of planes.
 """
 
-import io
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile
-
-from fastsr.data.images import DIRECT_MODES, open_image, upright
+from fastsr.console import counted
+from fastsr.data.formats import ARRAY, is_stack, read_array, read_stack
+from fastsr.data.images import open_image, upright
+from fastsr.data.native import (
+    OWN_SPACE,
+    Samples,
+    converted,
+    samples,
+    split_colours,
+    with_lower_bytes,
+)
 from fastsr.errors import UserError
 from fastsr.inference.exif import upright_exif
+from fastsr.models.architecture import CHANNELS
 
-Samples = NDArray[np.uint8] | NDArray[np.uint16]
 KINDS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp", "BMP": "bmp", "TIFF": "tiff"}
 """Formats of Pillow that training reads, and what the kinds of files are called here."""
-OTHER_HALF = {
-    "16B": "16L",
-    "16L": "16B",
-    "16N": "16B" if sys.byteorder == "little" else "16L",
-}
-"""Raw modes by which Pillow decodes the lower bytes of 16-bit colours, of which it only gives the upper ones."""
-OWN_SPACE = ("CMYK", "YCbCr", "LAB", "HSV")
-"""Modes that become RGB, to which their colour profile does not belong."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +35,37 @@ class Picture:
 
     pixels: Samples
     kind: str = "png"
-    """png, jpg, webp, bmp or tiff: the file that it comes from."""
+    """png, jpg, webp, bmp, tiff or npy: the file that it comes from."""
     icc_profile: bytes | None = None
     exif: bytes | None = None
     """As in a file that is not turned: the pixels are upright already."""
+    planes: bool = False
+    """Channels are planes that mean nothing together: pages of a TIFF, or those of an array."""
 
     @property
     def has_alpha(self) -> bool:
-        return self.pixels.shape[2] in (2, 4)
+        return self.pixels.shape[2] in (2, 4) and not self.planes
 
 
-def read_picture(path: Path) -> Picture:
-    """Raises UserError with the reason, without the path, so that callers can list many."""
-    with open_image(path) as image:
+def of_planes(pixels: Samples, kind: str, channels: int) -> Picture:
+    """Raises UserError where there are other planes than a model takes."""
+    if pixels.shape[2] != channels:
+        raise UserError(
+            f"has {counted(pixels.shape[2], 'channel')}, and the model takes {channels}"
+        )
+    return Picture(pixels, kind, planes=True)
+
+
+def read_picture(path: Path, channels: int = CHANNELS) -> Picture:
+    """A file for a model of so many channels, which planes must have.
+
+    Raises UserError with the reason, without the path, so that callers can list many.
+    """
+    if path.suffix.lower() == ARRAY:
+        return of_planes(read_array(path), "npy", channels)
+    with open_image(path, stacks=channels != CHANNELS) as image:
+        if is_stack(image):
+            return of_planes(read_stack(image), "tiff", channels)
         kind = KINDS.get(image.format or "")
         if kind is None:
             raise UserError(f"is {image.format}, which is not read here; save it as PNG")
@@ -59,77 +74,6 @@ def read_picture(path: Path) -> Picture:
         exif = upright_exif(image)
         profile = image.info.get("icc_profile")
     if halves:
-        with open_image(path) as again:
-            assert isinstance(again, ImageFile.ImageFile)
-            again.tile = halves
-            low = samples(upright(again))
-        return Picture(joined(samples(turned), low, halves), kind, profile, exif)
+        return Picture(with_lower_bytes(turned, path, halves), kind, profile, exif)
     pixels = samples(converted(turned, profile))
     return Picture(pixels, kind, None if turned.mode in OWN_SPACE else profile, exif)
-
-
-def split_colours(image: Image.Image) -> "list[Image.core.Tile] | None":
-    """Tiles of an image with the lower bytes of 16-bit colours as its samples; None for one that has no such.
-
-    Raises nothing: what Pillow stores otherwise, such as planes, is read with 8 bits.
-    """
-    tiles = []
-    for tile in getattr(image, "tile", []):
-        arguments = tile.args if isinstance(tile.args, tuple) else (tile.args,)
-        mode, _, form = str(arguments[0] if arguments else "").partition(";")
-        if (
-            mode == "LA" and form == "16B"
-        ):  # read as four bytes a pixel: both of grey, both of alpha
-            other = "RGBA"
-        elif mode in ("RGB", "RGBA") and form in OTHER_HALF:
-            other = f"{mode};{OTHER_HALF[form]}"
-        else:
-            return None
-        args = (other, *arguments[1:]) if isinstance(tile.args, tuple) else other
-        tiles.append(tile._replace(args=args))
-    return tiles or None
-
-
-def joined(high: Samples, low: Samples, halves: "list[Image.core.Tile]") -> NDArray[np.uint16]:
-    """16-bit samples from their upper and lower bytes."""
-    if halves[0].args == "RGBA":  # grey and alpha, whose four bytes are all in `low`
-        high, low = low[..., 0::2], low[..., 1::2]
-    return np.bitwise_or(high.astype(np.uint16) << 8, low, dtype=np.uint16)
-
-
-def converted(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The image in a mode of its own samples: L, LA, RGB, RGBA or I;16.
-
-    Raises UserError for float and 32-bit samples.
-    """
-    if image.mode.startswith("I;16"):
-        return image
-    if image.mode not in DIRECT_MODES:
-        raise UserError(
-            f"has samples of mode {image.mode} (float or 32 bit); save it with 8 or 16 bits per sample"
-        )
-    if image.mode == "CMYK" and profile:
-        return by_profile(image, profile)
-    if image.mode in ("P", "PA"):
-        return image.convert("RGBA" if image.has_transparency_data else "RGB")
-    if image.mode in ("1", "L", "LA", "La"):
-        return image.convert("LA" if image.has_transparency_data else "L")
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
-
-
-def by_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """CMYK as sRGB. A profile that cannot be used counts as none."""
-    try:
-        printed = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        screen = ImageCms.createProfile("sRGB")
-        shown = ImageCms.profileToProfile(image, printed, screen, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):
-        shown = None
-    return shown or image.convert("RGB")
-
-
-def samples(image: Image.Image) -> Samples:
-    """`[h, w, C]`, a copy."""
-    array = np.array(image)
-    array = array.astype(np.uint16) if array.dtype.itemsize == 2 else array
-    return array[..., None] if array.ndim == 2 else array

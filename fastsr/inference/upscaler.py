@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from fastsr.data.native import OWN_SPACE, converted, samples
 from fastsr.download.hub import is_hub_name, model_from_hub
 from fastsr.errors import UserError
 from fastsr.facts import ModelFacts, read_facts
 from fastsr.inference.engine import Choices, Engine
 from fastsr.inference.peers import Peers, began_alike, generator_files, open_generators
-from fastsr.inference.picture import OWN_SPACE, converted, samples
 from fastsr.models import Generator
-from fastsr.models.architecture import CHANNELS
 from fastsr.models.fold import folded
 from fastsr.system.compiler import check_compiler
 from fastsr.system.device import choose_device
@@ -62,6 +61,11 @@ class Upscaler:
         return self.engine.scale
 
     @property
+    def channels(self) -> int:
+        """Of the images that the model was trained on."""
+        return self.engine.channels
+
+    @property
     def device(self) -> torch.device:
         return self.engine.device
 
@@ -88,7 +92,7 @@ class Upscaler:
         Args:
             image: a Pillow image (grey, grey with alpha, RGB, RGBA, 16-bit grey; palettes and others become RGB); an
                 array `[h, w]` or `[h, w, C]` or a tensor `[N, C, h, w]`, uint8, uint16 or float in [0, 1], where C is 1
-                (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha).
+                (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha); or as many as a model of other channels takes.
         Returns:
             the same kind: of an array or tensor the dtype, and of a tensor the device too; floats are cut to [0, 1].
         Raises:
@@ -118,9 +122,10 @@ class Upscaler:
 
     def enlarge_tensor(self, pixels_NhwC: Tensor) -> Tensor:
         shape, dtype = tuple(pixels_NhwC.shape), pixels_NhwC.dtype
-        if len(shape) != 4 or shape[3] not in (1, 2, 3, 4) or 0 in shape:
+        if len(shape) != 4 or shape[3] not in (1, 2, 3, 4, self.channels) or 0 in shape:
+            most = f"C 1 to 4 or {self.channels}" if self.channels > 4 else "C 1 to 4"
             raise UserError(
-                f"no image has {len(shape)} axes of {shape}; give [h, w], [h, w, C] or a tensor [N, C, h, w], C 1 to 4"
+                f"no image has {len(shape)} axes of {shape}; give [h, w], [h, w, C] or a tensor [N, C, h, w], {most}"
             )
         if dtype not in LEVELS and not dtype.is_floating_point:
             raise UserError(
@@ -187,7 +192,7 @@ def facts_of(file: Path, generator: Generator) -> ModelFacts:
         count = sum(one.numel() for one in generator.parameters())
         facts = ModelFacts(file, file.stat().st_size, "", None, None, count, ("F32",), {})
     label = generator.architecture.label
-    return replace(facts, architecture=label, scale=generator.scale, channels=CHANNELS)
+    return replace(facts, architecture=label, scale=generator.scale, channels=generator.channels)
 
 
 def notes_of(file: Path) -> dict[str, str]:

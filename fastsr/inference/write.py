@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fastsr.data.native import Samples
 from fastsr.errors import UserError
 from fastsr.files import sync
 from fastsr.inference.deep import write_png, write_tiff
@@ -22,9 +23,10 @@ SUFFIXES = {
     "webp": (".webp",),
     "bmp": (".bmp",),
     "tiff": (".tif", ".tiff"),
+    "npy": (".npy",),
 }
 PILLOW = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP", "bmp": "BMP", "tiff": "TIFF"}
-DEEP = ("png", "tiff")
+DEEP = ("png", "tiff", "npy")
 """Kinds that can hold 16 bits."""
 OPAQUE = ("jpg", "bmp")
 """Kinds that hold no alpha."""
@@ -43,11 +45,17 @@ def check_room(kind: str, height: int, width: int, has_alpha: bool) -> None:
         )
 
 
+def check_planes(kind: str, picture: Picture) -> None:
+    """Raises UserError, without the path, where a file of that kind does not hold what a picture's channels are."""
+    if picture.planes and kind not in ("tiff", "npy"):
+        raise UserError(f"has planes that {kind} cannot keep; leave --format out")
+
+
 def save_picture(picture: Picture, file: Path, kind: str, quality: int) -> None:
     """Writes a file that is complete, or not there.
 
     Args:
-        kind: png, jpg, webp, bmp or tiff.
+        kind: png, jpg, webp, bmp, tiff or npy.
         quality: of jpg and webp, 1 to 100; webp is lossless at 100.
     Raises:
         OSError: it cannot be written.
@@ -55,7 +63,7 @@ def save_picture(picture: Picture, file: Path, kind: str, quality: int) -> None:
     # Names of images may be as long as names can be.
     temporary = file.with_name(f".{os.getpid()}-{abs(hash(file.name)):x}.part")
     try:
-        with temporary.open("wb") as opened:
+        with temporary.open("w+b") as opened:
             write(picture, opened, kind, quality)
         sync(temporary)
         temporary.replace(file)
@@ -65,6 +73,12 @@ def save_picture(picture: Picture, file: Path, kind: str, quality: int) -> None:
 
 def write(picture: Picture, file: BinaryIO, kind: str, quality: int) -> None:
     pixels, profile, exif = picture.pixels, picture.icc_profile, picture.exif
+    if kind == "npy":
+        np.save(file, pixels)
+        return
+    if picture.planes:
+        write_pages(file, pixels)
+        return
     if pixels.dtype == np.uint16:
         write_deep = write_png if kind == "png" else write_tiff
         write_deep(file, pixels.astype(np.uint16, copy=False), profile, exif)
@@ -81,6 +95,14 @@ def write(picture: Picture, file: BinaryIO, kind: str, quality: int) -> None:
     elif kind == "tiff":
         options["compression"] = "tiff_adobe_deflate"
     as_image(pixels.astype(np.uint8, copy=False), kind).save(file, PILLOW[kind], **options)
+
+
+def write_pages(file: BinaryIO, pixels: Samples) -> None:
+    """A TIFF with a page in grey for each channel. Raises OSError."""
+    first, *others = (
+        Image.fromarray(page) for page in np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    )
+    first.save(file, "TIFF", save_all=True, append_images=others, compression="tiff_adobe_deflate")
 
 
 def as_image(pixels: NDArray[np.uint8], kind: str) -> Image.Image:

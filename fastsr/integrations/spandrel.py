@@ -47,7 +47,7 @@ def make_architecture() -> Any:
                 generator, weights, architecture=self,
                 purpose="SR" if architecture.scale > 1 else "Restoration", tags=[architecture.label],
                 supports_half=True, supports_bfloat16=True, scale=architecture.scale,
-                input_channels=3, output_channels=3,
+                input_channels=architecture.channels, output_channels=architecture.channels,
             )  # fmt: skip
 
     return FastsrArchitecture()

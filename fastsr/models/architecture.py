@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, get_args
 Skip = Literal["none", "nearest", "bicubic"]
 Output = Literal["tanh", "linear"]
 CHANNELS = 3
-"""Of images: all networks here are for RGB."""
+"""Of images, where nothing else is said: RGB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,7 @@ class SRResNetArchitecture:
     filters: int = 64
     skip: Skip = "none"
     output: Output = "tanh"
+    channels: int = CHANNELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class MSRResNetArchitecture:
     scale: int
     blocks: int = 16
     filters: int = 64
+    channels: int = CHANNELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,7 @@ class RRDBArchitecture:
     filters: int = 64
     growth: int = 32
     unshuffle: int = 1
+    channels: int = CHANNELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,7 @@ class CompactArchitecture:
     scale: int
     blocks: int = 16
     filters: int = 64
+    channels: int = CHANNELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,7 @@ class SPANArchitecture:
     scale: int
     filters: int = 48
     normalise: bool = True
+    channels: int = CHANNELS
 
 
 GeneratorArchitecture = (
@@ -78,6 +83,7 @@ class VGGDiscriminatorArchitecture:
 
     patch: int
     filters: int = 64
+    channels: int = CHANNELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +91,7 @@ class UNetDiscriminatorArchitecture:
     """Real-ESRGAN's discriminator: one logit for each pixel."""
 
     filters: int = 64
+    channels: int = CHANNELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +100,7 @@ class PatchDiscriminatorArchitecture:
 
     filters: int = 64
     layers: int = 3
+    channels: int = CHANNELS
 
 
 DiscriminatorArchitecture = (
@@ -103,7 +111,7 @@ DiscriminatorArchitecture = (
 def header_of(architecture: GeneratorArchitecture) -> dict[str, str]:
     """The description of a generator as a safetensors header holds it: texts by name."""
     settings = {name: str(value) for name, value in asdict(architecture).items()}
-    return {"architecture": architecture.label, "channels": str(CHANNELS), **settings}
+    return {"architecture": architecture.label, "channels": settings.pop("channels"), **settings}
 
 
 def from_header(header: Mapping[str, str]) -> GeneratorArchitecture | None:

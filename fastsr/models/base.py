@@ -1,6 +1,6 @@
 """The interface of all generators, and their blocks in training.
 
-Axes: N images, C = 3 channels, h w low and H W high resolution.
+Axes: N images, C channels, h w low and H W high resolution.
 """
 
 from abc import ABC, abstractmethod
@@ -15,14 +15,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
-from fastsr.models.architecture import GeneratorArchitecture
+from fastsr.models.architecture import CHANNELS, GeneratorArchitecture
 from fastsr.models.norm import BatchNorm
 
 
 class Generator(nn.Module, ABC):
-    """Takes `[N, 3, h, w]` in [0, 1] and returns fp32 `[N, 3, scale*h, scale*w]`, not clamped, for any h and w."""
+    """Takes `[N, C, h, w]` in [0, 1] and returns fp32 `[N, C, scale*h, scale*w]`, not clamped, for any h and w."""
 
     scale: int
+    channels: int = CHANNELS
+    """Of the images."""
     recompute = False
     """Keep only the inputs of blocks during training, and compute the rest again in the backward pass."""
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from fastsr.models.architecture import CHANNELS
 from fastsr.models.norm import BatchNorm
 
 
@@ -21,19 +22,22 @@ class NormActivation(nn.Module):
 class Discriminator(nn.Module):
     """Eight 3x3 convolutions of which every second halves the image, two dense layers, one logit per image.
 
-    Takes `[N, 3, patch, patch]` in [0, 1] and returns fp32 logits `[N]`; positive means "real".
+    Takes `[N, C, patch, patch]` in [0, 1] and returns fp32 logits `[N]`; positive means "real".
 
     Args:
         patch: side of the images in pixels; it sizes the first dense layer. filters: channels of the first convolution.
+        channels: C, of the images.
     Source: Ledig et al., CVPR 2017.
     """
 
-    def __init__(self, patch: int, filters: int = 64) -> None:
+    def __init__(self, patch: int, filters: int = 64, channels: int = CHANNELS) -> None:
         super().__init__()
         widths = [filters * 2 ** (layer // 2) for layer in range(8)]
         self.convs = nn.ModuleList(
             nn.Conv2d(c_in, c_out, 3, stride=1 + layer % 2, padding=1, bias=layer == 0)
-            for layer, (c_in, c_out) in enumerate(zip([3, *widths[:-1]], widths, strict=True))
+            for layer, (c_in, c_out) in enumerate(
+                zip([channels, *widths[:-1]], widths, strict=True)
+            )
         )
         self.input_activation = nn.LeakyReLU(0.2, inplace=True)
         self.norms = nn.ModuleList(NormActivation(width) for width in widths[1:])

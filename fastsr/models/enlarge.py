@@ -1,6 +1,6 @@
 """Enlarging by a fixed filter, inside a network: what a generator with a global skip adds its details to.
 
-Axes: N images, C = 3 channels, h w low resolution.
+Axes: N images, C channels, h w low resolution.
 """
 
 from fractions import Fraction
@@ -18,20 +18,21 @@ REACH = 2
 
 
 class Enlarge(nn.Module):
-    """`[N, 3, h, w]` to fp32 `[N, 3, scale*h, scale*w]`, without anything to learn, not clamped to [0, 1].
+    """`[N, C, h, w]` to fp32 `[N, C, scale*h, scale*w]`, without anything to learn, not clamped to [0, 1].
 
     Args:
         skip: nearest, or bicubic: MATLAB's imresize (Keys kernel, a = -1/2, edges repeated) before it rounds.
             `torch.nn.functional.interpolate` has another kernel (a = -3/4).
+        channels: C.
     """
 
     kernel: Tensor
 
-    def __init__(self, scale: int, skip: Literal["nearest", "bicubic"]) -> None:
+    def __init__(self, scale: int, skip: Literal["nearest", "bicubic"], channels: int = 3) -> None:
         super().__init__()
-        self.scale, self.skip = scale, skip
+        self.scale, self.skip, self.channels = scale, skip, channels
         # A constant: in no weight file.
-        self.register_buffer("kernel", bicubic_kernel(scale), persistent=False)
+        self.register_buffer("kernel", bicubic_kernel(scale, channels), persistent=False)
 
     def forward(self, lr_NChw: Tensor) -> Tensor:
         if self.skip == "nearest":
@@ -39,14 +40,14 @@ class Enlarge(nn.Module):
         # 8 bits of bf16 are fewer than those of an image.
         with exactly(lr_NChw.device):
             padded = pad(lr_NChw.float(), (REACH,) * 4, mode="replicate")
-            return pixel_shuffle(conv2d(padded, self.kernel, groups=3), self.scale)
+            return pixel_shuffle(conv2d(padded, self.kernel, groups=self.channels), self.scale)
 
 
-def bicubic_kernel(scale: int) -> Tensor:
-    """fp32 `[3 * scale^2, 1, 5, 5]`: a filter for each channel and each pixel that one low-resolution pixel becomes."""
+def bicubic_kernel(scale: int, channels: int) -> Tensor:
+    """fp32 `[C * scale^2, 1, 5, 5]`: a filter for each channel and each pixel that one low-resolution pixel becomes."""
     taps = torch.tensor([phase_taps(scale, phase) for phase in range(scale)])
     kernel = taps[:, None, :, None] * taps[None, :, None, :]
-    return kernel.flatten(0, 1)[:, None].repeat(3, 1, 1, 1)
+    return kernel.flatten(0, 1)[:, None].repeat(channels, 1, 1, 1)
 
 
 def phase_taps(scale: int, phase: int) -> list[float]:

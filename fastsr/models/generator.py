@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from fastsr.errors import UserError
-from fastsr.models.architecture import Output, Skip, SRResNetArchitecture
+from fastsr.models.architecture import CHANNELS, Output, Skip, SRResNetArchitecture
 from fastsr.models.base import Generator, in_fp32, radius_through
 from fastsr.models.enlarge import Enlarge
 from fastsr.models.norm import BatchNorm
 from fastsr.models.tail import Tail
 
-UPSAMPLING_STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
+UPSAMPLING_STAGES: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 DETAIL_START = 0.1
 """Factor of the tail's initial weights where it only adds to an enlarged image. Not 0: no gradient would
 pass."""
@@ -49,13 +49,15 @@ class Upsampler(nn.Module):
 class SRResNet(Generator):
     """SRGAN's generator: 9x9 head, residual blocks, a long skip, pixel-shuffle upsampling, 9x9 tail.
 
-    Takes `[N, 3, h, w]` in [0, 1] and returns `[N, 3, scale*h, scale*w]` in (0, 1): the tail's tanh is mapped there.
+    Takes `[N, C, h, w]` in [0, 1] and returns `[N, C, scale*h, scale*w]` in (0, 1): the tail's tanh is mapped there.
     With a global skip it returns the enlarged image plus what the tail adds, neither squashed nor clamped.
 
     Args:
-        scale: 2, 3, 4 or 8. blocks: residual blocks (32 in the paper). filters: channels (64).
+        scale: 1 (nothing is upsampled), 2, 3, 4 or 8. blocks: residual blocks (32 in the paper).
+        filters: channels (64).
         skip: how the image is enlarged that the tail adds to; none in the paper.
         output: tanh as above, or linear: what the tail makes, as it is, which some trainers' weights need.
+        channels: C, of the images.
     Raises:
         UserError: for another scale.
     Source: Ledig et al., "Photo-realistic single image super-resolution using a GAN", CVPR 2017.
@@ -68,6 +70,7 @@ class SRResNet(Generator):
         filters: int = 64,
         skip: Skip = "none",
         output: Output = "tanh",
+        channels: int = CHANNELS,
     ) -> None:
         super().__init__()
         if scale not in UPSAMPLING_STAGES:
@@ -75,9 +78,10 @@ class SRResNet(Generator):
                 f"--scale {scale} is not supported; use one of {', '.join(map(str, UPSAMPLING_STAGES))}"
             )
         self.scale, self.block_count, self.filters = scale, blocks, filters
+        self.channels = channels
         self.skip: Skip = skip
         self.output: Output = output
-        self.input_conv = nn.Conv2d(3, filters, 9, padding=4)
+        self.input_conv = nn.Conv2d(channels, filters, 9, padding=4)
         self.input_activation = nn.PReLU(filters)
         self.blocks = nn.ModuleList(ResidualBlock(filters) for _ in range(blocks))
         self.trunk_conv = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
@@ -85,8 +89,8 @@ class SRResNet(Generator):
         self.upsamplers = nn.ModuleList(
             Upsampler(filters, factor) for factor in UPSAMPLING_STAGES[scale]
         )
-        self.output_conv = Tail(filters, 3, 9, padding=4)
-        self.enlarge = None if skip == "none" else Enlarge(scale, skip)
+        self.output_conv = Tail(filters, channels, 9, padding=4)
+        self.enlarge = None if skip == "none" else Enlarge(scale, skip, channels)
         if self.enlarge:
             with torch.no_grad():
                 self.output_conv.weight.mul_(DETAIL_START)
@@ -103,7 +107,8 @@ class SRResNet(Generator):
     @property
     def architecture(self) -> SRResNetArchitecture:
         return SRResNetArchitecture(
-            scale=self.scale, blocks=self.block_count, filters=self.filters, skip=self.skip, output=self.output
+            scale=self.scale, blocks=self.block_count, filters=self.filters, skip=self.skip, output=self.output,
+            channels=self.channels,
         )  # fmt: skip
 
     @property

@@ -10,7 +10,7 @@ from fastsr.system.precision import Precision
 def super_resolve(
     generator: Generator, lr_hwC: Tensor, precision: Precision | None = None
 ) -> Tensor:
-    """uint8 `[h, w, 3]` to uint8 `[scale*h, scale*w, 3]`, rounded; runs where the generator is, returns to the CPU."""
+    """`[h, w, C]` to `[scale*h, scale*w, C]`, uint8 or uint16, rounded; on the generator's device, then the CPU."""
     return super_resolve_there(generator, lr_hwC, precision).cpu()
 
 
@@ -21,9 +21,10 @@ def super_resolve_there(
     """The same; the result stays where the generator is."""
     assert not any(module.training for module in generator.modules()), "not in evaluation mode"
     device = next(generator.parameters()).device
-    x = lr_hwC.to(device).permute(2, 0, 1)[None].float() / 255
+    most = 255 if lr_hwC.dtype == torch.uint8 else 65535
+    x = lr_hwC.to(device).permute(2, 0, 1)[None].float() / most
     # Every image has another size: for cuDNN to search for the best algorithm would not pay.
     exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
     with exact, (precision or Precision()).autocast(device):
         sr = generator(x.contiguous(memory_format=torch.channels_last))[0]
-    return (sr * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+    return (sr * most).round().clamp(0, most).to(lr_hwC.dtype).permute(1, 2, 0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fastsr.errors import UserError
 from fastsr.files import sha256_of
-from fastsr.models.architecture import GeneratorArchitecture, from_header, header_of
+from fastsr.models.architecture import CHANNELS, GeneratorArchitecture, from_header, header_of
 from fastsr.models.base import Generator
 from fastsr.models.foreign import recognise, unwrap
 from fastsr.models.networks import build_generator
@@ -129,7 +129,8 @@ def described(architecture: GeneratorArchitecture) -> str:
     """The kind and sizes of a generator on one line: `RRDBNet, scale 4, blocks 23, filters 64`."""
     settings = header_of(architecture)
     kind = settings.pop("architecture").removeprefix("fastsr.")
-    del settings["channels"]
+    if settings["channels"] == str(CHANNELS):
+        del settings["channels"]
     return ", ".join([kind, *(f"{name} {text}" for name, text in settings.items())])
 
 

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, pixel_shuffle, relu
 
 from fastsr.errors import UserError
-from fastsr.models.architecture import MSRResNetArchitecture
+from fastsr.models.architecture import CHANNELS, MSRResNetArchitecture
 from fastsr.models.base import Generator, in_fp32, radius_through, start_small
 
-FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
+FACTORS: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2)}
 SLOPE = 0.1
 
 
@@ -31,31 +31,36 @@ class MSRResNet(Generator):
     Names of weights are BasicSR's (`conv_first`, `body.N.conv1`, `upconv1`, `conv_hr`, `conv_last`).
 
     Args:
-        scale: 2, 3 or 4. blocks: residual blocks (16). filters: channels (64).
+        scale: 1, 2, 3 or 4. blocks: residual blocks (16). filters: channels (64). channels: of the images.
     Raises:
         UserError: for another scale.
     Source: Wang et al., ESRGAN, 2018, whose baseline it is.
     """
 
-    def __init__(self, scale: int, blocks: int = 16, filters: int = 64) -> None:
+    def __init__(
+        self, scale: int, blocks: int = 16, filters: int = 64, channels: int = CHANNELS
+    ) -> None:
         super().__init__()
         if scale not in FACTORS:
             raise UserError(
-                f"--scale {scale} is not one of --generator msrresnet; use 2, 3 or 4, or another generator"
+                f"--scale {scale} is not one of --generator msrresnet; use 1, 2, 3 or 4, or another generator"
             )
-        self.scale = scale
-        self.conv_first = nn.Conv2d(3, filters, 3, padding=1)
+        self.scale, self.channels = scale, channels
+        self.conv_first = nn.Conv2d(channels, filters, 3, padding=1)
         self.body = nn.Sequential(*(PlainResidualBlock(filters) for _ in range(blocks)))
         for k, factor in enumerate(FACTORS[scale]):
             self.add_module(f"upconv{k + 1}", nn.Conv2d(filters, filters * factor**2, 3, padding=1))
         self.conv_hr = nn.Conv2d(filters, filters, 3, padding=1)
-        self.conv_last = nn.Conv2d(filters, 3, 3, padding=1)
+        self.conv_last = nn.Conv2d(filters, channels, 3, padding=1)
         start_small(self.modules(), 0.1)
 
     @property
     def architecture(self) -> MSRResNetArchitecture:
         return MSRResNetArchitecture(
-            scale=self.scale, blocks=len(self.body), filters=self.conv_first.out_channels
+            scale=self.scale,
+            blocks=len(self.body),
+            filters=self.conv_first.out_channels,
+            channels=self.channels,
         )
 
     @property

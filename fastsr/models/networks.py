@@ -29,42 +29,55 @@ def build_generator(architecture: GeneratorArchitecture) -> Generator:
     """The generator described, with torch's or its own initial weights. Raises UserError for a scale that it lacks."""
     match architecture:
         case SRResNetArchitecture(
-            scale=scale, blocks=blocks, filters=filters, skip=skip, output=output
+            scale=scale, blocks=blocks, filters=filters, skip=skip, output=output, channels=channels
         ):
-            return SRResNet(scale, blocks, filters, skip, output)
-        case MSRResNetArchitecture(scale=scale, blocks=blocks, filters=filters):
-            return MSRResNet(scale, blocks, filters)
+            return SRResNet(scale, blocks, filters, skip, output, channels)
+        case MSRResNetArchitecture(scale=scale, blocks=blocks, filters=filters, channels=channels):
+            return MSRResNet(scale, blocks, filters, channels)
         case RRDBArchitecture(
-            scale=scale, blocks=blocks, filters=filters, growth=growth, unshuffle=unshuffle
+            scale=scale,
+            blocks=blocks,
+            filters=filters,
+            growth=growth,
+            unshuffle=unshuffle,
+            channels=channels,
         ):
-            return RRDBNet(scale, blocks, filters, growth, unshuffle)
-        case CompactArchitecture(scale=scale, blocks=blocks, filters=filters):
-            return Compact(scale, blocks, filters)
-        case SPANArchitecture(scale=scale, filters=filters, normalise=normalise):
-            return SPAN(scale, filters, normalise)
+            return RRDBNet(scale, blocks, filters, growth, unshuffle, channels)
+        case CompactArchitecture(scale=scale, blocks=blocks, filters=filters, channels=channels):
+            return Compact(scale, blocks, filters, channels)
+        case SPANArchitecture(scale=scale, filters=filters, normalise=normalise, channels=channels):
+            return SPAN(scale, filters, normalise, channels)
 
 
 def build_discriminator(architecture: DiscriminatorArchitecture) -> AnyDiscriminator:
     """The discriminator described, with torch's initial weights."""
     match architecture:
-        case VGGDiscriminatorArchitecture(patch=patch, filters=filters):
-            return Discriminator(patch, filters)
-        case UNetDiscriminatorArchitecture(filters=filters):
-            return UNetDiscriminator(filters)
-        case PatchDiscriminatorArchitecture(filters=filters, layers=layers):
-            return PatchDiscriminator(filters, layers)
+        case VGGDiscriminatorArchitecture(patch=patch, filters=filters, channels=channels):
+            return Discriminator(patch, filters, channels)
+        case UNetDiscriminatorArchitecture(filters=filters, channels=channels):
+            return UNetDiscriminator(filters, channels)
+        case PatchDiscriminatorArchitecture(filters=filters, layers=layers, channels=channels):
+            return PatchDiscriminator(filters, layers, channels)
 
 
 def generator_architecture(model: ModelConfig) -> GeneratorArchitecture:
     """The generator that settings mean."""
     scale, blocks, filters = model.scale, model.blocks, model.filters
+    channels = model.channels
     match model.generator:
         case "srresnet":
             return SRResNetArchitecture(
-                scale=scale, blocks=blocks, filters=filters, skip=model.skip, output=model.output
+                scale=scale,
+                blocks=blocks,
+                filters=filters,
+                skip=model.skip,
+                output=model.output,
+                channels=channels,
             )
         case "msrresnet":
-            return MSRResNetArchitecture(scale=scale, blocks=blocks, filters=filters)
+            return MSRResNetArchitecture(
+                scale=scale, blocks=blocks, filters=filters, channels=channels
+            )
         case "rrdb":
             unshuffle = UNSHUFFLE.get(scale, 1)
             return RRDBArchitecture(
@@ -73,19 +86,23 @@ def generator_architecture(model: ModelConfig) -> GeneratorArchitecture:
                 filters=filters,
                 growth=model.growth,
                 unshuffle=unshuffle,
+                channels=channels,
             )
         case "compact":
-            return CompactArchitecture(scale=scale, blocks=blocks, filters=filters)
+            return CompactArchitecture(
+                scale=scale, blocks=blocks, filters=filters, channels=channels
+            )
         case "span":
-            return SPANArchitecture(scale=scale, filters=filters)
+            return SPANArchitecture(scale=scale, filters=filters, channels=channels)
 
 
 def discriminator_architecture(model: ModelConfig, patch: int) -> DiscriminatorArchitecture:
     """The discriminator that settings mean, for patches of this side."""
+    filters, channels = model.discriminator_filters, model.channels
     match model.discriminator:
         case "vgg":
-            return VGGDiscriminatorArchitecture(patch=patch, filters=model.discriminator_filters)
+            return VGGDiscriminatorArchitecture(patch=patch, filters=filters, channels=channels)
         case "unet":
-            return UNetDiscriminatorArchitecture(filters=model.discriminator_filters)
+            return UNetDiscriminatorArchitecture(filters=filters, channels=channels)
         case "patch":
-            return PatchDiscriminatorArchitecture(filters=model.discriminator_filters)
+            return PatchDiscriminatorArchitecture(filters=filters, channels=channels)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, pad, pixel_unshuffle
 
 from fastsr.errors import UserError
-from fastsr.models.architecture import RRDBArchitecture
+from fastsr.models.architecture import CHANNELS, RRDBArchitecture
 from fastsr.models.base import Generator, in_fp32, start_small
 
 DOUBLINGS = {1: 0, 2: 1, 4: 2, 8: 3}
@@ -61,36 +61,38 @@ class RRDBNet(Generator):
             of a dense block adds (32).
         unshuffle: 1, 2 or 4: so many times smaller is the image that the blocks see, with so many squared channels.
             By default Real-ESRGAN's: 2 at x2, 4 at x1, else 1.
+        channels: of the images.
     Raises:
         UserError: for another scale.
     Source: Wang et al., "ESRGAN: Enhanced super-resolution GANs", 2018; Wang et al., "Real-ESRGAN", 2021, section 3.4.
     """
 
     def __init__(
-        self, scale: int, blocks: int = 23, filters: int = 64, growth: int = 32, unshuffle: int = 0
-    ) -> None:
+        self, scale: int, blocks: int = 23, filters: int = 64, growth: int = 32, unshuffle: int = 0,
+        channels: int = CHANNELS,
+    ) -> None:  # fmt: skip
         super().__init__()
         if scale not in UNSHUFFLE:
             raise UserError(
                 f"--scale {scale} is not one of --generator rrdb; use 1, 2, 4 or 8, or another generator"
             )
-        self.scale, self.growth = scale, growth
+        self.scale, self.growth, self.channels = scale, growth, channels
         self.unshuffle = unshuffle or UNSHUFFLE[scale]
         self.doublings = DOUBLINGS[scale * self.unshuffle]
         self.tile_multiple = self.unshuffle
-        self.conv_first = nn.Conv2d(3 * self.unshuffle**2, filters, 3, padding=1)
+        self.conv_first = nn.Conv2d(channels * self.unshuffle**2, filters, 3, padding=1)
         self.body = nn.Sequential(*(RRDB(filters, growth) for _ in range(blocks)))
         self.conv_body = nn.Conv2d(filters, filters, 3, padding=1)
         for k in range(self.doublings):
             self.add_module(f"conv_up{k + 1}", nn.Conv2d(filters, filters, 3, padding=1))
         self.conv_hr = nn.Conv2d(filters, filters, 3, padding=1)
-        self.conv_last = nn.Conv2d(filters, 3, 3, padding=1)
+        self.conv_last = nn.Conv2d(filters, channels, 3, padding=1)
 
     @property
     def architecture(self) -> RRDBArchitecture:
         return RRDBArchitecture(
             scale=self.scale, blocks=len(self.body), filters=self.conv_first.out_channels,
-            growth=self.growth, unshuffle=self.unshuffle,
+            growth=self.growth, unshuffle=self.unshuffle, channels=self.channels,
         )  # fmt: skip
 
     @property

@@ -6,14 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad, pixel_shuffle, silu
 
-from fastsr.models.architecture import SPANArchitecture
+from fastsr.models.architecture import CHANNELS, SPANArchitecture
 from fastsr.models.base import Generator, in_fp32
 
 GAIN = 2
 """Factor by which the middle of a training-time convolution is wider."""
 BLOCKS = 6
 MEAN, RANGE = (0.4488, 0.4371, 0.4040), 255.0
-"""Of DIV2K's channels, and the range in which the network sees pixels."""
+"""Of DIV2K's channels, and the range in which the network sees pixels. Other than three channels have the mean of the
+three."""
 
 
 class Fused(nn.Module):
@@ -96,28 +97,35 @@ class SPAN(Generator):
 
     Args:
         scale: any from 1. filters: channels (48). normalise: take the channels' means off, and see 0 to 255.
+        channels: of the images.
     Source: Wan et al., "Swift parameter-free attention network for efficient super-resolution", CVPR workshops 2024.
     """
 
     mean: Tensor
 
-    def __init__(self, scale: int, filters: int = 48, normalise: bool = True) -> None:
+    def __init__(
+        self, scale: int, filters: int = 48, normalise: bool = True, channels: int = CHANNELS
+    ) -> None:
         super().__init__()
-        self.scale, self.normalise = scale, normalise
-        self.conv_1 = Conv3XC(3, filters)
+        self.scale, self.normalise, self.channels = scale, normalise, channels
+        self.conv_1 = Conv3XC(channels, filters)
         for k in range(BLOCKS):
             self.add_module(f"block_{k + 1}", SPAB(filters))
         self.conv_cat = nn.Conv2d(4 * filters, filters, 1)
         self.conv_2 = Conv3XC(filters, filters)
-        self.upsampler = nn.Sequential(nn.Conv2d(filters, 3 * scale**2, 3, padding=1))
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.upsampler = nn.Sequential(nn.Conv2d(filters, channels * scale**2, 3, padding=1))
+        mean = MEAN if channels == len(MEAN) else (sum(MEAN) / len(MEAN),) * channels
+        self.register_buffer("mean", torch.tensor(mean).view(1, channels, 1, 1), persistent=False)
         if not normalise:  # by this entry of a file the others know
             self.register_buffer("no_norm", torch.zeros(1))
 
     @property
     def architecture(self) -> SPANArchitecture:
         return SPANArchitecture(
-            scale=self.scale, filters=self.conv_cat.out_channels, normalise=self.normalise
+            scale=self.scale,
+            filters=self.conv_cat.out_channels,
+            normalise=self.normalise,
+            channels=self.channels,
         )
 
     @property

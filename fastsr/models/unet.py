@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, leaky_relu, normalize
 
+from fastsr.models.architecture import CHANNELS
 from fastsr.models.base import in_fp32
 from fastsr.models.norm import BatchNorm
 from fastsr.system.precision import exactly
@@ -68,18 +69,18 @@ class Double(nn.Module):
 class UNetDiscriminator(nn.Module):
     """A U-Net with spectral normalisation: a logit for each pixel.
 
-    Takes `[N, 3, H, W]` in [0, 1], sides multiples of 8, and returns fp32 logits `[N, 1, H, W]`; positive means "real".
+    Takes `[N, C, H, W]` in [0, 1], sides multiples of 8, and returns fp32 logits `[N, 1, H, W]`; positive means "real".
     Names of weights are Real-ESRGAN's (`conv0` ... `conv9`).
 
     Args:
-        filters: channels of the first convolution (64); the widest has eight times as many.
+        filters: channels of the first convolution (64); the widest has eight times as many. channels: C, of the images.
     Source: Wang et al., "Real-ESRGAN", 2021, section 3.3.
     """
 
-    def __init__(self, filters: int = 64) -> None:
+    def __init__(self, filters: int = 64, channels: int = CHANNELS) -> None:
         super().__init__()
         f = self.filters = filters
-        self.conv0 = nn.Conv2d(3, f, 3, padding=1)
+        self.conv0 = nn.Conv2d(channels, f, 3, padding=1)
         self.conv1 = SpectralConv(f, 2 * f, 4, stride=2)
         self.conv2 = SpectralConv(2 * f, 4 * f, 4, stride=2)
         self.conv3 = SpectralConv(4 * f, 8 * f, 4, stride=2)
@@ -119,19 +120,20 @@ class LeakyBatchNorm(BatchNorm):
 class PatchDiscriminator(nn.Module):
     """Strided 4x4 convolutions: a logit for each of many overlapping parts of the image, 70 pixels wide by default.
 
-    Takes `[N, 3, H, W]` in [0, 1] and returns fp32 logits `[N, 1, H', W']`; positive means "real". Names of weights are
+    Takes `[N, C, H, W]` in [0, 1] and returns fp32 logits `[N, 1, H', W']`; positive means "real". Names of weights are
     those of pix2pix (`model.0`, `model.2`, ...).
 
     Args:
         filters: channels of the first convolution (64). layers: convolutions that halve the image (3).
+        channels: C, of the images.
     Source: Isola et al., "Image-to-image translation with conditional adversarial networks", CVPR 2017.
     """
 
-    def __init__(self, filters: int = 64, layers: int = 3) -> None:
+    def __init__(self, filters: int = 64, layers: int = 3, channels: int = CHANNELS) -> None:
         super().__init__()
         self.filters, self.layers = filters, layers
         model: list[nn.Module] = [
-            nn.Conv2d(3, filters, 4, stride=2, padding=1),
+            nn.Conv2d(channels, filters, 4, stride=2, padding=1),
             nn.LeakyReLU(SLOPE),
         ]
         width = filters

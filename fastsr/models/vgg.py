@@ -39,7 +39,8 @@ REMEDIES = (
 class VGG19Features(nn.Module):
     """Activations (after ReLU) of one VGG19 layer. Frozen: no parameter asks for a gradient.
 
-    Takes `[N, 3, H, W]` in [0, 1], normalised here by ImageNet's mean and deviation. Returns `[N, C, H', W']`:
+    Takes `[N, 3, H, W]`, or grey `[N, 1, H, W]` as three equal channels, in [0, 1], normalised here by ImageNet's mean
+    and deviation. Returns `[N, C, H', W']`:
     128 channels at half the size for conv2_2, 512 at a sixteenth for conv5_4. Starts with zero weights: load some.
 
     Source: Simonyan and Zisserman, 2015; the activation before the fifth pooling is SRGAN's phi_5,4.

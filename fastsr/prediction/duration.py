@@ -52,10 +52,10 @@ def work_of_steps(config: TrainConfig) -> Work:
     3; D counts 7: forward and backward on both images, and to the generated image once more; the content network 2.
     """
     images, low = config.images, config.images.patch // config.model.scale
-    generators, discriminators = 0, 0
+    generators, discriminators, channels = 0, 0, config.model.channels
     with torch.device("meta"), torch.no_grad():
-        hr_NCHW = torch.empty(images.batch, 3, images.patch, images.patch)
-        lr_NChw = torch.empty(images.batch, 3, low, low)
+        hr_NCHW = torch.empty(images.batch, channels, images.patch, images.patch)
+        lr_NChw = torch.empty(images.batch, channels, low, low)
         for model in peer_models(config):
             with FlopCount() as generator:
                 build_generator(generator_architecture(model))(lr_NChw)

@@ -35,5 +35,5 @@ class FlopCount(TorchDispatchMode):
 def upscaling_flop(architecture: GeneratorArchitecture, height: int, width: int) -> int:
     """Operations by which a generator enlarges one image of these low-resolution sides, in a moment."""
     with torch.device("meta"), torch.no_grad(), FlopCount() as count:
-        build_generator(architecture).eval()(torch.empty(1, 3, height, width))
+        build_generator(architecture).eval()(torch.empty(1, architecture.channels, height, width))
     return count.total

@@ -68,11 +68,9 @@ class FakePatches:
     """Patches of the right shape and layout, with no contents."""
 
     def __init__(self, config: TrainConfig) -> None:
-        batch, side = config.images.batch, config.drawn_side
-        self.shapes = (
-            (batch, 3, side // config.model.scale, side // config.model.scale),
-            (batch, 3, side, side),
-        )
+        batch, channels, side = config.images.batch, config.model.channels, config.drawn_side
+        low = side // config.model.scale
+        self.shapes = (batch, channels, low, low), (batch, channels, side, side)
 
     def load(self) -> None:
         """Nothing."""

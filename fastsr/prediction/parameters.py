@@ -1,6 +1,6 @@
 """Parameters of networks, and the numbers that they keep for going backward, by arithmetic.
 
-Axes: N patches of a batch, h w low and H W high resolution. f is the number of filters.
+Axes: N patches of a batch, h w low and H W high resolution. f filters, c channels of images.
 """
 
 from math import prod
@@ -8,35 +8,37 @@ from math import prod
 from fastsr.config.networks import ModelConfig
 from fastsr.config.settings import ImagesConfig
 
-STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
+STAGES: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 """Factors of the upsamplers of srresnet and msrresnet by scale."""
-DOUBLINGS, UNSHUFFLE = {2: 2, 4: 2, 8: 3}, {2: 2}
+DOUBLINGS, UNSHUFFLE = {1: 2, 2: 2, 4: 2, 8: 3}, {1: 4, 2: 2}
 """Of rrdb by scale."""
 SPAN_BLOCKS = 6
 
 
 def generator_parameters(model: ModelConfig) -> int:
-    f, scale, blocks = model.filters, model.scale, model.blocks
+    f, scale, blocks, c = model.filters, model.scale, model.blocks, model.channels
     square = 9 * f**2
     match model.generator:
         case "srresnet":
             upsamplers = sum(square * k**2 + f * k**2 + f for k in STAGES[scale])
-            ends = 2 * 3 * 81 * f + 2 * f + 3  # head with its activation, and tail
+            ends = 2 * c * 81 * f + 2 * f + c  # head with its activation, and tail
             return blocks * (2 * square + 5 * f) + square + 2 * f + upsamplers + ends
         case "msrresnet":
             upsamplers = sum(square * k**2 + f * k**2 for k in STAGES[scale])
-            return 28 * f + blocks * 2 * (square + f) + upsamplers + square + f + 27 * f + 3
+            ends = 2 * 9 * c * f + f + c
+            return ends + blocks * 2 * (square + f) + upsamplers + square + f
         case "rrdb":
-            first = 27 * f * UNSHUFFLE.get(scale, 1) ** 2 + f
+            first = 9 * c * f * UNSHUFFLE.get(scale, 1) ** 2 + f
             between = (2 + DOUBLINGS[scale]) * (
                 square + f
             )  # after the body, doubling, before the last
-            return first + blocks * 3 * dense_parameters(f, model.growth) + between + 27 * f + 3
+            return first + blocks * 3 * dense_parameters(f, model.growth) + between + 9 * c * f + c
         case "compact":
-            return 29 * f + blocks * (square + 2 * f) + (9 * f + 1) * 3 * scale**2
+            first = 9 * c * f + 2 * f
+            return first + blocks * (square + 2 * f) + (9 * f + 1) * c * scale**2
         case "span":
-            convolutions = reparameterised(3, f) + (3 * SPAN_BLOCKS + 1) * reparameterised(f, f)
-            return convolutions + 4 * f**2 + f + (9 * f + 1) * 3 * scale**2
+            convolutions = reparameterised(c, f) + (3 * SPAN_BLOCKS + 1) * reparameterised(f, f)
+            return convolutions + 4 * f**2 + f + (9 * f + 1) * c * scale**2
 
 
 def dense_parameters(f: int, growth: int) -> int:
@@ -52,18 +54,18 @@ def reparameterised(c_in: int, c_out: int) -> int:
 
 
 def discriminator_parameters(model: ModelConfig, patch: int) -> int:
-    f = model.discriminator_filters
+    f, c = model.discriminator_filters, model.channels
     match model.discriminator:
         case "vgg":
             widths = discriminator_widths(model)
-            convolutions = sum(9 * a * b for a, b in zip([3, *widths[:-1]], widths, strict=True))
+            convolutions = sum(9 * a * b for a, b in zip([c, *widths[:-1]], widths, strict=True))
             dense = widths[-1] * discriminator_sides(patch)[-1] ** 2 * 1024 + 1024
             return convolutions + widths[0] + sum(2 * width for width in widths[1:]) + dense + 1025
         case "unet":
             halving = 16 * f**2 * (2 + 8 + 32)
-            return 28 * f + halving + 9 * f**2 * (32 + 8 + 2 + 1 + 1) + 9 * f + 1
+            return (9 * c + 1) * f + halving + 9 * f**2 * (32 + 8 + 2 + 1 + 1) + 9 * f + 1
         case "patch":
-            return 49 * f + 16 * f**2 * (2 + 8 + 32) + 2 * (2 + 4 + 8) * f + 128 * f + 1
+            return (16 * c + 1) * f + 16 * f**2 * (2 + 8 + 32) + 2 * (2 + 4 + 8) * f + 128 * f + 1
 
 
 def generator_activations(model: ModelConfig, images: ImagesConfig, recomputed: bool) -> int:

@@ -11,6 +11,7 @@ from fastsr.config.peers import peer_models
 from fastsr.config.settings import TrainConfig
 from fastsr.errors import UserError
 from fastsr.models.architecture import (
+    CHANNELS,
     CompactArchitecture,
     GeneratorArchitecture,
     MSRResNetArchitecture,
@@ -70,7 +71,8 @@ def options_of(architecture: GeneratorArchitecture) -> str:
             words = f"compact --blocks {blocks} --filters {filters}"
         case SPANArchitecture(filters=filters):
             words = f"span --filters {filters}"
-    return f"--scale {architecture.scale} --generator {words}"
+    channels = "" if architecture.channels == CHANNELS else f" --channels {architecture.channels}"
+    return f"--scale {architecture.scale}{channels} --generator {words}"
 
 
 def load_generator_into(peer: Peer, file: Path) -> None:

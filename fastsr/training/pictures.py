@@ -7,6 +7,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from fastsr.data.formats import as_rgb8
+
 LABEL_HEIGHT, GAP, CROP = 24, 6, 192
 
 
@@ -17,7 +19,7 @@ def centre_crop(image_HWC: Tensor, side: int) -> Tensor:
 
 
 def comparison(rows: Sequence[Mapping[str, Tensor]]) -> Image.Image:
-    """A grid of the images' centres. Each row maps labels, alike in all rows, to uint8 `[height, width, 3]`."""
+    """A grid of the images' centres. Each row maps labels, alike in all rows, to images `[height, width, C]`."""
     labels = list(rows[0])
     cells = [[centre_crop(row[label], CROP) for label in labels] for row in rows]
     width = len(labels) * (CROP + GAP) + GAP
@@ -26,7 +28,7 @@ def comparison(rows: Sequence[Mapping[str, Tensor]]) -> Image.Image:
     for column, label in enumerate(labels):
         draw.text((GAP + column * (CROP + GAP), 3), label, fill="black", font=font)
         for row, images in enumerate(cells):
-            tile = Image.fromarray(images[column].numpy())
+            tile = Image.fromarray(as_rgb8(images[column].numpy()))
             canvas.paste(tile, (GAP + column * (CROP + GAP), LABEL_HEIGHT + row * (CROP + GAP)))
     return canvas
 

@@ -43,6 +43,7 @@ from fastsr.training.saver import Saver
 from fastsr.training.sources import (
     fingerprint,
     image_paths,
+    notes_on_samples,
     open_images,
     open_validation,
     patch_source,
@@ -217,6 +218,8 @@ def describe(
     )
     bits = str(precision.dtype or torch.float32).removeprefix("torch.")
     say(console, f"{sources}, {checked}; {bits} on {name}")
+    for text in notes_on_samples(config):
+        say(console, text)
     if config.machine.amp and (precision.dtype is None or precision.scaled):
         say(console, precision.note)
     seconds = expected_seconds(config, work_of_steps(config), device)

@@ -13,8 +13,10 @@ from fastsr.cohort.share import Share, Whole
 from fastsr.config.fixed import validation_degradation
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, is_live, say
+from fastsr.data.conversions import conversions
 from fastsr.data.degrade import DegradedPatches
 from fastsr.data.duplicates import Known
+from fastsr.data.formats import format_of
 from fastsr.data.given import VALIDATION, paired, partners_of
 from fastsr.data.images import find_images
 from fastsr.data.pack import pack_images
@@ -51,6 +53,7 @@ def open_images(config: TrainConfig, console: Console, waiting: int = 0) -> Pixe
         return pack_images(
             files,
             minimum_side=least,
+            form=format_of(config),
             skip_bad=skip_bad,
             cache=config.images.cache,
             tell=lambda text: say(console, text),
@@ -61,6 +64,17 @@ def open_images(config: TrainConfig, console: Console, waiting: int = 0) -> Pixe
     if not partners:
         return store
     return paired(store, packed(low_paths, 1, False), partners, config.model.scale)
+
+
+def notes_on_samples(config: TrainConfig) -> list[str]:
+    """Sentences on what becomes of the samples of images, and on what else could become of them."""
+    form = format_of(config)
+    notes = conversions(image_paths(config), form)
+    if form.bits == 16 and not config.degrade.is_bicubic:
+        notes.append("degradations round low resolution to 8 bits; high resolution keeps 16")
+    if form.channels != 3 and not config.degrade.is_bicubic:
+        notes.append("JPEG among the degradations codes each channel by itself, as grey")
+    return notes
 
 
 def low_image_paths(config: TrainConfig) -> list[Path]:
@@ -74,17 +88,19 @@ def low_image_paths(config: TrainConfig) -> list[Path]:
         raise UserError(
             f"--lr-data gives low resolutions, and --degrade {degrade.degrade} makes them; leave one out"
         )
-    return find_images(images.lr_data)
+    return find_images(images.lr_data, suffixes=format_of(config).suffixes)
 
 
 def image_paths(config: TrainConfig, console: Console | None = None) -> list[Path]:
     """Training images. With a console, folders that are left out are told there."""
     sources = config.images.data or sample_photos(TRAIN)
-    return find_images(sources, lambda text: say(console, text) if console else None)
+    tell = lambda text: say(console, text) if console else None  # noqa: E731
+    return find_images(sources, tell, format_of(config).suffixes)
 
 
 def validation_paths(config: TrainConfig) -> list[Path]:
-    return find_images(sources) if (sources := validation_sources(config)) else []
+    sources = validation_sources(config)
+    return find_images(sources, suffixes=format_of(config).suffixes) if sources else []
 
 
 def validation_sources(config: TrainConfig) -> tuple[Path, ...]:
@@ -96,15 +112,17 @@ def open_validation(config: TrainConfig) -> list[Pair]:
     """The images to validate on, with the low resolution that every validation uses. Raises UserError."""
     images, scale = config.images, config.model.scale
     files = tuple(validation_paths(config))
+    form = format_of(config)
     if images.val_lr_data and not images.val:
         raise UserError(
             f"--val-lr-data {images.val_lr_data[0]} needs --val, the images it belongs to"
         )
     if not files:
         return []
-    low = find_images(images.val_lr_data) if images.val_lr_data else []
+    degraded = validation_degradation(config)
+    low = find_images(images.val_lr_data, suffixes=form.suffixes) if images.val_lr_data else []
     partners = partners_of(list(files), low, scale, VALIDATION) if low else None
-    return list(load_pairs(files, scale, images.border, partners, validation_degradation(config)))
+    return list(load_pairs(files, scale, images.border, partners, degraded, form))
 
 
 def warn_of_repeated(

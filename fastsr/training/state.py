@@ -14,7 +14,7 @@ from fastsr.training.run import CHANGEABLE
 FORMAT = 1
 SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
 """Entries of the state of torch's GradScaler."""
-FITTED = ("scale", "blocks", "filters", "skip", "discriminator_filters", "patch", "peers", "log_every",
+FITTED = ("scale", "channels", "blocks", "filters", "skip", "discriminator_filters", "patch", "peers", "log_every",
     "generator", "growth", "output", "discriminator", "peer", "exchange",
 )  # fmt: skip
 """Settings by which tensors in a checkpoint have their shapes, or are used as they were trained."""

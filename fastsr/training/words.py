@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fastsr.config.peers import networks_in_words
+from fastsr.config.peers import networks_in_words, samples_in_words
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, say
 
@@ -25,7 +25,8 @@ def summary(config: TrainConfig) -> str:
     networks = networks_in_words(config)
     return (
         f"{config.recipe}: x{model.scale}, {counted(cohort.peers, 'peer')} ({cohort.variant}), "
-        f"{networks}, batch {config.images.batch}, {pretraining}{counted(optim.steps, 'step')}"
+        f"{networks}, {samples_in_words(config)}batch {config.images.batch}, "
+        f"{pretraining}{counted(optim.steps, 'step')}"
     )
 
 

@@ -41,7 +41,7 @@ UNPARSED = [
     ("train --lr fast", "--lr fast cannot be used; use a number; see"),
     ("train --content-weight x", "--content-weight x cannot be used; use a number or auto"),
     ("train --temperature -1 x", "--temperature x cannot be used; use a number"),
-    ("train --scale 5", "--scale 5 cannot be used; use 2, 3, 4 or 8"),
+    ("train --scale 5", "--scale 5 cannot be used; use 1, 2, 3, 4 or 8"),
     ("train --border wrap", "--border wrap cannot be used; use replicate or mirror"),
     ("train --variant dml", "--variant dml cannot be used; use independent, ml or ml-star"),
     ("train --mixing-matrix 0 1", "fastsr train has no option --mixing-matrix"),

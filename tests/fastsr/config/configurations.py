@@ -39,6 +39,7 @@ CHANGED = TrainConfig(
         val_degrade_seed=7,
         cache=Path("/tmp/cache"),
         skip_bad=True,
+        bits=16,
         batch=3,
         patch=48,
         border="mirror",
@@ -85,6 +86,7 @@ CHANGED = TrainConfig(
     ),
     model=ModelConfig(
         scale=8,
+        channels=1,
         blocks=5,
         filters=6,
         skip="nearest",

@@ -190,7 +190,7 @@ def test_a_setting_outside_its_section_is_sent_home(file: Path) -> None:
 def test_an_unknown_setting_is_named_beside_the_known_ones(file: Path) -> None:
     message = refused(file, "[model]\nblokcs = 4\n")
     assert (
-        "[model] has no setting 'blokcs'; it has scale, blocks, filters, skip, discriminator_filters"
+        "[model] has no setting 'blokcs'; it has scale, channels, blocks, filters, skip, discriminator_filters"
         in message
     )
 

@@ -143,6 +143,7 @@ class Greedy(nn.Module):
     """A network that finds memory for small images only, and says so as torch does."""
 
     scale = 2
+    channels = 3
     receptive_radius = 0
 
     def __init__(self, most: int) -> None:
