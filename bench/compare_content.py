@@ -99,7 +99,7 @@ def build(content: ContentName) -> Cohort:
 
 
 def conditions(test_set: str) -> dict[str, Any]:
-    """What all rows share."""
+    """The columns that all rows share."""
     images = recipe("pixel").images
     return {
         "test_set": test_set, "scale": 4, "batch": images.batch, "patch": images.patch,

@@ -62,7 +62,7 @@ class Limited(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """What a stage finds: fp32 `[N]`."""
+    """Sizes that a stage finds: fp32 `[N]`."""
 
     height: Tensor
     width: Tensor
@@ -73,7 +73,7 @@ def mean(x: Tensor) -> float:
 
 
 def up(x: Tensor, step: int) -> Tensor:
-    """How many tiles of `step` a side takes."""
+    """Tiles of `step` that a side takes."""
     return (x / step).ceil()
 
 

@@ -89,7 +89,7 @@ def write_images(folder: Path, count: int) -> None:
 
 
 def train_step(images: Path, cache: Path, out: Path) -> dict[str, Any]:
-    """What two ranks have spent when the first step is done.
+    """Time and memory that two ranks have spent when the first step is done.
 
     Memory that grows with what is read of a mapped pack is told apart: the system takes it back when others need it.
     """

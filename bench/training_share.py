@@ -1,8 +1,8 @@
 """The share of wall time that is training, by counting, on GPUs that nothing was measured on: `python -m
-bench.training_share [--val-every 1000]`.
+bench.training_share [--val-every 2500]`.
 
 Steps take what `bench.roofline` predicts, at best and at worst. Beside them stand what makes a GPU wait (rows of
-metrics, pictures) and what it does that is no training (validation, BN statistics of averages, copies of a checkpoint).
+metrics) and what it does that is no training (validation, BN statistics of averages, copies of a checkpoint).
 """
 
 import argparse
@@ -17,14 +17,14 @@ from fastsr.config.settings import TrainConfig
 from fastsr.models.networks import generator_architecture
 from fastsr.prediction.flops import upscaling_flop
 from fastsr.prediction.size import discriminator_parameters, generator_parameters
+from fastsr.training.train import PICTURE_ROWS
 
 TARGET = 0.97
 BYTES = 4
 IMAGES, PIXELS = 14, 230_000
 """Validation images and the pixels of each: about those of Set14."""
-ROW_SECONDS, PICTURE_SECONDS = 1e-3, 0.15
-"""Processor time of the host for a row of metrics, and for a picture written as PNG twice (run, TensorBoard): measured
-on one core of an AMD EPYC, and rounded up."""
+ROW_SECONDS = 1e-3
+"""Processor time of the host for a row of metrics: measured on one core of an AMD EPYC, and rounded up."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class Terms:
     row: float
     """A row of metrics: the GPU has nothing to do until the host goes on."""
     validation: float
-    """All peers on all validation images, BN statistics and the picture included."""
+    """All peers on all validation images, and again on those of the picture, and BN statistics."""
     checkpoint: float
     """BN statistics, and copies to pinned memory; a thread writes them."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How often each happens."""
+    """Steps, and minutes, from one to the next."""
 
     log_every: int
     val_every: int
@@ -79,10 +79,15 @@ def terms(config: TrainConfig, where: Machine) -> Terms:
     peers, rate = config.cohort.peers, SHARE_OF_PEAK * where.fp32_teraflops * 1e12
     low = config.images.patch // config.model.scale
     statistics = peers * PATCHES * flop_of(config.model, low * low) / rate
-    enlarging = peers * IMAGES * flop_of(config.model, PIXELS // config.model.scale**2) / rate
+    enlarging = (
+        peers
+        * (IMAGES + PICTURE_ROWS)
+        * flop_of(config.model, PIXELS // config.model.scale**2)
+        / rate
+    )
     return Terms(
         row=ROW_SECONDS,
-        validation=statistics + enlarging + PICTURE_SECONDS,
+        validation=statistics + enlarging,
         checkpoint=statistics + snapshot_bytes(config) / where.pcie,
     )
 
@@ -130,8 +135,8 @@ def assumptions() -> list[str]:
     rates = " and ".join(f"{where.pcie / 1e9:g}" for where in MACHINES)
     return [
         f"Assumed: steps as bench.roofline predicts; validation and statistics at {SHARE_OF_PEAK:.0%} of fp32's peak;",
-        f"  PSNR and SSIM on the GPU for nothing; {1e3 * ROW_SECONDS:g} ms of the host for a row,",
-        f"  {PICTURE_SECONDS:g} s for a picture;",
+        f"  PSNR and SSIM on the GPU for nothing; {1e3 * ROW_SECONDS:g} ms of the host for a row;",
+        "  a thread that encodes a picture before the next;",
         f"  copies at {rates} GB/s, and a disk that has written one checkpoint before the next.",
     ]
 

@@ -230,7 +230,7 @@ class OutputConfig:
     save_minutes: float = 10.0
     """Minutes between checkpoints. Training goes on while they are written, and saves at its end and when it is stopped
     in any case. No effect with --save-every."""
-    val_every: int = 1000
+    val_every: int = 2500
     """Steps between validations, each with a picture."""
     keep: int = 3
     """Checkpoints to keep; older ones are deleted."""

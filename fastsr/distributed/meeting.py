@@ -42,7 +42,7 @@ def find_each_other(rank: int, size: int, timeout: timedelta) -> Store:
 
 
 def returned(work: Callable[[], Store], seconds: float) -> Store:
-    """What `work` returns or raises. Raises TimeoutError where that takes too long, and leaves it alone.
+    """The result of `work`, or its error. Raises TimeoutError where that takes too long, and leaves it alone.
 
     Torch reads from whoever has the port without an end to it, and hears no signal meanwhile.
     """

@@ -1,4 +1,4 @@
-"""What ranks do together, and errors that they raise alike: the first of them tells the user."""
+"""Work that ranks do together, and errors that they raise alike: the first of them tells the user."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -23,7 +23,7 @@ from fastsr.facts import ModelFacts
 BICUBIC = "bicubic"
 MOST_PICTURES = 4
 KINDS = {1: "grey images", 3: "images"}
-"""What images of so many channels are called."""
+"""Names of images of so many channels."""
 REPOSITORY = "https://github.com/fastsr/fastsr"
 
 

@@ -104,7 +104,7 @@ def fake_patches(config: TrainConfig, on_gpu: bool) -> PatchSource:
 
 
 def allocating(fused: bool) -> Operator:
-    """What degrades: allocations of the kernels, where a GPU would run them, else the reference."""
+    """The degradation operator to count: allocations of the kernels, where a GPU would run them, else the reference."""
     if fused and kernels(torch.device("cuda")) == "triton":
         # Imports triton, which not every system has.
         from fastsr_kernels.degrade.kernel import allocate

@@ -138,8 +138,8 @@ class Telemetry:
         self.last_step, self.last_time = step, now
         return rate
 
-    def validation(self, step: int, scores: dict[str, Score], picture: Image.Image) -> None:
-        """Reports mean scores of bicubic and each peer (EMA weights) and keeps the comparison picture."""
+    def validation(self, step: int, scores: dict[str, Score]) -> None:
+        """Reports mean scores of bicubic and each peer (EMA weights)."""
         # JSON has no infinity, which is what equal images score
         row = {
             name: {"psnr": s.psnr if isfinite(s.psnr) else None, "ssim": s.ssim}
@@ -154,9 +154,13 @@ class Telemetry:
             for name, s in scores.items():
                 self.writer.add_scalar(f"validation PSNR{of}/{name}", s.psnr, step)
                 self.writer.add_scalar(f"validation SSIM{of}/{name}", s.ssim, step)
+        self.display.validation(step, {name: s.psnr for name, s in scores.items()})
+
+    def picture(self, step: int, picture: Image.Image) -> None:
+        """Keeps the comparison picture of a validation. From any thread."""
+        with written(self.run.folder):
             self.writer.add_image("comparison", as_tensor(picture).numpy(), step, dataformats="HWC")
             picture.save(self.run.pictures / f"step-{step:08d}.png")
-        self.display.validation(step, {name: s.psnr for name, s in scores.items()})
 
 
 def losses(

@@ -283,14 +283,17 @@ def validate(training: Training, telemetry: Telemetry | Silence) -> None:
         {"LR, bicubic": low, **{name: of[k] for name, of in pictures.items()}, "HR": pair.hr}
         for k, (pair, low) in enumerate(shown)
     ]
-    telemetry.validation(training.step, scores, comparison(rows))
+    step, saver = training.step, training.saver
+    telemetry.validation(step, scores)
     if training.config.output.keep_best:
-        run, keep, saver = training.run, training.config.output.keep, training.saver
+        run, keep = training.run, training.config.output.keep
         training.world.together(saver.wait)  # the best is one of the checkpoints that are there
         decided_by_first(
             training.world,
-            lambda saved: note_best(run, training.step, saved, saver.follow),
+            lambda saved: note_best(run, step, saved, saver.follow),
             lambda: begin_save(training),
         )
         if training.world.rank == 0:
             saver.follow(lambda: prune(run, keep))  # the best until now need not stay
+    # Last, so that nothing waits for it: encoding takes as long as dozens of steps of a fast GPU.
+    saver.follow(lambda: telemetry.picture(step, comparison(rows)))

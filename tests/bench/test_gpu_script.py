@@ -56,7 +56,7 @@ def script(tmp_path: Path) -> Script:
 
 
 def outcomes(printed: str) -> dict[str, str]:
-    """What is said of each part."""
+    """The word said of each part."""
     return {line[:18].strip(): line[25:].strip() for line in printed.splitlines()}
 
 
