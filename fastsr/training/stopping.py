@@ -8,10 +8,12 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 
 from fastsr.console import say
+from fastsr.distributed.world import LostRankError
 from fastsr.training.run import Run
 
 PATIENCE = 1.0
@@ -81,7 +83,11 @@ def what_is_kept(stop: Stop) -> str:
 
 @contextmanager
 def stop_signals(stop: Stop) -> Generator[None, None, None]:
-    """Lets signals stop training. They are heard by a thread, as Python tells the main one only between operations."""
+    """Lets signals stop training. They are heard by a thread, as Python tells the main one only between operations.
+
+    Where another rank is lost, SIGTERM is ignored from then on: torchrun sends it to all that are left, and would take
+    the word from the one that tells which was lost. It kills those that do not end.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -94,10 +100,15 @@ def stop_signals(stop: Stop) -> Generator[None, None, None]:
 
     listener = threading.Thread(target=listen, daemon=True, name="signals")
     listener.start()
-    before = {number: signal.signal(number, stop.interrupt) for number in stopping_signals()}
+    before: dict[signal.Signals, Any] = {
+        number: signal.signal(number, stop.interrupt) for number in stopping_signals()
+    }
     descriptor = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     try:
         yield
+    except LostRankError:
+        before[signal.SIGTERM] = signal.SIG_IGN
+        raise
     finally:
         signal.set_wakeup_fd(descriptor)
         for number, handler in before.items():
