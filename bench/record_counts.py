@@ -1,8 +1,10 @@
 """Records what is counted and computed without a GPU, so that documents can quote it: `python -m bench.record_counts`.
 
-Of the paper's recipe with two peers: the nodes of a step's CUDA graph, eager and compiled, and the bounds of GPUs.
+Of the paper's recipe: the nodes of a step's CUDA graph with two peers, eager and compiled, and with four; the bounds of
+GPUs.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from bench.compiled_step import count_compiled
@@ -10,11 +12,17 @@ from bench.roofline import CARDS, SHARE_OF_PEAK, bound, count
 from bench.rows import append_row, circumstances
 from bench.setups import paper_recipe
 from bench.step_nodes import NodeCount, count_nodes
+from fastsr.config.settings import TrainConfig
 
 
-def nodes(count: NodeCount, manner: str) -> dict[str, Any]:
-    setting = {"recipe": "paper", "scale": 4, "peers": 2, "manner": manner}
+def nodes(count: NodeCount, peers: int, manner: str) -> dict[str, Any]:
+    setting = {"recipe": "paper", "scale": 4, "peers": peers, "manner": manner}
     return {**setting, "nodes": count.total, "longest_branch": count.longest}
+
+
+def paper(peers: int) -> TrainConfig:
+    recipe = paper_recipe()
+    return replace(recipe, cohort=replace(recipe.cohort, peers=peers))
 
 
 def bounds(scale: int) -> dict[str, Any]:
@@ -37,8 +45,9 @@ def main() -> None:
     about = circumstances()
     for scale in (4, 2):
         append_row("roofline", bounds(scale), about)
-    append_row("nodes", nodes(count_nodes(paper_recipe()), "eager, bf16"), about)
-    append_row("nodes", nodes(count_compiled(paper_recipe()), "compiled, bf16"), about)
+    for peers in (2, 4):
+        append_row("nodes", nodes(count_nodes(paper(peers)), peers, "eager, bf16"), about)
+    append_row("nodes", nodes(count_compiled(paper(2)), 2, "compiled, bf16"), about)
 
 
 if __name__ == "__main__":
