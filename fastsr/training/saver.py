@@ -82,6 +82,11 @@ class Saver:
         """True if the thread has an error that `check` would raise."""
         return any(one.done() and one.exception() for one in self.pending)
 
+    @property
+    def is_idle(self) -> bool:
+        """True if nothing that was begun is unfinished."""
+        return all(one.done() for one in self.pending)
+
     def wait(self) -> None:
         """Returns when everything is written. Raises the first error."""
         while self.pending:

@@ -1,5 +1,6 @@
 """Duties before a training is saved: numbers must be finite, and what steps leave undone is done."""
 
+import time
 from pathlib import Path
 
 import torch
@@ -9,6 +10,9 @@ from fastsr.errors import UserError
 from fastsr.training.checkpoint import write_checkpoint
 from fastsr.training.setup import Training
 from fastsr.training.snapshot import Snapshot, assert_finite
+
+PAUSE_SECONDS = 0.01
+"""Between two looks at what a thread writes."""
 
 
 def save_is_due(training: Training) -> bool:
@@ -57,8 +61,19 @@ def begin_save(training: Training) -> None:
 
     Raises UserError, on all ranks, where the one before could not be written.
     """
-    training.world.together(training.saver.wait)
+    wait_for_saves(training)
     training.saver.begin(training.step, lambda: snapshot(training))
+
+
+def wait_for_saves(training: Training) -> None:
+    """Returns when what was begun is written. Raises the first error, on all ranks.
+
+    Ranks ask each other meanwhile, which fails at once where one is lost; threads would wait for it to their timeout.
+    """
+    saver, world = training.saver, training.world
+    while world.size > 1 and not all(world.gather(saver.is_idle)):
+        time.sleep(PAUSE_SECONDS)
+    world.together(saver.wait)
 
 
 def check_saves(training: Training) -> None:
@@ -69,12 +84,12 @@ def check_saves(training: Training) -> None:
         return
     is_common = training.step % training.config.output.log_every == 0
     if is_common and any(world.gather(saver.has_failed)):
-        world.together(saver.wait)
+        wait_for_saves(training)
 
 
 def save(training: Training) -> Path:
     """Writes a checkpoint of this step, and returns when it is there. Raises UserError."""
-    training.world.together(training.saver.wait)
+    wait_for_saves(training)
     now = snapshot(training)
     training.world.together(lambda: assert_finite(now))
     return write_checkpoint(training.run, now, training.config.output.keep, training.world)

@@ -25,7 +25,15 @@ from fastsr.training.checkpoint import merged, prune
 from fastsr.training.pictures import CROP, centre_crop, comparison
 from fastsr.training.ranks import decided_by_first, leads, released
 from fastsr.training.run import Run
-from fastsr.training.saving import begin_save, check_saves, complete, finite_rows, save, save_is_due
+from fastsr.training.saving import (
+    begin_save,
+    check_saves,
+    complete,
+    finite_rows,
+    save,
+    save_is_due,
+    wait_for_saves,
+)
 from fastsr.training.setup import Training, prepare
 from fastsr.training.silence import Silence
 from fastsr.training.stopping import Stop, continue_command, stop_signals, what_is_kept
@@ -287,7 +295,7 @@ def validate(training: Training, telemetry: Telemetry | Silence) -> None:
     telemetry.validation(step, scores)
     if training.config.output.keep_best:
         run, keep = training.run, training.config.output.keep
-        training.world.together(saver.wait)  # the best is one of the checkpoints that are there
+        wait_for_saves(training)  # the best is one of the checkpoints that are there
         decided_by_first(
             training.world,
             lambda saved: note_best(run, step, saved, saver.follow),
