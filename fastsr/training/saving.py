@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from fastsr.cohort.step import PretrainStep
+from fastsr.cohort.step import PretrainStep, Step
 from fastsr.errors import UserError
 from fastsr.training.checkpoint import write_checkpoint
 from fastsr.training.setup import Training
@@ -31,6 +31,17 @@ def finite_rows(training: Training) -> torch.Tensor:
     rows_RPT = training.ring.read(first, step)[..., : len(stage.terms)]
     training.world.together(lambda: require_finite(training, first, rows_RPT))
     return rows_RPT
+
+
+def scalars(training: Training) -> dict[str, float]:
+    """Numbers of the whole cohort that belong to the last step."""
+    cohort = training.cohort
+    weight = (
+        {"content_weight": float(cohort.content_weight)}
+        if isinstance(training.stage.body, Step)
+        else {}
+    )
+    return {"lr": float(cohort.schedule.lr), **weight}
 
 
 def require_finite(training: Training, first: int, rows_RPT: torch.Tensor) -> None:

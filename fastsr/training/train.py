@@ -32,6 +32,7 @@ from fastsr.training.saving import (
     finite_rows,
     save,
     save_is_due,
+    scalars,
     wait_for_saves,
 )
 from fastsr.training.setup import Training, prepare
@@ -258,17 +259,6 @@ def after_step(training: Training, telemetry: Telemetry | Silence) -> None:
         finite_rows(training)
         with telemetry.stopwatch.aside("saving"):
             begin_save(training)
-
-
-def scalars(training: Training) -> dict[str, float]:
-    """Numbers of the whole cohort that belong to the last step."""
-    cohort = training.cohort
-    weight = (
-        {"content_weight": float(cohort.content_weight)}
-        if isinstance(training.stage.body, Step)
-        else {}
-    )
-    return {"lr": float(cohort.schedule.lr), **weight}
 
 
 def validate(training: Training, telemetry: Telemetry | Silence) -> None:
