@@ -2,7 +2,9 @@
 
 With the skip the first image is bicubic's, so that only details have to be learnt, and these are smaller than patches
 of 32 pixels, which cost a quarter of those of 64; D needs no more to judge texture. One forward pass of D serves both
-losses, and the weights that are scored are averaged. Stages were sized on every fifth image of BSD100.
+losses, and the weights that are scored are averaged. At SRGAN's adversarial weight of 1e-3 a D of so small patches pulls
+colours about; at a third of it pictures become as sharp. Settings were chosen on every fifth image of BSD100, with seeds
+0 and 1.
 """
 
 from dataclasses import dataclass, replace
@@ -67,9 +69,9 @@ def recipe(stage: Stage, seed: int) -> TrainConfig:
             scale=SCALE, blocks=4, filters=32, discriminator_filters=16, skip="bicubic"
         ),
         cohort=CohortConfig(peers=1, variant="independent"),
-        loss=LossConfig(content="pixel"),
+        loss=LossConfig(content="pixel", adversarial_weight=3e-4),
         optim=OptimConfig(
-            steps=stage.steps, lr=stage.lr, lr_milestones=milestones, lr_gamma=0.4, ema=0.99
+            steps=stage.steps, lr=stage.lr, lr_milestones=milestones, lr_gamma=0.4, ema=0.995
         ),
         machine=MachineConfig(seed=seed),
     )
