@@ -2,9 +2,9 @@
 
 With the skip the first image is bicubic's, so that only details have to be learnt, and these are smaller than patches
 of 32 pixels, which cost a quarter of those of 64; D needs no more to judge texture. One forward pass of D serves both
-losses, and the weights that are scored are averaged. At SRGAN's adversarial weight of 1e-3 a D of so small patches pulls
-colours about; at a third of it pictures become as sharp. Settings were chosen on every fifth image of BSD100, with seeds
-0 and 1.
+losses, and the weights that are scored are averaged. With SRGAN's adversarial weight of 1e-3 a D of such small patches
+makes colours wander; with a third of it pictures become as sharp. Settings were chosen on every fifth image of BSD100,
+with seeds 0 and 1.
 """
 
 from dataclasses import dataclass, replace
