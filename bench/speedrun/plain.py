@@ -22,7 +22,7 @@ from fastsr.models import Discriminator, SRResNet
 
 PRETRAIN_STEPS, STEPS = 1000, 1000
 BATCH, PATCH = 8, 64
-LEARNING_RATE, MILESTONES, GAMMA = 1e-3, [700, 1000], 0.4
+LEARNING_RATE, MILESTONES, GAMMA = 1e-3, [700, 1000], 0.4  # D begins after both
 ADVERSARIAL_WEIGHT = 1e-3
 DECAY, STATISTICS_BATCHES = 0.999, 50
 
@@ -30,8 +30,9 @@ DECAY, STATISTICS_BATCHES = 0.999, 50
 def train(store: PixelStore, seed: int) -> SRResNet:
     generator, discriminator = SRResNet(SCALE, 4, 32, "bicubic"), Discriminator(PATCH, 16)
     average = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(DECAY))
-    g_adam, d_adam = (Adam(net.parameters(), LEARNING_RATE) for net in (generator, discriminator))
-    schedules = [MultiStepLR(adam, MILESTONES, GAMMA) for adam in (g_adam, d_adam)]
+    g_adam = Adam(generator.parameters(), LEARNING_RATE)
+    d_adam = Adam(discriminator.parameters(), LEARNING_RATE * GAMMA ** len(MILESTONES))
+    schedule = MultiStepLR(g_adam, MILESTONES, GAMMA)
     drawn = batches(store, seed)
     for step, (lr_NChw, hr_NCHW) in enumerate(islice(drawn, PRETRAIN_STEPS + STEPS)):
         with torch.autocast("cpu", torch.bfloat16):
@@ -42,8 +43,7 @@ def train(store: PixelStore, seed: int) -> SRResNet:
             loss = loss + ADVERSARIAL_WEIGHT * criterion(discriminator, sr_NCHW, 1)
         update(g_adam, loss)
         average.update_parameters(generator)
-        for schedule in schedules:
-            schedule.step()
+        schedule.step()
     update_bn((lr_NChw for lr_NChw, _ in islice(drawn, STATISTICS_BATCHES)), average)
     return cast(SRResNet, average.module)
 
