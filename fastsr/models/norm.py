@@ -27,9 +27,13 @@ class BatchNorm(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         if self.gather is not None and self.training:
             return self.synchronised(input, self.gather)
+        if (
+            self.momentum is None
+        ):  # a mean over all batches, as `torch.optim.swa_utils.update_bn` asks for
+            return super().forward(input)
         return batch_norm(
             input, self.running_mean, self.running_var, self.weight, self.bias,
-            self.training, self.momentum or 0.0, self.eps,
+            self.training, self.momentum, self.eps,
         )  # fmt: skip
 
     def synchronised(self, x_NCHW: Tensor, gather: Gather) -> Tensor:

@@ -9,10 +9,11 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import PixelContent
-from fastsr.cohort.ema import PATCHES, EmaStatistics
+from fastsr.cohort.ema import PATCHES, EmaStatistics, measure
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Step
 from fastsr.config.settings import TrainConfig
@@ -57,6 +58,17 @@ def test_statistics_are_the_means_over_batches(tiny_config: TrainConfig, store: 
     torch.testing.assert_close(norm.running_mean, torch.stack(means).mean(0))
     torch.testing.assert_close(norm.running_var, torch.stack(variances).mean(0))
     assert (norm.momentum, norm.training, ema.training) == (0.1, False, False)
+
+
+def test_torchs_update_measures_the_same(tiny_config: TrainConfig, store: PixelStore) -> None:
+    cohort, sampler, _ = parts_of(tiny_config, store)
+    batches = EmaStatistics(cohort, sampler).batches
+    ours, torchs = (peer.generator for peer in cohort.peers)
+    torchs.load_state_dict(ours.state_dict())
+    measure(ours, batches)
+    update_bn(batches, torchs)
+    for name, value in statistics(ours).items():
+        torch.testing.assert_close(statistics(torchs)[name], value, msg=name)
 
 
 def test_training_does_not_notice(tiny_config: TrainConfig, store: PixelStore) -> None:
