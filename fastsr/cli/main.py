@@ -51,7 +51,7 @@ Train GAN super-resolution models, alone or in cohorts that teach each other.
   push      publish a run's model on the Hugging Face hub
   report    one page with the curves, pictures and tables of runs
   info      what a run or a model's file holds
-  data      fetch and list the data sets of the field
+  data      fetch data sets, preview degraded patches, list packed images
   reproduce repeat the paper's experiment, with its numbers beside ours
   doctor    what this machine can do, whether images are fit, what a run needs
 

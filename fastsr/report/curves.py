@@ -7,7 +7,8 @@ from math import isfinite, nan
 
 from markupsafe import Markup
 
-from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, WARMING_TERMS, Term
+from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, WARMING_TERMS, Term, terms_of
+from fastsr.config.settings import AdversarialName
 from fastsr.console import counted
 from fastsr.evaluation.metrics import MEASURES, metric_name, metric_text
 from fastsr.evaluation.protocol import BICUBIC
@@ -24,7 +25,19 @@ DASH_OF_CONTROLS = 3
 MOST_LINES = 6
 """Lines of one chart that can be told apart; more pairs of peers are summed up by their mean."""
 PROBABILITIES = ("d_prob_real", "d_prob_fake")
-"""Terms between 0 and 1; in the middle, a discriminator cannot tell."""
+"""Terms between 0 and 1; in the middle, a discriminator that learns by cross entropy cannot tell."""
+NOT_PROBABILITIES: dict[AdversarialName, str] = {
+    "vanilla": "",
+    "lsgan": (
+        " With --adversarial lsgan the probability is the sigmoid of a logit that is trained to be 1 or 0, so that it"
+        " lies between 0.5 and 0.73: the distance from the diagonal then says little."
+    ),
+    "relativistic": (
+        " With --adversarial relativistic the probability is the sigmoid of a logit of which only the distance between"
+        " real and generated images is trained: that from the diagonal then says little."
+    ),
+}
+"""What has to be known of calibration under other losses of the discriminator."""
 
 
 def peer_series(
@@ -62,11 +75,11 @@ def losses(run: Run, most: int) -> Markup:
     charts: list[Markup] = []
     for stage, terms in STAGES.items():
         rows = [row for row in run.training if row.stage == stage]
-        for term in terms:
+        for term in terms_of(run.config.loss, terms):
             series = peer_series(
                 run, lambda row, peer, term=term: loss_of(row, peer, term.name), rows, most
             )
-            charts += [loss_chart(term, series)] if series else []
+            charts += [loss_chart(term, series, run.config.loss.adversarial)] if series else []
     notes = [NOTE]
     if not any(row.stage == "training" for row in run.training):
         notes.append(
@@ -78,10 +91,11 @@ def losses(run: Run, most: int) -> Markup:
     return plot(peer_lines(run), charts) + Markup().join(missing(note) for note in notes)
 
 
-def loss_chart(term: Term, series: Sequence[Series]) -> Markup:
+def loss_chart(term: Term, series: Sequence[Series], adversarial: AdversarialName) -> Markup:
     """One term, smoothed, under its short name."""
     is_probability = term.name in PROBABILITIES
-    bounds, reference = ((0.0, 1.0), (0.5, "cannot tell")) if is_probability else (None, None)
+    bounds = (0.0, 1.0) if is_probability else None
+    reference = (0.5, "cannot tell") if is_probability and adversarial == "vanilla" else None
     return line_chart(
         upper_first(term.short),
         term.unit,
@@ -250,5 +264,6 @@ def calibration(run: Run) -> Markup:
         "be believed: of the images given 0.8, eight in ten are real. Points only at both ends: D tells all apart; "
         "only in the middle: it cannot tell. Larger marks stand for more images; the error in each title is the "
         "mean distance from the diagonal over images."
+        + NOT_PROBABILITIES[run.config.loss.adversarial]
     )
     return Markup("<p>{}</p>").format(text) + grid(charts)

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from math import isfinite
 
-from fastsr.console import listed
+from fastsr.console import counted, listed
 from fastsr.evaluation.metrics import MEASURES
 from fastsr.reproduction.comparison import RESAMPLES, verdict
 from fastsr.reproduction.intervals import Difference
-from fastsr.reproduction.mechanism import QUANTITIES, STEPS, Mechanism
+from fastsr.reproduction.mechanism import STEPS, Mechanism
 from fastsr.reproduction.paper import BASELINE, PSNR_PROTOCOL, TAUGHT, VARIANTS
 from fastsr.reproduction.results import Row, Table, Tables
 
@@ -68,14 +68,15 @@ def mechanism_rows(one: Mechanism) -> Iterator[str]:
     variants = list(one.opinions[0].values)
     taught = [name for name in variants if name != BASELINE]
     yield f"\n## x{one.scale}, what the discriminators say\n"
-    yield f"Over the last {STEPS} steps of training: means over the peers of a variant and over {one.seeds} seeds, with"
+    over = f"the peers of a variant and over {counted(one.seeds, 'seed')}"
+    yield f"Over the last {STEPS} steps of training: means over {over}, with"
     yield "95 % intervals over seeds (Student's t) where there are several. Probabilities are of being real.\n"
     yield f"| | {' | '.join(variants)} | {' | '.join(f'{v} - {BASELINE}' for v in taught)} |"
     yield "|---" * (1 + len(variants) + len(taught)) + "|"
     for opinion in one.opinions:
         cells = [interval(opinion.values[name], DIGITS, sign="") for name in variants]
         cells += [interval(opinion.differences.get(name, Difference()), DIGITS) for name in taught]
-        yield f"| {QUANTITIES[opinion.quantity]} | {' | '.join(cells)} |"
+        yield f"| {one.name(opinion.quantity)} | {' | '.join(cells)} |"
 
 
 def markdown_row(row: Row, digits: int) -> str:

@@ -193,7 +193,8 @@ def collect_tables(plan: Plan) -> Tables:
             for config in runs
             if folder_of(config).name in evaluations
         ]
-        mechanisms += [mechanism(scale, values)] if values else []
+        adversarial = plan.config.loss.adversarial
+        mechanisms += [mechanism(scale, values, adversarial)] if values else []
         shared = [
             m for m in USUAL if evaluations and all(m in e.metrics for e in evaluations.values())
         ]

@@ -117,17 +117,17 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
     share = share_of(world, config, device, console)
     precision = choose_precision(config.machine.amp, device)
     folder = common_folder(world, config, continued)
-    if world.rank == 0:
-        describe(config, device, precision, folder, console)
+    first = world.rank == 0
+    found = describe(config, device, precision, folder, console) if first else None
     content = world.in_turn("content", lambda: content_loss(config.loss))
     for text in warnings(config):
         say(console, text)
-    store = world.in_turn("pack", lambda: open_images(config, console, world.size - 1))
+    store = world.in_turn("pack", lambda: open_images(config, console, world.size - 1, found))
     is_slow = validation_degradation(config) is not None
     with doing(console, "degrading the validation images", lines=is_slow):
         validation = world.together(lambda: open_validation(config))
     agree(world, {"the checksum of the training images": fingerprint(store)})
-    if world.rank == 0:
+    if first:
         warn_of_repeated(store, validation, config.model.scale, console)
     alone = world.size == 1
     way = chosen_way(config, device, precision, console) if alone else default_way(config)
@@ -203,8 +203,11 @@ def describe(
     precision: Precision,
     folder: Path,
     console: Console,
-) -> None:
-    """Says, before anything takes long, what is computed on what, where it is kept, and about how long that takes."""
+) -> list[Path]:
+    """Says, before anything takes long, what is computed on what, where it is kept, and about how long that takes.
+
+    Returns the training images.
+    """
     images, val = image_paths(config, console), validation_paths(config)
     sources = counted(len(images), "image" if config.images.data else "sample photo")
     checked = f"{len(val)} for validation" if val else "no validation (--val)"
@@ -218,12 +221,13 @@ def describe(
     )
     bits = str(precision.dtype or torch.float32).removeprefix("torch.")
     say(console, f"{sources}, {checked}; {bits} on {name}")
-    for text in notes_on_samples(config):
+    for text in notes_on_samples(config, images):
         say(console, text)
     if config.machine.amp and (precision.dtype is None or precision.scaled):
         say(console, precision.note)
     seconds = expected_seconds(config, work_of_steps(config), device)
     say(console, f"{folder}; about {duration(seconds)} for all steps, roughly estimated")
+    return images
 
 
 def continue_run(training: Training, console: Console) -> int:

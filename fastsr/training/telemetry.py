@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from fastsr.cohort.ring import opinions
 from fastsr.cohort.step import Stage
-from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
+from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term, terms_of
 from fastsr.config.fixed import BICUBIC, validation_label
 from fastsr.config.peers import adversarial_weights, peer_settings
 from fastsr.config.settings import TrainConfig
@@ -39,7 +39,7 @@ class Telemetry:
             self.writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=start + 1)
             meanings = (
                 f"* **{t.name}**: {t.meaning} ({t.unit})"
-                for t in (*PRETRAINING_TERMS, *TRAINING_TERMS)
+                for t in terms_of(config.loss, (*PRETRAINING_TERMS, *TRAINING_TERMS))
             )
             self.writer.add_text("metrics", "\n".join(meanings), start)
         work, total = work_of_steps(config), config.total_steps

@@ -53,9 +53,22 @@ def next_commands(config: TrainConfig, folder: Path, console: Console) -> None:
     run = shlex.quote(str(folder))
     commands = [
         f"fastsr upscale {run} IMAGES",
-        f"fastsr eval {run} --sets Set5 Set14",
+        evaluation_command(config, folder),
         f"fastsr report {run}",
     ]
     if not config.images.data:
         commands.append("fastsr train --data FOLDER --val FOLDER --amp --compile")
     say(console, "next: " + "\n      ".join(commands))
+
+
+def evaluation_command(config: TrainConfig, folder: Path) -> str:
+    """The command that scores a run, on images and low resolution such as it was trained for."""
+    run = shlex.quote(str(folder))
+    sets = "Set5 Set14" if config.model.channels in (1, 3) else "FOLDER"
+    if not config.degrade.is_bicubic:
+        return (
+            f"fastsr eval {run} --sets {sets} --degrade {shlex.quote(str(folder / 'config.toml'))}"
+        )
+    # Sets of the field have no low resolution of their size, and bicubic makes none there.
+    given = config.model.scale == 1
+    return f"fastsr eval {run} --sets {'FOLDER --lr given' if given else sets}"
