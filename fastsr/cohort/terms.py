@@ -20,6 +20,7 @@ class Term:
     unit: str
 
 
+PROBABILITY = "probability of real, batch mean"
 PRETRAINING_TERMS = (
     Term("pixel", "pixel MSE", "pre-training loss of G", "mean squared error, pixels 0 to 1"),
 )
@@ -38,12 +39,12 @@ TRAINING_TERMS = (
         "KL of D to its teachers, generated images",
         "nats, weighted by M and T^2",
     ),
-    Term("d_prob_real", "D(real)", "what D says of real images", "probability of real, batch mean"),
+    Term("d_prob_real", "D(real)", "what D says of real images", PROBABILITY),
     Term(
         "d_prob_fake",
         "D(fake)",
         "what D says of generated images",
-        "probability of real, batch mean",
+        PROBABILITY,
     ),
 )
 """The columns of an adversarial step's row, in order; `terms_of` has their words for other losses."""

@@ -25,6 +25,13 @@ class PackFacts:
     """Seconds since the epoch, as `used`."""
     used: float
 
+    @property
+    def room(self) -> str:
+        """On the disk."""
+        if self.bytes < 1e9:
+            return f"{self.bytes / 1e6:,.1f} MB"
+        return f"{self.bytes / 1e9:,.2f} GB"
+
 
 def find_packs(cache: Path) -> list[PackFacts]:
     """All packs below a cache, also damaged ones and those of other versions, the latest used first."""
@@ -71,7 +78,7 @@ def packs_table(packs: list[PackFacts], cache: Path) -> Table:
     table.add_column("folder of the images, and of the pack", overflow="fold")
     for pack in packs:
         table.add_row(
-            f"{pack.bytes / 1e9:.2f} GB",
+            pack.room,
             f"{pack.images:,}",
             ago(pack.made),
             ago(pack.used),

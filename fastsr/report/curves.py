@@ -7,7 +7,14 @@ from math import isfinite, nan
 
 from markupsafe import Markup
 
-from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, WARMING_TERMS, Term, terms_of
+from fastsr.cohort.terms import (
+    PRETRAINING_TERMS,
+    PROBABILITY,
+    TRAINING_TERMS,
+    WARMING_TERMS,
+    Term,
+    terms_of,
+)
 from fastsr.config.settings import AdversarialName
 from fastsr.console import counted
 from fastsr.evaluation.metrics import MEASURES, metric_name, metric_text
@@ -25,7 +32,7 @@ DASH_OF_CONTROLS = 3
 MOST_LINES = 6
 """Lines of one chart that can be told apart; more pairs of peers are summed up by their mean."""
 PROBABILITIES = ("d_prob_real", "d_prob_fake")
-"""Terms between 0 and 1; in the middle, a discriminator that learns by cross entropy cannot tell."""
+"""Terms between 0 and 1; in the middle, a discriminator whose logits mean probabilities cannot tell."""
 NOT_PROBABILITIES: dict[AdversarialName, str] = {
     "vanilla": "",
     "lsgan": (
@@ -79,7 +86,7 @@ def losses(run: Run, most: int) -> Markup:
             series = peer_series(
                 run, lambda row, peer, term=term: loss_of(row, peer, term.name), rows, most
             )
-            charts += [loss_chart(term, series, run.config.loss.adversarial)] if series else []
+            charts += [loss_chart(term, series)] if series else []
     notes = [NOTE]
     if not any(row.stage == "training" for row in run.training):
         notes.append(
@@ -91,11 +98,10 @@ def losses(run: Run, most: int) -> Markup:
     return plot(peer_lines(run), charts) + Markup().join(missing(note) for note in notes)
 
 
-def loss_chart(term: Term, series: Sequence[Series], adversarial: AdversarialName) -> Markup:
+def loss_chart(term: Term, series: Sequence[Series]) -> Markup:
     """One term, smoothed, under its short name."""
-    is_probability = term.name in PROBABILITIES
-    bounds = (0.0, 1.0) if is_probability else None
-    reference = (0.5, "cannot tell") if is_probability and adversarial == "vanilla" else None
+    bounds = (0.0, 1.0) if term.name in PROBABILITIES else None
+    reference = (0.5, "cannot tell") if term.unit == PROBABILITY else None
     return line_chart(
         upper_first(term.short),
         term.unit,
@@ -259,8 +265,10 @@ def calibration(run: Run) -> Markup:
         )
         title = f"{upper_first(peer.label)}: error {calibration_error(real, generated):.3f}"
         charts.append(reliability_chart(title, real, generated, peer.index))
+    first, last = rows[0].step, rows[-1].step
+    span = f"Steps {first:,} to {last:,}" if len(rows) > 1 else f"Step {last:,}"
     text = (
-        f"Steps {rows[0].step:,} to {rows[-1].step:,}, the last batch of each row. On the diagonal, a probability can "
+        f"{span}, the last batch of each row. On the diagonal, a probability can "
         "be believed: of the images given 0.8, eight in ten are real. Points only at both ends: D tells all apart; "
         "only in the middle: it cannot tell. Larger marks stand for more images; the error in each title is the "
         "mean distance from the diagonal over images."

@@ -24,6 +24,7 @@ from fastsr.report.pictures import MOST, grid_uri
 from fastsr.report.runs import Reproduction, Run
 from fastsr.report.settings import in_words, settings
 from fastsr.report.tables import evaluation_tables, reproduction_table
+from fastsr.training.words import evaluation_command
 
 BUDGET = 3_600_000
 """Characters that all pictures may take together; with text and charts the page stays under 5 MB."""
@@ -232,7 +233,7 @@ class RunSections:
         )
 
     def evaluate_hint(self, what: str) -> Markup:
-        return missing(f"{what}; fastsr eval {self.run.folder} --sets Set5 does it.")
+        return missing(f"{what}; {evaluation_command(self.run.config, self.run.folder)} does it.")
 
     def results(self) -> Markup:
         evaluation = self.run.evaluation

@@ -19,7 +19,8 @@ def markdown(tables: Tables) -> Iterator[str]:
     """A reproduction as Markdown, line by line."""
     yield "# Reproduction"
     yield ""
-    yield "Each cell: both peers, their mean, and the paper's number. Differences: variant minus Independent, mean over"
+    yield "Each cell: both peers (their range where several seeds have many), their mean, and the paper's number."
+    yield "Differences: variant minus Independent, mean over"
     yield f"images, with its 95 % interval: a percentile bootstrap of {RESAMPLES:,} resamples of the images."
     yield ""
     yield PSNR_PROTOCOL
@@ -83,7 +84,7 @@ def markdown_row(row: Row, digits: int) -> str:
     """A line of a table: bicubic, the peers of each variant with their mean and the paper's, differences."""
     cells = [row.test_set, number(row.bicubic, digits)]
     for variant in row.variants.values():
-        peers = " / ".join(number(value, digits) for value in variant.peers) or "none"
+        peers = variant.peers_in_words(lambda value: number(value, digits), " / ") or "none"
         printed = f", paper {variant.paper:.3f}" if isfinite(variant.paper) else ""
         cells.append(f"{peers}; **{number(variant.mean, digits)}**{printed}")
     cells += [interval(one, digits) for one in row.differences.values()]
