@@ -150,6 +150,7 @@ def settings(subject: Subject) -> str:
         "steps": f"{optim.steps:,} adversarial after {optim.pretrain_steps:,} of pre-training",
         "patches": f"{images.batch} a step, {images.patch} pixels a side, low resolution {made_by(config)}",
         "content loss": loss.content,
+        "adversarial loss": loss.adversarial,
         "learning rate": f"{optim.lr:g}",
         "weights": f"averaged, decay {optim.ema:g}" if optim.ema else "of the last step",
         "seed": str(config.machine.seed),
