@@ -25,6 +25,14 @@ def conversions(paths: list[Path], form: PixelFormat) -> list[str]:
         notes.append(f"images in colour, such as {path.name}, become grey")
     elif form.channels == 3 and not first_with(paths, lambda image: not is_grey(image), True):
         notes.append("all images are grey and become RGB; --channels 1 keeps one channel")
+    if (
+        form.channels == 4
+        and (path := first_with(paths, is_cmyk))
+        and (other := first_with(paths, lambda image: not is_cmyk(image), True))
+    ):
+        notes.append(
+            f"warning: {path.name} is CMYK and {other.name} is not; their channels are learnt from as if alike"
+        )
     return notes
 
 
@@ -47,6 +55,10 @@ def told(path: Path, holds: Callable[[Image.Image], bool], unknown: bool) -> boo
 
 def is_grey(image: Image.Image) -> bool:
     return image.mode in GREY or image.mode.startswith("I;16")
+
+
+def is_cmyk(image: Image.Image) -> bool:
+    return image.mode == "CMYK"
 
 
 def is_deep(image: Image.Image) -> bool:

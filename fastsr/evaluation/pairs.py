@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fastsr.config.fixed import FixedDegradation
+from fastsr.console import counted
 from fastsr.data.bicubic import Border, downscale
 from fastsr.data.formats import ARRAY, RGB8, PixelFormat, read_pixels
 from fastsr.data.images import find_images, is_grey
@@ -55,7 +56,8 @@ def load_pairs(
             bad.append(f"{path}: {error}")
     if bad:
         raise UserError(
-            f"{len(bad)} test images cannot be used; mend or remove them:\n  " + "\n  ".join(bad)
+            f"{counted(len(bad), 'test image')} cannot be used; mend or remove "
+            f"{'it' if len(bad) == 1 else 'them'}:\n  " + "\n  ".join(bad)
         )
 
 

@@ -180,7 +180,7 @@ def test_nothing_is_left_of_an_evaluation_that_fails(request_for: Any, tmp_path:
     before = (tmp_path / "evaluation/evaluation.json").read_text()
     (tmp_path / "mine/broken.png").write_bytes(b"no image")
     with pytest.raises(
-        UserError, match=r"(?s)1 test images cannot be used.*broken\.png: is not an image"
+        UserError, match=r"(?s)1 test image cannot be used.*broken\.png: is not an image"
     ):
         run(request_for())
     assert (tmp_path / "evaluation/evaluation.json").read_text() == before

@@ -17,7 +17,9 @@ from fastsr.config.degrade import DegradeConfig
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml, to_toml
 from fastsr.download.hub import is_hub_name
+from fastsr.errors import UserError
 from fastsr.evaluation.results import Evaluation
+from fastsr.export.hub import push
 from fastsr.facts import read_facts
 from tests.fastsr.export.hub_server import Hub, serving_hub
 from tests.images import random_image
@@ -109,6 +111,22 @@ def in_a_process(hub: Hub, home: Path, *words: str) -> subprocess.CompletedProce
         "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }  # fmt: skip
     return subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True)
+
+
+def test_a_hub_that_is_not_reached_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = pytest.importorskip(
+        "huggingface_hub.constants", reason="comes with the extra `hub`"
+    )
+    with serving_hub() as hub:
+        pass
+    monkeypatch.setattr(constants, "ENDPOINT", hub.address)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("HF_TOKEN", "hf_stand_in")
+    with pytest.raises(UserError, match=r"me/mine.*(reached|published)") as caught:
+        push(tmp_path, "me/mine")
+    assert "\n" not in str(caught.value)
 
 
 LOAD = """
