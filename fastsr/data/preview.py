@@ -124,7 +124,7 @@ def blur_words(drawn: RoundDrawn, n: int) -> str:
         return ""
     if kind == SINC:
         return f"sinc filter, cutoff {float(drawn.omega[n]):.2f}, {taps}"
-    name = KERNELS[kind].replace("_", " ")
+    name = KERNELS[kind].replace("_", " ").replace("iso", "isotropic")
     wide, high = float(drawn.sigma_x[n]), float(drawn.sigma_y[n])
     sigma = f"{wide:.2f}" if kind % 2 == 0 else f"{wide:.2f} and {high:.2f}"
     exponent = f", exponent {float(drawn.beta[n]):.2f}" if kind > 1 else ""

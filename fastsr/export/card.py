@@ -16,6 +16,7 @@ from fastsr.config.peers import samples_in_words
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.errors import UserError
+from fastsr.evaluation.command import evaluation_command
 from fastsr.evaluation.metrics import metric_name
 from fastsr.evaluation.results import JSON_NAME, ORIGINAL, Evaluation, Picture
 from fastsr.facts import ModelFacts
@@ -109,10 +110,11 @@ def front_matter(subject: Subject) -> str:
 def introduction(subject: Subject) -> str:
     facts, config = subject.facts, subject.config
     network = facts.architecture.removeprefix("fastsr.")
-    size = f"{facts.parameters / 1e6:.2f} million parameters"
+    millions = facts.parameters / 1e6
+    size = f"{millions:.2f} million" if millions >= 0.1 else f"{facts.parameters:,}"
     kind = KINDS.get(facts.channels or 3, f"images of {facts.channels} channels")
     does = "Restores {}" if facts.scale == 1 else "Enlarges {} {} times in height and width"
-    text = f"{does.format(kind, facts.scale)}: {network}, {size}."
+    text = f"{does.format(kind, facts.scale)}: {network}, {size} parameters."
     if config is None or subject.peer is None:
         return text
     variant = variants(config.cohort)[subject.peer]
@@ -126,12 +128,13 @@ def introduction(subject: Subject) -> str:
 def usage(subject: Subject) -> str:
     is_picture = (subject.facts.channels or 3) <= 4
     reads = "from PIL import Image" if is_picture else "import numpy as np"
-    call = 'upscaler(Image.open("photo.jpg")).save("large.png")'
+    large = "restored" if subject.facts.scale == 1 else "large"
+    call = f'upscaler(Image.open("photo.jpg")).save("{large}.png")'
     if not is_picture:
-        call = 'np.save("large.npy", upscaler(np.load("image.npy")))'
+        call = f'np.save("{large}.npy", upscaler(np.load("image.npy")))'
     return (
         f'```python\nimport fastsr\n{reads}\n\nupscaler = fastsr.load("{subject.name}")\n{call}\n```\n\n'
-        f"or, for many files: `fastsr upscale {subject.name} photos --out large`."
+        f"or, for many files: `fastsr upscale {subject.name} photos --out {large}`."
     )
 
 
@@ -176,8 +179,9 @@ def network(facts: ModelFacts) -> Mapping[str, str]:
 def scores(subject: Subject) -> str:
     evaluation = subject.evaluation
     if evaluation is None:
-        advice = "## Scores\n\nNot evaluated: `fastsr eval RUN --sets Set5 Set14`."
-        return "" if subject.config is None else advice
+        if subject.config is None:
+            return ""
+        return f"## Scores\n\nNot evaluated: `{evaluation_command(subject.config, Path('RUN'))}`."
     heads = [metric_name(metric) for metric in evaluation.metrics]
     lines = [
         "## Scores",

@@ -13,6 +13,7 @@ from fastsr import __version__
 from fastsr.config.peers import networks_in_words
 from fastsr.console import counted, listed
 from fastsr.errors import UserError
+from fastsr.evaluation.command import evaluation_command
 from fastsr.evaluation.metrics import metric_name
 from fastsr.report.across import across
 from fastsr.report.comparisons import comparisons
@@ -24,7 +25,6 @@ from fastsr.report.pictures import MOST, grid_uri
 from fastsr.report.runs import Reproduction, Run
 from fastsr.report.settings import in_words, settings
 from fastsr.report.tables import evaluation_tables, reproduction_table
-from fastsr.training.words import evaluation_command
 
 BUDGET = 3_600_000
 """Characters that all pictures may take together; with text and charts the page stays under 5 MB."""

@@ -10,6 +10,7 @@ from rich.table import Table
 from fastsr.config.peers import networks_in_words, samples_in_words
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, say
+from fastsr.evaluation.command import evaluation_command
 
 
 def announce(config: TrainConfig, console: Console) -> None:
@@ -59,16 +60,3 @@ def next_commands(config: TrainConfig, folder: Path, console: Console) -> None:
     if not config.images.data:
         commands.append("fastsr train --data FOLDER --val FOLDER --amp --compile")
     say(console, "next: " + "\n      ".join(commands))
-
-
-def evaluation_command(config: TrainConfig, folder: Path) -> str:
-    """The command that scores a run, on images and low resolution such as it was trained for."""
-    run = shlex.quote(str(folder))
-    sets = "Set5 Set14" if config.model.channels in (1, 3) else "FOLDER"
-    if not config.degrade.is_bicubic:
-        return (
-            f"fastsr eval {run} --sets {sets} --degrade {shlex.quote(str(folder / 'config.toml'))}"
-        )
-    # Sets of the field have no low resolution of their size, and bicubic makes none there.
-    given = config.model.scale == 1
-    return f"fastsr eval {run} --sets {'FOLDER --lr given' if given else sets}"

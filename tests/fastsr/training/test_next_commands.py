@@ -6,7 +6,7 @@ import pytest
 
 from fastsr.config.degrade import DegradeConfig
 from fastsr.config.settings import ImagesConfig, ModelConfig, TrainConfig
-from fastsr.training.words import evaluation_command
+from fastsr.evaluation.command import evaluation_command
 
 LIGHT = DegradeConfig(degrade="light")
 
