@@ -74,8 +74,9 @@ class Mechanism:
             }
             for one in self.opinions
         ]
-        head = {"scale": self.scale, "seeds": self.seeds, "steps": STEPS}
-        return {**head, "adversarial": self.adversarial, "opinions": opinions}
+        head = {"scale": self.scale, "seeds": self.seeds, "steps": STEPS, "opinions": opinions}
+        # The paper's loss goes without saying, as in files of before.
+        return head if self.adversarial == "vanilla" else {**head, "adversarial": self.adversarial}
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> "Mechanism":
