@@ -55,10 +55,14 @@ def load_pairs(
         except UserError as error:
             bad.append(f"{path}: {error}")
     if bad:
-        raise UserError(
-            f"{counted(len(bad), 'test image')} cannot be used; mend or remove "
-            f"{'it' if len(bad) == 1 else 'them'}:\n  " + "\n  ".join(bad)
-        )
+        raise unusable(bad)
+
+
+def unusable(bad: list[str]) -> UserError:
+    """The error that lists files, each with its reason."""
+    them = "it" if len(bad) == 1 else "them"
+    head = f"{counted(len(bad), 'test image')} cannot be used; mend or remove {them}:"
+    return UserError("\n  ".join([head, *bad]))
 
 
 def load_pair(
