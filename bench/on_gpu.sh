@@ -137,7 +137,7 @@ aside() { # aside COMMAND...: in the background; but a plan in order
 
 short_half() {
     training 75
-    other_tests 45
+    other_tests 55
     benchmarks 60 "ladder x4" bench/test_ladder.py -k "x4 and not (usual or parallel)"
     benchmarks 60 "peers" bench/test_ladder.py -k test_peers
     tuning
@@ -190,7 +190,7 @@ other_tests() { # other_tests SECONDS
 
 # Sees races in shared memory alone; those between programs show as values that differ, in the GPU tests.
 racecheck() {
-    if ! command -v compute-sanitizer >/dev/null; then
+    if [ -z "$dry_run" ] && ! command -v compute-sanitizer >/dev/null; then
         echo "racecheck: compute-sanitizer is not installed" | tee -a "$summary"
         return
     fi
