@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from fastsr.config.mixing import mixing_matrix, require
 from fastsr.config.networks import ModelConfig, PeerConfig
@@ -56,6 +57,15 @@ def of_peer(config: TrainConfig, name: str, k: int) -> Path | None:
 
 def learning_rate(config: TrainConfig, peer: PeerConfig) -> float:
     return config.optim.lr if peer.lr is None else peer.lr
+
+
+def content_weights(config: TrainConfig) -> list[float | Literal["auto"]]:
+    """The weight of each peer's content loss."""
+    of_all, own = (
+        config.loss.content_weight,
+        [peer.content_weight for peer in peer_settings(config)],
+    )
+    return [of_all if weight is None else weight for weight in own]
 
 
 def adversarial_weights(config: TrainConfig) -> list[float]:
@@ -123,6 +133,19 @@ def check_peers(config: TrainConfig) -> None:
             require(0 <= weight < float("inf"), name, weight, "use 0 or more")
     logits_per_image(config)
     check_twins(config)
+    check_learning(config)
+
+
+def check_learning(config: TrainConfig) -> None:
+    """Raises UserError where the generator of a peer would learn nothing from adversarial training."""
+    weights = list(zip(content_weights(config), adversarial_weights(config), strict=True))
+    idle = [k for k, pair in enumerate(weights) if not any(pair)]
+    if config.optim.steps and idle:
+        of_peer = "" if len(idle) == len(weights) else f" of peer {idle[0]}"
+        raise UserError(
+            f"--content-weight and --adversarial-weight{of_peer} are both 0: generators would learn nothing; "
+            "use one above 0"
+        )
 
 
 def check_twins(config: TrainConfig) -> None:
