@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from fastsr.config.mixing import mixing_matrix, require
+from fastsr.config.mixing import mixing_matrix, require, start_indices
 from fastsr.config.networks import ModelConfig, PeerConfig
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted
@@ -149,12 +149,14 @@ def check_learning(config: TrainConfig) -> None:
 
 
 def check_twins(config: TrainConfig) -> None:
-    """Raises UserError where peers that teach each other begin alike in everything, and so would always agree."""
+    """Raises UserError where peers that teach each other begin alike in everything, and so would agree."""
     whole = [
         model if model.init_generator and model.init_discriminator else None
         for model in peer_models(config)
     ]
     twins = [(model, peer.lr) for model, peer in zip(whole, peer_settings(config), strict=True)]
+    begun = list(zip(peer_models(config), start_indices(config.cohort), strict=True))
+    diverges = config.optim.steps and config.cohort.kl_weight and config.cohort.kl == "bernoulli"
     for k, row in enumerate(mixing_matrix(config.cohort)):
         for j, weight in enumerate(row):
             if weight and whole[k] and twins[k] == twins[j]:
@@ -162,6 +164,12 @@ def check_twins(config: TrainConfig) -> None:
                     f"peers {min(j, k)} and {max(j, k)} would start from the same files and always agree; "
                     "give each its own --init-discriminator, or none and --warm-discriminator"
                 )
+        teachers = [j for j, weight in enumerate(row) if weight]
+        if diverges and teachers and all(begun[j] == begun[k] for j in teachers):
+            raise UserError(
+                f"peers {min(teachers[0], k)} and {max(teachers[0], k)} would begin with the same weights, and "
+                f"peer {k} learn nothing from such teachers; give them different --starts"
+            )
 
 
 def networks_in_words(config: TrainConfig) -> str:

@@ -169,8 +169,9 @@ def noise_for(config: TrainConfig) -> PixelStore:
         ).numpy()
         for k in range(3)
     ]
-    samples = np.uint8 if config.images.bits == 8 else np.uint16
-    return PixelStore.from_images([image.astype(samples) for image in images])
+    if config.images.bits == 16:
+        return PixelStore.from_images([image.astype(np.uint16) for image in images])
+    return PixelStore.from_images([image.astype(np.uint8) for image in images])
 
 
 def usual_speed(config: TrainConfig, device: torch.device) -> dict[str, float]:

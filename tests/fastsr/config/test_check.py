@@ -180,3 +180,19 @@ def test_every_generator_has_something_to_learn_from() -> None:
         factors = changed("cohort.adversarial_factors", (0.0, 1.0))
         check(changed("loss.content_weight", 0.0, factors))
     check(changed("optim.pretrain_steps", 5, changed("optim.steps", 0, idle)))
+
+
+def test_teachers_that_begin_as_their_students_are_refused() -> None:
+    """KL between equal discriminators on equal images is zero; others beside them teach."""
+    with pytest.raises(
+        UserError, match=r"peers 0 and 1 would begin with the same weights.* --starts"
+    ):
+        check(changed("cohort.starts", (3, 3)))
+    check(changed("cohort.starts", (3, 3), changed("cohort.variant", "independent")))
+    check(changed("cohort.starts", (3, 3), changed("cohort.kl", "one-outcome")))
+    check(
+        changed(
+            "cohort.starts", (3, 3), changed("cohort.peer", (PeerConfig(blocks=2), PeerConfig()))
+        )
+    )
+    check(changed("cohort.starts", (3, 3, 0), changed("cohort.peers", 3)))
