@@ -107,7 +107,7 @@ def evaluation_seconds(
     request = plan.request(config)
     flop = flop_per_pixel(config) / training_speed(config, device)
     seconds = 0.0
-    for images in open_sets(request, config.model.scale):
+    for images in open_sets(request, config.model.scale, plan.form):
         pixels = [area(files.hr) for files in images.images]
         chosen = evenly_spaced(len(pixels), request.perceptual_images)
         looked_at = sum(pixels[k] for k in chosen) if is_perceptual(request, images.name) else 0
