@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from rich.console import Console
 from rich.markup import escape
 
 from fastsr.config.fixed import FixedDegradation
+from fastsr.config.mixing import require
 from fastsr.config.settings import Border
 from fastsr.console import counted, is_live, listed, say
 from fastsr.data.formats import RGB8, PixelFormat
@@ -58,10 +59,10 @@ class Request:
     out: Path
     weights: tuple[str, ...] = ("ema", "raw")
     metrics: tuple[str, ...] = ()
-    """None: PSNR and SSIM, and of NIQE and PI what can be measured here."""
+    """Empty: PSNR and SSIM, and of NIQE and PI what can be measured here."""
     metric_weights: Path | None = None
     perceptual_sets: tuple[str, ...] = ()
-    """Names of the sets that perceptual metrics are measured on. None: all."""
+    """Names of the sets that perceptual metrics are measured on. Empty: all."""
     perceptual_images: int = 0
     """Images of each set, evenly spaced, that perceptual metrics are measured on. 0: all."""
     lr: str = BICUBIC
@@ -84,10 +85,7 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
 
     Raises UserError for a model, set or image that cannot be used, before anything is scored or written.
     """
-    if request.pictures < 0:
-        raise UserError(f"--pictures {request.pictures} cannot be used; use 0 or more")
-    if request.degraded and request.lr == GIVEN:
-        raise UserError("--lr given reads low resolutions, and --degrade makes them; leave one out")
+    check_request(request)
     models = open_models(request.models, request.weights, device)
     first = next(iter(models.values())).generator
     scale = first.scale
@@ -117,6 +115,23 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
         publish(whole, folder, request.out, earlier)
     print_protocol(evaluation, request.out, console)
     return whole
+
+
+def check_request(request: Request) -> None:
+    """Raises UserError for a word or number that cannot be meant, and for two that contradict each other."""
+    words: tuple[tuple[str, tuple[object, ...], tuple[object, ...]], ...] = (
+        ("metrics", request.metrics, tuple(MEASURES)),
+        ("weights", request.weights, ("ema", "raw")),
+        ("lr", (request.lr,), (BICUBIC, GIVEN)),
+        ("border", (request.border,), get_args(Border)),
+        ("bits", (request.bits or 8,), (8, 16)),
+    )
+    for name, given, usable in words:
+        for word in given:
+            require(word in usable, name, word, f"use {' or '.join(map(str, usable))}")
+    require(request.pictures >= 0, "pictures", request.pictures, "use 0 or more")
+    if request.degraded and request.lr == GIVEN:
+        raise UserError("--lr given reads low resolutions, and --degrade makes them; leave one out")
 
 
 def unscored(models: dict[str, Model], protocol: Protocol, missing: dict[str, str]) -> Evaluation:

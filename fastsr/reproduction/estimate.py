@@ -5,12 +5,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, say
+from fastsr.data.formats import ARRAY, read_array
+from fastsr.data.images import open_image
 from fastsr.evaluation.evaluate import is_perceptual, open_sets
 from fastsr.evaluation.results import evenly_spaced
 from fastsr.prediction.duration import duration, seconds_per_step, training_speed, work_of_steps
@@ -119,8 +120,11 @@ def evaluation_seconds(
 
 
 def area(file: Path) -> int:
-    """Pixels of an image, by its header."""
-    with Image.open(file) as image:
+    """Pixels of an image, by its header. Raises UserError where it cannot be read."""
+    if file.suffix.lower() == ARRAY:
+        height, width, _ = read_array(file).shape
+        return height * width
+    with open_image(file, stacks=True) as image:
         return image.width * image.height
 
 

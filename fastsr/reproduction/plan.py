@@ -43,7 +43,7 @@ class Plan:
     sets: tuple[str, ...]
     data_root: Path
     metrics: tuple[str, ...]
-    """None: all that papers of this kind report."""
+    """Empty: all that papers of this kind report."""
     perceptual_sets: tuple[str, ...]
     metric_weights: Path | None
     out: Path
