@@ -99,3 +99,7 @@ def test_out_of_memory_names_settings_that_fit(tiny_config: TrainConfig) -> None
     tight = out_of_memory_advice(config, CPU, room=predict_memory(spared, Precision()).peak - 1)
     assert "fit: --checkpoint-activations (" not in tight
     assert "use a smaller model" in out_of_memory_advice(config, CPU, room=1000)
+    machine = replace(config.machine, checkpoint_activations=True, peer_streams=1, amp=True)
+    small = replace(config, machine=machine, images=replace(config.images, batch=4, patch=32))
+    advice = out_of_memory_advice(small, CPU, room=10**9)
+    assert advice.count("--batch 2 (") == advice.count("--patch 16 (") == 1
