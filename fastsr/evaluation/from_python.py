@@ -40,7 +40,8 @@ def evaluate(
         models: runs, checkpoints or generators' files, all of one scale.
         sets: names below `data_root`, such as Set5, or folders of images.
         out: folder for tables, JSON and pictures; sets are added to an evaluation of the same models there.
-        metrics: of psnr, psnr_rgb, ssim, niqe, pi, lpips, dists; empty: all of the first five that can be measured.
+        metrics: of psnr, psnr_rgb, ssim, niqe, pi, lpips, dists, one or several; empty: all of the first five that can
+            be measured.
         weights: averaged generators (ema), those as trained (raw), or both; no effect on single files.
         lr: low resolution made from the originals by MATLAB's bicubic, or as it came with the set.
         degrade: or by degradations, drawn once for each image: a preset, an options file, or a run's config.toml.
