@@ -8,7 +8,8 @@ from rich.console import Console
 
 from fastsr.config.fixed import fixed_degradation
 from fastsr.config.settings import Border
-from fastsr.evaluation.evaluate import Request, evaluate_models
+from fastsr.evaluation.evaluate import evaluate_models
+from fastsr.evaluation.request import Request
 from fastsr.evaluation.results import Evaluation
 from fastsr.files import default_data_root
 from fastsr.system.device import choose_device

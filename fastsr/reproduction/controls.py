@@ -25,7 +25,7 @@ def with_controls(cohort: CohortConfig, controls: Sequence[Control]) -> CohortCo
 
     Raises UserError where a control is what the settings make of ML* anyway.
     """
-    chosen: list[Control] = list(dict.fromkeys(controls))
+    chosen: dict[Control, None] = dict.fromkeys(controls)  # each once
     if "unscaled" in chosen and cohort.distillation_scale == "1":
         raise UserError("--controls unscaled is what --distillation-scale 1 makes of ML*; omit one")
     if not chosen:

@@ -12,7 +12,8 @@ from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, say
 from fastsr.data.formats import ARRAY, read_array
 from fastsr.data.images import open_image
-from fastsr.evaluation.evaluate import is_perceptual, open_sets
+from fastsr.evaluation.evaluate import open_sets
+from fastsr.evaluation.request import is_perceptual
 from fastsr.evaluation.results import evenly_spaced
 from fastsr.prediction.duration import duration, seconds_per_step, training_speed, work_of_steps
 from fastsr.prediction.memory import Prediction, predict_memory

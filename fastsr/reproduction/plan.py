@@ -11,15 +11,16 @@ from rich.console import Console
 
 from fastsr.checkpoints import checkpoint_name
 from fastsr.config.mixing import ML_STAR_TEMPERATURE, require
-from fastsr.config.settings import TrainConfig
+from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.console import say
 from fastsr.data.formats import PixelFormat, format_of
 from fastsr.data.images import find_images
 from fastsr.errors import UserError
-from fastsr.evaluation.evaluate import Request, open_metrics, open_sets
+from fastsr.evaluation.evaluate import open_metrics, open_sets
 from fastsr.evaluation.metrics import MEASURES, PROTOCOLS, USUAL
 from fastsr.evaluation.protocol import Protocol
 from fastsr.evaluation.reading import check_images
+from fastsr.evaluation.request import Request
 from fastsr.evaluation.results import JSON_NAME, Evaluation
 from fastsr.evaluation.test_sets import find_set
 from fastsr.files import OtherFormatError, default_cache
@@ -110,22 +111,7 @@ def plan_reproduction(
         raise UserError(
             f"--data names no training images, and {data[0]} does not exist: fastsr data fetch div2k"
         )
-    if config.cohort.peer:
-        raise UserError(
-            "[[cohort.peer]] makes peers unlike each other, and reproduce compares peers that differ by their "
-            "teachers alone; leave its tables out of --config"
-        )
-    if len(config.cohort.temperature) > 1:
-        raise UserError("--temperature is that of the ML* pair here; give one number")
-    temperature = config.cohort.temperature[0] if config.cohort.temperature else ML_STAR_TEMPERATURE
-    chosen = config.cohort
-    cohort = replace(
-        three_pairs(temperature),
-        kl_weight=chosen.kl_weight,
-        kl=chosen.kl,
-        distillation_scale=chosen.distillation_scale,
-        exchange=chosen.exchange,
-    )
+    cohort = with_controls(papers_cohort(config.cohort), controls)
     require(pi_images >= 0, "pi_images", pi_images, "use 0, for all, or more")
     require(average_checkpoints >= 1, "average_checkpoints", average_checkpoints, "use 1 or more")
     output = replace(config.output, keep=max(config.output.keep, average_checkpoints))
@@ -134,7 +120,7 @@ def plan_reproduction(
     return Plan(
         config=replace(
             config,
-            cohort=with_controls(cohort, controls),
+            cohort=cohort,
             images=replace(config.images, data=data),
             output=output,
         ),
@@ -149,6 +135,24 @@ def plan_reproduction(
         metric_weights=metric_weights,
         level=level,
         out=config.output.out or Path("reproduction"),
+    )
+
+
+def papers_cohort(chosen: CohortConfig) -> CohortConfig:
+    """The paper's six peers, by what is chosen of their losses. Raises UserError for what would make them unlike."""
+    if chosen.peer:
+        raise UserError(
+            "[[cohort.peer]] makes peers unlike each other, and reproduce compares peers that differ by their "
+            "teachers alone; leave its tables out of --config"
+        )
+    if len(chosen.temperature) > 1:
+        raise UserError("--temperature is that of the ML* pair here; give one number")
+    return replace(
+        three_pairs(chosen.temperature[0] if chosen.temperature else ML_STAR_TEMPERATURE),
+        kl_weight=chosen.kl_weight,
+        kl=chosen.kl,
+        distillation_scale=chosen.distillation_scale,
+        exchange=chosen.exchange,
     )
 
 
