@@ -106,7 +106,7 @@ def fitted(metric: Callable[[Tensor], Any], y_NCHW: Tensor) -> float:
     """The score of an image to which a metric fits distributions; NaN where it has none, as one of a single colour."""
     try:
         return float(metric(y_NCHW))
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
         return math.nan
 
 

@@ -41,7 +41,7 @@ def with_controls(cohort: CohortConfig, controls: Sequence[Control]) -> CohortCo
         elif control == "unscaled":
             rows[0][k + 1] = rows[1][k] = softened**-2
         matrix += rows
-    each = [control for control in chosen for _ in range(2)]
+    each: list[Control] = [control for control in chosen for _ in range(2)]
     return replace(
         cohort,
         peers=total,
