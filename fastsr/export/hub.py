@@ -9,7 +9,7 @@ from fastsr.errors import UserError
 def push(folder: Path, name: str, private: bool = False) -> str:
     """Uploads a folder as the model `user/name`, which is made where there is none. Returns its address.
 
-    Raises UserError where huggingface_hub is missing, nobody is logged in, or the hub refuses or is not reached.
+    Raises UserError where huggingface_hub is missing, nobody is logged in, or the hub refuses.
     """
     if not is_hub_name(name) or "@" in name:
         raise UserError(f"{name} is no name on the Hugging Face hub; use user/name")
@@ -36,13 +36,14 @@ def push(folder: Path, name: str, private: bool = False) -> str:
             ) from None
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{name}: the Hugging Face hub refuses ({reason})") from None
-    except (HFValidationError, OSError) as error:
+    except Exception as error:
+        if not (isinstance(error, (HFValidationError, OSError)) or is_of_client(error)):
+            raise
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{name} cannot be published ({reason})") from None
-    except (
-        Exception
-    ) as error:  # of the HTTP library, of which versions of huggingface_hub have different ones
-        if not type(error).__module__.startswith("httpx"):
-            raise
-        raise UserError(f"{name}: the Hugging Face hub cannot be reached ({error})") from None
     return str(repository)
+
+
+def is_of_client(error: Exception) -> bool:
+    """True for an exception of the hub's HTTP client, as where there is no connection: httpx, whose are no OSError."""
+    return any(kind.__module__.startswith("httpx") for kind in type(error).__mro__)

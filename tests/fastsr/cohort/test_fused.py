@@ -23,6 +23,7 @@ from fastsr.errors import UserError
 from fastsr.system.backend import kernels
 from fastsr.system.precision import Precision
 from tests.images import random_image
+from tests.interpreter import why_not_interpreted
 
 STEPS = 4
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -74,7 +75,8 @@ def test_interpreted_kernels_train_as_torch_does(tiny_config: TrainConfig) -> No
 @pytest.mark.skipif(INTERPRETED, reason="is run by itself")
 def test_kernels_train_as_torch_does() -> None:
     """In a process of its own: whether kernels are interpreted is decided when they are imported."""
-    pytest.importorskip("triton")
+    if why_not := why_not_interpreted():
+        pytest.skip(why_not)
     command = [
         sys.executable,
         "-m",
