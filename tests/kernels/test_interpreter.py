@@ -11,7 +11,7 @@ import pytest
 from devices import INTERPRETED, WHY_NOT
 
 HERE = Path(__file__).parent
-OPERATORS = ("cohort", "patch", "degrade")
+OPERATORS = ("cohort", "patch", "degrade", "norm")
 
 
 def files_of(operator: str) -> list[str]:
