@@ -39,11 +39,14 @@ def make_step(
     stage: type[Step],
     precision: Precision,
     branches: LabelledBranches,
+    fused_norms: bool = False,
 ) -> Step:
-    """A step that has run once, and so made what stays."""
+    """A step that has run once, and so made what stays; BN by the operator, as on a GPU, or torch's."""
     cohort = Cohort(
         config, FeatureContent(VGG19Features("conv2_2").randomise(), 1.0), CPU, precision, branches
     )
+    for peer in cohort.peers:
+        peer.fuse_norms(fused_norms)
     sampler = PatchSampler.from_config(store, config)
     step = stage(cohort, sampler, MetricsRing(2, len(cohort.peers), CPU))
     step()
@@ -83,6 +86,23 @@ def test_the_step_has_no_race(
     aside = queued.pop(ASIDE, 0)
     assert len(queued) == 1 + streams and min(queued.values()) > 20
     assert bool(aside) == (stage is Step), "VGG's features of hr"
+
+
+@pytest.mark.parametrize("checkpointed", [False, True], ids=["stored", "checkpointed"])
+@pytest.mark.parametrize("stage", [PretrainStep, Step])
+def test_a_step_with_fused_norms_has_no_race(
+    three_peers: TrainConfig, store: PixelStore, stage: type[Step], checkpointed: bool
+) -> None:
+    config = replace(
+        three_peers, machine=replace(three_peers.machine, checkpoint_activations=checkpointed)
+    )
+    branches, precision = LabelledBranches(3), Precision(dtype=torch.bfloat16)
+    step = make_step(config, store, stage, precision, branches, fused_norms=True)
+    detector = watched(step, branches)
+    assert detector.faults == []
+    with UndeclaredWrites() as writes:
+        step()
+    assert writes.operators == set()
 
 
 class WithoutFork(LabelledBranches):
