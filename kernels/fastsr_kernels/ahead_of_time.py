@@ -236,8 +236,8 @@ def norm_launches(
     each_C = torch.empty(channels, device="meta")
     slope_S = torch.empty(slopes, dtype=slope_dtype, device="meta") if slopes else None
     forward, (_, statistics_2C) = norm_kernel.plan_forward(
-        x_NCHW, each_C, each_C, slope_S, x_NCHW if shortcut else None, each_C, each_C, 0.1, 1e-5, 0.2
-    )
+        x_NCHW, each_C, each_C, slope_S, x_NCHW if shortcut else None, each_C, each_C, 0.1, 1e-5, 0.2,
+    )  # fmt: skip
     backward, _ = norm_kernel.plan_backward(
         x_NCHW, x_NCHW, each_C, each_C, slope_S, statistics_2C, 0.2
     )

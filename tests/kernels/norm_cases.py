@@ -51,7 +51,9 @@ def channels_last(x_NCHW: Tensor, dtype: torch.dtype) -> Tensor:
     return x_NCHW.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
-def drawn(shape: Shape, case: Case, dtype: torch.dtype = torch.float32, offset: float = 0) -> Inputs:
+def drawn(
+    shape: Shape, case: Case, dtype: torch.dtype = torch.float32, offset: float = 0
+) -> Inputs:
     """With parameters in fp32, as mixed precision has them."""
     channels, seeded = shape[1], torch.Generator().manual_seed(sum(shape))
 
@@ -70,7 +72,7 @@ def drawn(shape: Shape, case: Case, dtype: torch.dtype = torch.float32, offset: 
 
 
 def by_autograd(inputs: Inputs) -> dict[str, Tensor]:
-    """Everything by name, by torch's own operators in float64 on the CPU, or by hand for one row, which torch refuses."""
+    """Everything by name, by torch's own operators in float64 on the CPU; by hand for one row, which torch refuses."""
     x, weight, bias, slope, shortcut, mean, variance = (
         None if t is None else t.detach().cpu().double().clone() for t in inputs[:7]
     )
@@ -129,6 +131,8 @@ def assert_close(
         a = got[name]
         assert a.shape == b.shape, name
         smallest = float(factor * inputs.seed.abs().max()) if name == "gradient of x" else 1e-30
-        error = float((a.double().cpu() - b).abs().max()) / max(float(b.abs().max()), smallest, 1e-30)
+        error = float((a.double().cpu() - b).abs().max()) / max(
+            float(b.abs().max()), smallest, 1e-30
+        )
         rounding = ulps * torch.finfo(a.dtype).eps if a.dtype == inputs.x.dtype else 0.0
         assert error <= tolerance + rounding, f"{name}: relative error {error:.1e}"

@@ -13,7 +13,9 @@ shapes = st.tuples(*(st.integers(1, most) for most in (3, 40, 6, 6)))
 
 
 @settings(max_examples=30, deadline=None)
-@given(shapes, st.sampled_from(list(CASES.values())), st.sampled_from([torch.float64, torch.float32]))
+@given(
+    shapes, st.sampled_from(list(CASES.values())), st.sampled_from([torch.float64, torch.float32])
+)
 def test_is_torchs_own(shape: tuple[int, int, int, int], case: Case, dtype: torch.dtype) -> None:
     inputs = drawn(shape, case, dtype)
     assert_close(by_operator(inputs), inputs)

@@ -1,4 +1,4 @@
-"""The Triton kernels of batch normalisation, interpreted or on a GPU: poisoned memory, several chunks, blocks, tiles."""
+"""The Triton kernels of batch normalisation, interpreted or on a GPU: poisoned memory, chunks, blocks, tiles."""
 
 from typing import Any
 
@@ -29,9 +29,7 @@ def launched(
         *tensors, mean, variance, MOMENTUM, EPS, inputs.leak, tiles
     )
     run_poisoned(launches, y, statistics)
-    launches, gradients = kernel.plan_backward(
-        seed, *tensors[:4], statistics, inputs.leak, tiles
-    )
+    launches, gradients = kernel.plan_backward(seed, *tensors[:4], statistics, inputs.leak, tiles)
     run_poisoned(launches, *gradients)
     named = {"x": gradients[0], "weight": gradients[1], "bias": gradients[2]}
     named |= {"slope": gradients[3]} if inputs.slope is not None else {}
@@ -70,16 +68,16 @@ def test_shapes(shape: Shape, device: str) -> None:
     assert_close(launched(inputs, device), inputs)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     st.tuples(*(st.integers(1, most) for most in (3, 70, 6, 6))),
     st.sampled_from(list(CASES.values())),
     st.sampled_from(DTYPES),
     st.integers(1, 3),
 )
-def test_any_shape(
-    device: str, shape: Shape, case: Case, dtype: torch.dtype, chunks: int
-) -> None:
+def test_any_shape(device: str, shape: Shape, case: Case, dtype: torch.dtype, chunks: int) -> None:
     inputs = drawn(shape, case, dtype)
     assert_close(launched(inputs, device, tile=1024, chunks=chunks), inputs)
 

@@ -14,7 +14,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 def arguments(**changes: Any) -> dict[str, Any]:
     """Of a call that is accepted, but for the changes."""
-    each = {name: torch.ones(4) for name in ("weight_C", "bias_C", "running_mean_C", "running_var_C")}
+    each = {
+        name: torch.ones(4) for name in ("weight_C", "bias_C", "running_mean_C", "running_var_C")
+    }
     x = channels_last(torch.randn(2, 4, 3, 3), torch.float32)
     return {"x_NCHW": x, **each, "momentum": MOMENTUM, "eps": EPS} | changes
 

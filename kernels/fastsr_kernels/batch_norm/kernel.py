@@ -37,7 +37,12 @@ class Tiling(NamedTuple):
     ) -> Launch:
         """One of the launches over x; the second of two reads what all chunks have found."""
         count = x_NCHW.shape[1]
-        shape = {"M": x_NCHW.numel() // count, "C": count, "tiles": self.tiles, "chunks": self.chunks}
+        shape = {
+            "M": x_NCHW.numel() // count,
+            "C": count,
+            "tiles": self.tiles,
+            "chunks": self.chunks,
+        }
         constants = {"R": self.rows, "B": self.channels}
         if with_all_chunks:
             constants["K"] = triton.next_power_of_2(self.chunks)

@@ -110,7 +110,7 @@ class Norm(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight, bias, slope, statistics = ctx.saved_tensors
         dense = dy.contiguous(memory_format=LAYOUT)
         dx, dweight, dbias, dslope = differentiate(
@@ -120,9 +120,7 @@ class Norm(torch.autograd.Function):
         return dx, dweight, dbias, *others, None, None, None, None, None
 
 
-@torch.library.custom_op(
-    "fastsr::batch_norm", mutates_args=("running_mean_C", "running_var_C")
-)
+@torch.library.custom_op("fastsr::batch_norm", mutates_args=("running_mean_C", "running_var_C"))
 def normalise(
     x_NCHW: Tensor, weight_C: Tensor, bias_C: Tensor, slope_S: Tensor | None, shortcut_NCHW: Tensor | None,
     running_mean_C: Tensor, running_var_C: Tensor, momentum: float, eps: float, leak: float,

@@ -1,6 +1,6 @@
 """Definition of batch normalisation and what follows it, in plain torch: values and gradients. README.md derives them.
 
-Axes: N images, C channels, H W their sides, S slopes: one, or one a channel. Statistics are fp32 (fp64 for fp64 images).
+Axes: N images, C channels, H W their sides, S slopes: one, or one a channel. Statistics are fp32 (fp64 of fp64).
 """
 
 from typing import NamedTuple
