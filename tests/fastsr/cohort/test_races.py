@@ -88,23 +88,6 @@ def test_the_step_has_no_race(
     assert bool(aside) == (stage is Step), "VGG's features of hr"
 
 
-@pytest.mark.parametrize("checkpointed", [False, True], ids=["stored", "checkpointed"])
-@pytest.mark.parametrize("stage", [PretrainStep, Step])
-def test_a_step_with_fused_norms_has_no_race(
-    three_peers: TrainConfig, store: PixelStore, stage: type[Step], checkpointed: bool
-) -> None:
-    config = replace(
-        three_peers, machine=replace(three_peers.machine, checkpoint_activations=checkpointed)
-    )
-    branches, precision = LabelledBranches(3), Precision(dtype=torch.bfloat16)
-    step = make_step(config, store, stage, precision, branches, fused_norms=True)
-    detector = watched(step, branches)
-    assert detector.faults == []
-    with UndeclaredWrites() as writes:
-        step()
-    assert writes.operators == set()
-
-
 class WithoutFork(LabelledBranches):
     def fork(self) -> None:
         """Branches begin whenever they like."""
