@@ -73,7 +73,7 @@ first_half() {
 
 # Eager here, which needs no compiler; the training of the second half proves what is compiled.
 proof() {
-    part 70 "proof" env -C "$out" python3 -m fastsr doctor --prove --amp --content random-vgg --recipe paper
+    part 80 "proof" env -C "$out" python3 -m fastsr doctor --prove --amp --content random-vgg --recipe paper
 }
 
 # Parts mostly end before their time, so that the times add up to more than there is; the last ones get what is left.
@@ -116,7 +116,7 @@ tuning() {
 other_tests() {
     local files
     mapfile -t files < <(grep -rl --include='test_*.py' 'mark\.gpu' tests/fastsr | grep -v tests/fastsr/cohort)
-    gpu_tests 50 "other GPU tests" tests/kernels "${files[@]}"
+    gpu_tests 90 "other GPU tests" tests/kernels "${files[@]}"
 }
 
 # Sees races in shared memory alone; those between programs show as values that differ, in the GPU tests.
