@@ -132,7 +132,8 @@ def cache_compiled_networks(config: TrainConfig) -> None:
 
 def run_eval(words: list[str]) -> None:
     given = parse("eval", EvalArguments, words)
-    from fastsr.evaluation.evaluate import Request, evaluate_models
+    from fastsr.evaluation.evaluate import evaluate_models
+    from fastsr.evaluation.request import Request
     from fastsr.system.device import choose_device
     from fastsr.system.memory import out_of_memory
 

@@ -86,10 +86,19 @@ class Peer:
                 assert scaler._growth_tracker is not None  # pyright: ignore[reportPrivateUsage]
                 yield from (scaler._scale, scaler._growth_tracker)  # pyright: ignore[reportPrivateUsage]
 
+    def equals(self, other: "Peer") -> bool:
+        """True if everything that steps change is the same. A sync point."""
+        mine, theirs = list(self.state()), list(other.state())
+        return [x.shape for x in mine] == [x.shape for x in theirs] and all(
+            map(torch.equal, mine, theirs)
+        )
+
     def forget_unfinished_step(self) -> None:
-        """Drops gradients, and what the scalers noted of them."""
+        """Drops gradients, and what the scalers noted of them, also in an optimiser whose step failed."""
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
+            for noted in ("grad_scale", "found_inf"):
+                vars(optimizer).pop(noted, None)
         for scaler in self.scalers.values():
             if scaler.is_enabled():
                 scaler._per_optimizer_states.clear()  # pyright: ignore[reportPrivateUsage]

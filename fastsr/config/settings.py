@@ -268,6 +268,10 @@ class TrainConfig:
         """Side in HR pixels of what is drawn from an image: a patch, and the context that degrading it takes."""
         return self.images.patch + self.degrade.context_at(self.model.scale)
 
+    def without_idle(self) -> "TrainConfig":
+        """The same settings; those of degradations, which have no effect where LR is bicubic, are then the defaults."""
+        return replace(self, degrade=DegradeConfig()) if self.degrade.is_bicubic else self
+
     def with_absolute_paths(self) -> "TrainConfig":
         """The same settings, meant the same wherever the run is continued from."""
         images, vgg, model, peers = self.images, self.loss.vgg, self.model, self.cohort.peer
@@ -285,6 +289,7 @@ class TrainConfig:
                 lr_data=absolute(images.lr_data),
                 val=absolute(images.val),
                 val_lr_data=absolute(images.val_lr_data),
+                cache=images.cache and images.cache.absolute(),
             ),
             loss=replace(self.loss, vgg=vgg and vgg.absolute()),
         )

@@ -9,7 +9,9 @@ from pathlib import Path
 from PIL import Image
 
 from fastsr.data.formats import ARRAY, PixelFormat
+from fastsr.data.images import open_image
 from fastsr.data.native import split_colours
+from fastsr.errors import UserError
 
 GREY = ("1", "L", "LA", "La")
 
@@ -39,9 +41,9 @@ def told(path: Path, holds: Callable[[Image.Image], bool], unknown: bool) -> boo
     if path.suffix.lower() == ARRAY:
         return unknown
     try:
-        with Image.open(path) as image:
+        with open_image(path, stacks=True) as image:
             return holds(image)
-    except (OSError, SyntaxError, ValueError):
+    except UserError:
         return unknown  # reading it tells what is wrong
 
 

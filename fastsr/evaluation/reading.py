@@ -58,7 +58,7 @@ class PairReader:
             pair = load(files, self.protocol)
         except UserError as error:
             return f"{files.hr}: {error}"
-        size = pair.hr.numel() + pair.lr.numel()
+        size = pair.hr.nbytes + pair.lr.nbytes
         with self.lock:
             if size <= self.room:
                 self.room -= size

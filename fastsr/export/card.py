@@ -42,9 +42,9 @@ class Subject:
 
     @property
     def scored_as(self) -> str | None:
-        """The name of the model in the evaluation: that of the same file, or of the same peer, averaged."""
+        """The name of the model in the run's evaluation: that of its peer, averaged; None where it was not scored."""
         names = [one.name for one in (self.evaluation.models if self.evaluation else ())]
-        return next((name for name in names if name == f"peer {self.peer}"), None)
+        return name if (name := f"peer {self.peer}") in names else None
 
 
 def read_subject(
@@ -200,14 +200,15 @@ def number(value: float | None) -> str:
 
 
 def copy_pictures(subject: Subject, folder: Path) -> list[Picture]:
-    """Pictures of the evaluation, copied below a folder. Raises OSError."""
+    """Pictures of the evaluation, copied below a folder; none that it claims to have elsewhere. Raises OSError."""
     evaluation = subject.evaluation
     copies: list[Picture] = []
     for index, one in enumerate((evaluation.pictures if evaluation else ())[:MOST_PICTURES]):
         files: dict[str, str] = {}
         for method, name in wanted(one, subject.scored_as):
             source = subject.evaluation_folder / name
-            if source.is_file():
+            inside = source.resolve().is_relative_to(subject.evaluation_folder.resolve())
+            if inside and source.is_file():
                 files[method] = (
                     f"pictures/{index}-{method.replace(' ', '-').lower()}{source.suffix}"
                 )

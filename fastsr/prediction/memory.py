@@ -15,7 +15,7 @@ from fastsr.cohort.content import unloaded_content
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Step
 from fastsr.cohort.streams import Branches
-from fastsr.config.settings import TrainConfig
+from fastsr.config.settings import ImagesConfig, TrainConfig
 from fastsr.data.degrade import DegradedPatches, Operator
 from fastsr.data.sampler import PatchSource
 from fastsr.prediction.flops import FlopCount
@@ -193,10 +193,11 @@ def smaller_settings(
         config, machine=replace(machine, checkpoint_activations=True, peer_streams=1, amp=True)
     )
     yield "--checkpoint-activations --peer-streams 1 --amp", spared
+    sizes: dict[str, ImagesConfig] = {}  # small ones are the least that there is more than once
     for part in (2, 4, 8):
-        batch, patch = (
-            max(2, images.batch // part),
-            max(-(-16 // scale) * scale, images.patch // part // scale * scale),
-        )
-        yield f"--batch {batch}", replace(config, images=replace(images, batch=batch))
-        yield f"--patch {patch}", replace(config, images=replace(images, patch=patch))
+        batch = max(2, images.batch // part)
+        patch = max(-(-16 // scale) * scale, images.patch // part // scale * scale)
+        sizes[f"--batch {batch}"] = replace(images, batch=batch)
+        sizes[f"--patch {patch}"] = replace(images, patch=patch)
+    for words, changed in sizes.items():
+        yield words, replace(config, images=changed)

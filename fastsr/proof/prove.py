@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from fastsr.cohort.capture import CaptureError, capture
@@ -161,14 +162,18 @@ def any_content(config: TrainConfig) -> Content:
 
 
 def noise_for(config: TrainConfig) -> PixelStore:
-    """Three images a little larger than a patch."""
+    """Three images a little larger than a patch, of the samples of the settings."""
     side = config.drawn_side + 3 * config.model.scale
     seeded = torch.Generator().manual_seed(0)
     images = [
-        torch.randint(256, (side + k, side + 2 * k, 3), dtype=torch.uint8, generator=seeded).numpy()
+        torch.randint(
+            2**config.images.bits, (side + k, side + 2 * k, config.model.channels), generator=seeded
+        ).numpy()
         for k in range(3)
     ]
-    return PixelStore.from_images(images)
+    if config.images.bits == 16:
+        return PixelStore.from_images([image.astype(np.uint16) for image in images])
+    return PixelStore.from_images([image.astype(np.uint8) for image in images])
 
 
 def usual_speed(config: TrainConfig, device: torch.device) -> dict[str, float]:

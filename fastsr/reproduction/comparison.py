@@ -90,7 +90,7 @@ def table(evaluations: Sequence[Evaluation], metric: str) -> Table:
             for one in sets
         ),
         seeds=len(evaluations),
-        noise=noise(list(scores.values())),
+        noise=noise([Scores([each], one.name, metric) for each in evaluations for one in sets]),
     )
 
 
@@ -109,6 +109,9 @@ def noise(scores: Sequence[Scores]) -> float:
 
     What a difference between variants has to be held against: the same training, begun elsewhere. NaN where no variant
     has two peers.
+
+    Args:
+        scores: each of one seed, as peers of two have seen other patches, too.
     """
     variances: list[float] = []
     for one in scores:

@@ -36,6 +36,7 @@ from fastsr.system.precision import Precision, choose_precision
 from fastsr.training.alive import check_losses
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import load_checkpoint, load_teachers, set_aside
+from fastsr.training.continued import edited_run, unlocked_after_error
 from fastsr.training.initial import check_initial_weights, load_initial_weights
 from fastsr.training.ranks import Busy, common_folder, common_run, share_of, usable_device
 from fastsr.training.run import Run
@@ -50,7 +51,6 @@ from fastsr.training.sources import (
     validation_paths,
     warn_of_repeated,
 )
-from fastsr.training.state import edited_settings
 
 
 @dataclass
@@ -110,6 +110,14 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
     """
     world = world or Alone()
     continued = world.together(lambda: edited_run(config, console, world.rank == 0))
+    with unlocked_after_error(continued):
+        return prepared(config, console, world, continued)
+
+
+def prepared(
+    config: TrainConfig, console: Console, world: World, continued: Run | None
+) -> Training:
+    """As `prepare`, with the run to continue, if any."""
     if not continued:
         world.together(lambda: check_initial_weights(config))
     device = world.together(lambda: usable_device(config, world, console))
@@ -263,34 +271,3 @@ def continue_run(training: Training, console: Console) -> int:
         names = listed([str(path) for path in aside])
         say(console, f"later checkpoints are set aside, to be deleted by you: {names}")
     return step
-
-
-def edited_run(config: TrainConfig, console: Console, locked: bool) -> Run | None:
-    """As `existing_run`, with a line on each setting that was edited in its config.toml."""
-    run = existing_run(config, locked)
-    if run:
-        for line in edited_settings(run.checkpoint(config.output.resume_from), config):
-            say(console, line)
-    return run
-
-
-def existing_run(config: TrainConfig, locked: bool = True) -> Run | None:
-    """The run to continue, if any. Raises UserError where --out holds a run that is not to be continued as it was.
-
-    Args:
-        locked: keep other trainings from it, which the first of several ranks does.
-    """
-    run = Run(config.output.out) if config.output.out else None
-    if run is None or run.latest() is None:
-        if config.output.resume_from:
-            raise UserError(f"--from {config.output.resume_from} needs --resume RUN")
-        return None
-    if not config.output.resume:
-        raise UserError(
-            f"{run.folder} holds a run already; add --resume to continue it, or give another --out"
-        )
-    run.check_same(config)
-    run.checkpoint(config.output.resume_from)
-    if locked:
-        run.lock()
-    return run

@@ -26,6 +26,7 @@ from fastsr.system.backend import kernels
 from fastsr.system.precision import Precision
 from tests.fastsr.cohort.cohorts import cohort_of
 from tests.images import random_image
+from tests.interpreter import why_not_interpreted
 
 STEPS = 4
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -112,7 +113,8 @@ def test_norms_are_torchs_where_no_kernel_runs_or_none_is_wanted(tiny_config: Tr
 @pytest.mark.skipif(INTERPRETED, reason="is run by itself")
 def test_kernels_train_as_torch_does() -> None:
     """In a process of its own: whether kernels are interpreted is decided when they are imported."""
-    pytest.importorskip("triton")
+    if why_not := why_not_interpreted():
+        pytest.skip(why_not)
     command = [
         sys.executable,
         "-m",

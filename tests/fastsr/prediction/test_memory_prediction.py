@@ -11,7 +11,7 @@ from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import PixelContent
 from fastsr.config.networks import DiscriminatorName, GeneratorName
 from fastsr.config.settings import TrainConfig
-from fastsr.prediction.memory import out_of_memory_advice, predict_memory
+from fastsr.prediction.memory import out_of_memory_advice, predict_memory, smaller_settings
 from fastsr.system.precision import Precision
 
 CPU = torch.device("cpu")
@@ -118,3 +118,10 @@ def test_out_of_memory_names_settings_that_fit(tiny_config: TrainConfig) -> None
     tight = out_of_memory_advice(config, CPU, room=predict_memory(spared, Precision()).peak - 1)
     assert "fit: --checkpoint-activations (" not in tight
     assert "use a smaller model" in out_of_memory_advice(config, CPU, room=1000)
+
+
+def test_small_settings_are_named_once(tiny_config: TrainConfig) -> None:
+    """A quarter and an eighth of a small batch are both the least that there is."""
+    config = replace(tiny_config, images=replace(tiny_config.images, batch=4, patch=32))
+    named = [words for words, _ in smaller_settings(config, CPU)]
+    assert named[-2:] == ["--batch 2", "--patch 16"] and len(set(named)) == len(named)
