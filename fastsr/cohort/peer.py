@@ -13,6 +13,8 @@ from fastsr.models.networks import (
     discriminator_architecture,
     generator_architecture,
 )
+from fastsr.models.norm import fuse_norms
+from fastsr.system.backend import kernels
 from fastsr.system.device import move
 from fastsr.system.precision import Precision
 
@@ -49,6 +51,8 @@ class Peer:
         layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
         for network in self.networks.values():
             move(network, device, layout)
+        if config.machine.fused and kernels(device) == "triton":
+            self.fuse_norms(True)
         self.g_optimizer, self.d_optimizer = (
             adam(n, lr, config.optim.beta2) for n in (self.generator, self.discriminator)
         )
@@ -123,6 +127,11 @@ class Peer:
         differences = torch._foreach_sub(sources, averages)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         torch._foreach_mul_(differences, share)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         torch._foreach_add_(averages, differences)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+
+    def fuse_norms(self, fused: bool) -> None:
+        """Has BN in training, with what follows it, computed by one operator, or by those of torch."""
+        for network in self.networks.values():
+            fuse_norms(network, fused)
 
     def compile(
         self,

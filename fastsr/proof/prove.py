@@ -20,6 +20,7 @@ from fastsr.data.sampler import PatchSampler, PatchSource
 from fastsr.prediction.memory import BESIDE_TENSORS, predict_memory
 from fastsr.proof.degradations import DEGRADE, prove_degradations
 from fastsr.proof.kernels import LOSS, SAMPLER, prove_cohort_loss, prove_patch_sampler
+from fastsr.proof.norms import NORM, prove_batch_norm
 from fastsr.proof.parts import Part, failed, skipped
 from fastsr.proof.trial import (
     Launch,
@@ -62,10 +63,11 @@ def prove(config: TrainConfig, device: torch.device, precision: Precision) -> It
 def prove_kernels(config: TrainConfig, device: torch.device) -> Iterator[Part]:
     """The kernels in use on this device, against float64."""
     if not config.machine.fused:
-        yield from (skipped(name, "--no-fused: not in use") for name in (LOSS, SAMPLER, DEGRADE))
+        names = (LOSS, SAMPLER, NORM, DEGRADE)
+        yield from (skipped(name, "--no-fused: not in use") for name in names)
         return
     in_use = kernels(device)
-    for one in (prove_cohort_loss(device), prove_patch_sampler(device)):
+    for one in (prove_cohort_loss(device), prove_patch_sampler(device), prove_batch_norm(device)):
         yield replace(one, detail=f"{in_use}: {one.detail}")
     yield prove_degradations(config, device)
 

@@ -23,6 +23,7 @@ CODE_BYTES = 96 * 1024
 
 COHORT, PATCHES = ahead_of_time.loss_configurations(), ahead_of_time.sampler_configurations()
 DEGRADATIONS = ahead_of_time.degrade_configurations()
+NORMS = ahead_of_time.norm_configurations()
 
 
 OLD_TRITON = tuple(map(int, version("triton").split(".")[:2])) < (3, 8)
@@ -67,6 +68,11 @@ def test_patch_sampler_fits(name: str) -> None:
 @pytest.mark.parametrize("name", DEGRADATIONS)
 def test_degradations_fit(name: str) -> None:
     assert_fits(DEGRADATIONS[name], programs=4)
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_norms_fit(name: str) -> None:
+    assert_fits(NORMS[name], programs=2)
 
 
 def test_supported_capabilities() -> None:

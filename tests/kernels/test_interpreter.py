@@ -13,7 +13,7 @@ from devices import INTERPRETED, WHY_NOT
 from tests.interpreter import why_not_interpreted
 
 HERE = Path(__file__).parent
-OPERATORS = ("cohort", "patch", "degrade")
+OPERATORS = ("cohort", "patch", "degrade", "norm")
 
 
 def files_of(operator: str) -> list[str]:

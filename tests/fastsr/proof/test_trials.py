@@ -99,6 +99,7 @@ def test_a_cpu_does_what_a_cpu_can(tiny_config: TrainConfig) -> None:
     assert {one.name: one.outcome for one in parts} == {
         "cohort loss": "passed",
         "patch sampler": "passed",
+        "batch norm": "passed",
         "degradations": "skipped",
         "eager steps repeat": "passed",
         "replays of training (float32)": "skipped",
