@@ -34,6 +34,7 @@ from fastsr.models.inference import super_resolve
 from fastsr.models.model_file import load_generator
 from fastsr.models.weights import find_generators
 
+CPU = torch.device("cpu")
 KINDS = ("own", "copied", "raw", "damped")
 
 
@@ -121,9 +122,10 @@ def about_run(checkpoint: Path) -> dict[str, Any]:
     return {"run": run.name, "step": step, "stage": stage, **settings}
 
 
-def measured(checkpoint: Path, folders: Sequence[Path], niqe: Perceptual | None) -> Iterator[Any]:
-    """A row for each test set."""
+def measured(checkpoint: Path, folders: Sequence[Path], weights: Path | None) -> Iterator[Any]:
+    """A row for each test set; with NIQE where the folder of its weights is given."""
     peers, about = list(generators(checkpoint)), about_run(checkpoint)
+    niqe = Perceptual(["niqe"], about["scale"], CPU, weights) if weights else None
     for folder in folders:
         pairs = list(load_pairs((folder,), about["scale"]))
         found = summary([scores(peer, pairs, niqe) for peer in peers])
@@ -141,10 +143,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     about, console = circumstances(), Console(width=200)
     try:
-        cpu = torch.device("cpu")
-        niqe = Perceptual(["niqe"], 4, cpu, options.niqe) if options.niqe else None
         for checkpoint in options.checkpoints:
-            for row in measured(checkpoint, options.sets, niqe):
+            for row in measured(checkpoint, options.sets, options.niqe):
                 console.print(row, highlight=False)
                 if options.record:
                     append_row("statistics", row, about)

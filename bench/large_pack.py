@@ -185,7 +185,8 @@ def main() -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             row = json.loads(done.stdout.splitlines()[-1])
             print(row)
-            append_row("large pack", row, about)
+            if not options.no_record:
+                append_row("large pack", row, about)
 
 
 if __name__ == "__main__":

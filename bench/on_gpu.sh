@@ -1,46 +1,93 @@
 #!/usr/bin/env bash
-# Everything to measure on a GPU, the most valuable first, in two halves of at most nine minutes:
-#   bench/on_gpu.sh OUT          the proof, tests of the captured step, the top of the ladder with its profile, other
-#                                trainers
-#   bench/on_gpu.sh OUT second   peers, the rest of the ladder, kernels, precisions, a training, tuning, other tests,
-#                                autotune, racecheck
-# Each part has its own time; one that fails costs only itself. Its output goes to OUT/HALF.log as it runs; rows go to
-# bench/results and are copied to OUT. FASTSR_DATA and FASTSR_VAL may name folders of images; default: sample photos.
+# Everything to measure on a GPU, the most valuable first, for machines that are lent for minutes:
+#   bench/on_gpu.sh OUT           9 minutes: GPU tests, the top of the ladder with its profile, the usual loop, the proof
+#   bench/on_gpu.sh OUT short     4 minutes: a training, the largest tests, the ladder at x4, peers, tuning
+#   bench/on_gpu.sh OUT second    9 minutes, where there is time: short's in full, kernels, precisions, autotune, racecheck
+# OUT [HALF [SECONDS]] [--dry-run]: SECONDS for all of it, installation included; --dry-run prints what it would run.
+# Each part has its own time; one that fails costs only itself. Outputs go to OUT/HALF.log as parts end, until then each
+# to a file of its own there; rows go to bench/results and are copied to OUT. FASTSR_DATA and FASTSR_VAL may name folders
+# of images (default: sample photos), FASTSR_WHEELS one of wheels to install, where no package index can be reached,
+# FASTSR_COMMIT the commit that rows name, where this is no checkout.
 set -uo pipefail
-usage="usage: bench/on_gpu.sh OUT [first|second]"
+usage="usage: bench/on_gpu.sh OUT [first|short|second [SECONDS]] [--dry-run]"
+dry_run=
+if [ "${*: -1}" = --dry-run ]; then
+    dry_run=yes
+    set -- "${@:1:$#-1}"
+fi
 out=$(mkdir -p "${1:?$usage}" && cd "$1" && pwd) || exit 2
 half=${2:-first}
+case $half in
+    first) seconds=530 ;;
+    short) seconds=230 ;;
+    second) seconds=540 ;;
+    *)
+        echo "$usage" >&2
+        exit 2
+        ;;
+esac
+end=$((SECONDS + ${3:-$seconds}))
+# At most so many seconds pass between SIGINT, upon which pytest reports what has failed so far, and SIGKILL.
+grace=$((${3:-$seconds} < 200 ? 1 + ${3:-$seconds} / 10 : 20))
 cd "$(dirname "$0")/.." || exit 2
 export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD:$PWD/kernels${PYTHONPATH:+:$PYTHONPATH}"
 data=${FASTSR_DATA:+--data $FASTSR_DATA} val=${FASTSR_VAL:+--val $FASTSR_VAL}
-log="$out/$half.log" summary="$out/$half.txt"
-end=$((SECONDS + 540))
+log="$out/$half.log" summary="$out/$half.txt" began_file="$out/.$half"
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work" "$began_file"' EXIT
 
 # A bare image lacks modules, the C compiler and headers with which Triton builds its launchers, or a driver that works.
-if ! missing=$(python3 -c "import fastsr.config.settings, fastsr.cli.main, pytest, pytest_benchmark, pytest_timeout" 2>&1)
-then
-    echo "cannot start: $(tail -n 1 <<<"$missing"); install with: pip install -e '.[test]'" >&2
+check_start() {
+    python3 - <<'PYTHON'
+from importlib.util import find_spec
+
+NEEDED = """filelock hypothesis jinja2 numpy PIL pytest pytest_benchmark pytest_timeout rich safetensors tensorboard
+tomli_w torch triton tyro yaml"""
+if missing := [name for name in NEEDED.split() if find_spec(name) is None]:
+    raise SystemExit(f"there is no {', '.join(missing)}; install with: pip install -e '.[test]', or FASTSR_WHEELS=FOLDER")
+import torch
+
+import fastsr.cli.main
+from fastsr.system import backend
+
+backend.check_triton(torch.device("cuda"))
+PYTHON
+}
+
+begin() {
+    if [ -n "${FASTSR_WHEELS:-}" ]; then
+        python3 -m pip install -q --no-index --no-deps --no-compile --disable-pip-version-check --target "$work/site" \
+            "$FASTSR_WHEELS"/*.whl >"$work/pip" 2>&1 || refuse "$(tail -n 1 "$work/pip")"
+        PYTHONPATH="$PYTHONPATH:$work/site"
+    fi
+    local found
+    found=$(check_start 2>&1) || refuse "$(tail -n 1 <<<"$found")"
+    : >"$log"
+    : >"$summary"
+    : >"$began_file"
+}
+
+refuse() {
+    echo "cannot start: $1" >&2
     exit 2
-fi
-if ! missing=$(python3 -c "import torch; from fastsr.system import backend; backend.check_triton(torch.device('cuda'))" 2>&1)
-then
-    echo "cannot start: $(tail -n 1 <<<"$missing")" >&2
-    exit 2
-fi
-: >"$log"
-: >"$summary"
+}
 
 part() { # part SECONDS NAME COMMAND...
-    local limit=$1 name=$2 began=$SECONDS status outcome
+    local limit=$1 name=$2 began=$SECONDS status outcome own
     shift 2
-    # At most 20 s pass between SIGINT, upon which pytest reports what has failed so far, and SIGKILL.
-    limit=$((limit < end - SECONDS - 20 ? limit : end - SECONDS - 20))
-    if [ "$limit" -lt 5 ]; then
+    if [ -n "$dry_run" ]; then
+        printf '%-18s %4d s ' "$name" "$limit"
+        printf ' %q' "$@"
+        echo
+        return
+    fi
+    limit=$((limit < end - SECONDS - grace ? limit : end - SECONDS - grace))
+    if [ "$limit" -lt "$grace" ] && [ "$limit" -lt 5 ]; then
         printf '%-18s %4d s  %s\n' "$name" 0 "out of time" | tee -a "$summary"
         return
     fi
-    printf '\n===== %s\n' "$name" >>"$log"
-    timeout -s INT -k 20 "$limit" "$@" >>"$log" 2>&1
+    own="$out/$half-${name// /-}.log"
+    timeout -s INT -k "$grace" "$limit" "$@" >"$own" 2>&1
     status=$?
     case $status in
         0) outcome="done" ;;
@@ -48,12 +95,13 @@ part() { # part SECONDS NAME COMMAND...
         137) outcome="killed, out of time or of memory" ;;
         *) outcome="failed ($status)" ;;
     esac
+    { printf '\n===== %s: %s\n' "$name" "$outcome"; cat "$own"; } >>"$log" && rm -f "$own"
     printf '%-18s %4d s  %s\n' "$name" $((SECONDS - began)) "$outcome" | tee -a "$summary"
-    cp -f bench/results/*.jsonl "$out"/ 2>/dev/null
+    find bench/results -maxdepth 1 -name '*.jsonl' -newer "$began_file" -exec cp -f {} "$out"/ \;
 }
 
 gpu_tests() { # gpu_tests SECONDS NAME ARGUMENTS...
-    part "$1" "$2" python3 -m pytest -m gpu -v --tb=short -p no:cacheprovider --benchmark-disable \
+    part "$1" "$2" python3 -m pytest -m gpu -v --tb=short --timeout=90 -p no:cacheprovider --benchmark-disable \
         --continue-on-collection-errors "${@:3}"
 }
 
@@ -62,18 +110,37 @@ benchmarks() { # benchmarks SECONDS NAME ARGUMENTS...
 }
 
 first_half() {
-    proof
-    gpu_tests 130 "step tests" tests/fastsr/cohort/test_capture.py tests/fastsr/cohort/test_fused.py \
-        tests/fastsr/cohort/test_updates.py tests/fastsr/proof
-    benchmarks 120 "top rung" bench/test_ladder.py -k parallel
+    step_tests
+    benchmarks 100 "top rung x4" bench/test_ladder.py -k "parallel and x4"
     part 45 "profile x4" python3 -m bench.profile_step --scale 4
+    benchmarks 60 "usual loop" bench/test_ladder.py -k "x4 and usual"
+    part 80 "proof" env -C "$out" python3 -m fastsr doctor --prove --amp --content random-vgg --recipe paper
+    benchmarks 60 "other trainers" bench/test_ladder.py -k "trainer or BasicSR"
+    benchmarks 100 "top rung x2" bench/test_ladder.py -k "parallel and x2"
     part 45 "profile x2" python3 -m bench.profile_step --scale 2
-    benchmarks 110 "other trainers" bench/test_ladder.py -k "usual or BasicSR"
 }
 
-# Eager here, which needs no compiler; the training of the second half proves what is compiled.
-proof() {
-    part 70 "proof" env -C "$out" python3 -m fastsr doctor --prove --amp --content random-vgg --recipe paper
+# Side by side, each in a process of its own: an illegal access in one spoils no other. They take little memory. The last
+# one compiles, for the top rung to find it done; its times mean nothing, but its kernels and whether they run do.
+step_tests() {
+    aside gpu_tests 150 "capture tests" tests/fastsr/cohort/test_capture.py tests/fastsr/cohort/test_updates.py
+    aside gpu_tests 150 "fused tests" tests/fastsr/cohort/test_fused.py tests/fastsr/data/test_sampler.py \
+        tests/fastsr/proof -k "not tuned"
+    aside gpu_tests 150 "kernel tests" tests/kernels
+    aside part 150 "compiling x4" python3 -m bench.profile_step --scale 4
+    wait
+}
+
+aside() { # aside COMMAND...: in the background; but a plan in order
+    if [ -n "$dry_run" ]; then "$@"; else "$@" & fi
+}
+
+short_half() {
+    training 75
+    other_tests 55
+    benchmarks 60 "ladder x4" bench/test_ladder.py -k "x4 and not (usual or parallel)"
+    benchmarks 60 "peers" bench/test_ladder.py -k test_peers
+    tuning
 }
 
 # Parts mostly end before their time, so that the times add up to more than there is; the last ones get what is left.
@@ -84,9 +151,9 @@ second_half() {
     benchmarks 50 "kernels" bench/test_cohort_loss.py bench/test_patch_sampler.py bench/test_alternatives.py
     # shellcheck disable=SC2086
     part 60 "precisions" python3 -m bench.compare_precisions --steps 600 --only fp32 bf16 fp16 --record $data $val
-    training
+    training 80
     tuning
-    other_tests
+    other_tests 50
     benchmarks 35 "autotune" bench/test_ladder.py -k autotune
     racecheck
 }
@@ -99,9 +166,10 @@ train() { # train SECONDS NAME OPTIONS...
 }
 
 # Not tuned: looking for the fastest settings would take the time that is for training.
-training() {
-    train 80 "training" --steps 2000 --pretrain-steps 1000 --no-tune
+training() { # training SECONDS
+    train "$1" "training" --steps 2000 --pretrain-steps 1000 --no-tune
     cp -f "$out/run/metrics.jsonl" "$out/training.jsonl" 2>/dev/null
+    # shellcheck disable=SC2012 # names of ours, without spaces
     cp -f "$(ls -t "$out"/run/pictures/*.png 2>/dev/null | head -1)" "$out/training.png" 2>/dev/null
     rm -rf "$out/run"
 }
@@ -112,16 +180,17 @@ tuning() {
     rm -rf "$out/run"
 }
 
-# By name, as collecting all tests would take most of the time.
-other_tests() {
+# By name, as collecting all tests would take most of the time. Kernels and the cohort have had their turn.
+other_tests() { # other_tests SECONDS
     local files
-    mapfile -t files < <(grep -rl --include='test_*.py' 'mark\.gpu' tests/fastsr | grep -v tests/fastsr/cohort)
-    gpu_tests 50 "other GPU tests" tests/kernels "${files[@]}"
+    mapfile -t files < <(grep -rl --include='test_*.py' 'mark\.gpu' tests/fastsr |
+        grep -v -e tests/fastsr/cohort -e tests/fastsr/proof -e tests/fastsr/data/test_sampler.py)
+    gpu_tests "$1" "other GPU tests" "${files[@]}"
 }
 
 # Sees races in shared memory alone; those between programs show as values that differ, in the GPU tests.
 racecheck() {
-    if ! command -v compute-sanitizer >/dev/null; then
+    if [ -z "$dry_run" ] && ! command -v compute-sanitizer >/dev/null; then
         echo "racecheck: compute-sanitizer is not installed" | tee -a "$summary"
         return
     fi
@@ -129,12 +198,6 @@ racecheck() {
         tests/kernels -k "of_large_maps and not 600000" -p no:cacheprovider
 }
 
-case $half in
-    first) first_half ;;
-    second) second_half ;;
-    *)
-        echo "$usage" >&2
-        exit 2
-        ;;
-esac
-! grep -q -e failed -e "out of time" "$summary"
+[ -n "$dry_run" ] || begin
+"${half}_half"
+[ -n "$dry_run" ] || ! grep -q -e failed -e "out of time" "$summary"

@@ -59,6 +59,11 @@ def batch_norm_backward(args: Arguments) -> int:
     return 3 if args[0].dtype == torch.bfloat16 else 1
 
 
+def fused_norm(_: Arguments) -> int:
+    """Statistics of chunks of rows, then the result; sums over chunks, then the gradient."""
+    return 2
+
+
 def single(_: Arguments) -> int:
     return 1
 
@@ -72,6 +77,8 @@ RULES: dict[str, Rule] = {
     "aten::convolution_backward": convolution_backward,
     "aten::native_batch_norm": batch_norm,
     "aten::native_batch_norm_backward": batch_norm_backward,
+    "fastsr::batch_norm": fused_norm,
+    "fastsr::batch_norm_backward": fused_norm,
     "aten::_foreach_add_.Scalar": foreach(1),
     "aten::_foreach_mul_.Tensor": foreach(1),
     "aten::_foreach_mul_.Scalar": foreach(1),
@@ -89,7 +96,8 @@ RULES: dict[str, Rule] = {
     "aten::constant_pad_nd": two,  # fill, copy
 }
 """By operator; every other that is no view and makes more than room is one kernel: elementwise, sums, casts, copies,
-products of matrices (whose bias cuBLAS adds), poolings, pixel shuffles, and the operators of fastsr_kernels."""
+products of matrices (whose bias cuBLAS adds), poolings, pixel shuffles, and the losses and patches of
+fastsr_kernels."""
 ROOM_ONLY = (
     "aten::empty",
     "aten::empty_like",

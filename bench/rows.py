@@ -37,12 +37,16 @@ def append_row(name: str, values: dict[str, Any], about: dict[str, Any]) -> Path
 
 
 def circumstances() -> dict[str, Any]:
-    """Commit, versions and machine, as they are in every row."""
+    """Commit, versions and machine, as they are in every row.
+
+    Where the sources are no checkout, the commit is what FASTSR_COMMIT says, and whether they differ from it is None.
+    """
     known = environment()
+    # Rows written by this very run would count as changes.
+    changes = output("git", "status", "--porcelain", "--", ".", ":!bench/results")
     return {
-        "commit": output("git", "rev-parse", "HEAD"),
-        # Rows written by this very run would count as changes.
-        "dirty": output("git", "status", "--porcelain", "--", ".", ":!bench/results") != "",
+        "commit": output("git", "rev-parse", "HEAD") or os.environ.get("FASTSR_COMMIT"),
+        "dirty": None if changes is None else changes != "",
         **{key: known[key] for key in KEPT},
         "gpu": gpu_name(),
         "driver": output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")

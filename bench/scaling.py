@@ -77,7 +77,8 @@ def measured(gpu: str, rows: list[Row]) -> StepTime:
     ]
     if not of_gpu:
         names = sorted({row["gpu"] or "CPU" for row in rows})
-        raise ValueError(f"--gpu {gpu}: no row of the ladder; there are rows of {', '.join(names)}")
+        held = ", ".join(names) or "no GPU"
+        raise ValueError(f"--gpu {gpu}: no row of the ladder; there are rows of {held}")
     best = min(sessions(of_gpu)[-1], key=lambda row: row["milliseconds"])
     where = f"{best['gpu'] or 'CPU'}, {best['date'][:10]}, {best['rung']}"
     return StepTime(best["milliseconds"], f"measured ({where})")

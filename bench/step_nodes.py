@@ -24,6 +24,7 @@ from fastsr.cohort.streams import Branches
 from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
+from fastsr.prediction.memory import fuse_as_on_gpus
 from fastsr.system.precision import Precision
 
 CPU = torch.device("cpu")
@@ -192,6 +193,7 @@ def count_nodes(
     with FakeTensorMode(allow_non_fake_inputs=True):
         precision = precision or Precision(dtype=torch.bfloat16)
         cohort = Cohort(config, unloaded_content(config.loss), CPU, precision, branches)
+        fuse_as_on_gpus(cohort)
         step = Step(cohort, sampler, MetricsRing(1, len(cohort.peers), CPU))
         label_parts(step, parts)
         recorder = NodeRecorder(parts, branches)

@@ -13,10 +13,11 @@ from bench.timing import Seconds, timed
 from fastsr.config.settings import TrainConfig
 from fastsr.data.bicubic import upscale
 from fastsr.data.photos import VAL, sample_photos
-from fastsr.evaluation.evaluate import Request, evaluate_models, open_sets
+from fastsr.evaluation.evaluate import evaluate_models, open_sets
 from fastsr.evaluation.pairs import Pair, load
 from fastsr.evaluation.protocol import Protocol
 from fastsr.evaluation.psnr_ssim import compared, psnr, psnr_rgb, ssim
+from fastsr.evaluation.request import Request
 from fastsr.evaluation.score_cache import bicubic_key
 from fastsr.models import SRResNet
 from fastsr.models.inference import super_resolve

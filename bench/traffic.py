@@ -17,7 +17,7 @@ from fastsr.cohort.content import unloaded_content
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Step
 from fastsr.config.settings import TrainConfig
-from fastsr.prediction.memory import FakePatches
+from fastsr.prediction.memory import FakePatches, fuse_as_on_gpus
 from fastsr.system.precision import Precision
 
 ALLOCATIONS = {
@@ -130,6 +130,7 @@ def step_operations(config: TrainConfig) -> list[Operation]:
         cohort = Cohort(
             config, unloaded_content(config.loss), device, Precision(dtype=torch.bfloat16)
         )
+        fuse_as_on_gpus(cohort)
         return record(Step(cohort, FakePatches(config), MetricsRing(1, len(cohort.peers), device)))
 
 

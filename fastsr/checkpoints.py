@@ -28,6 +28,12 @@ def checkpoint_name(step: int) -> str:
     return f"step-{step:08d}"
 
 
+def run_of(model: Path) -> Path | None:
+    """The run that a path is, or a checkpoint of which it is; None for other folders and files."""
+    places = (model, model.parent.parent)
+    return next((one for one in places if (one / "config.toml").is_file()), None)
+
+
 @dataclass(frozen=True)
 class Best:
     """The best of a run by validation: of which peer, after which step, and what it scored."""

@@ -3,8 +3,9 @@
 With the skip the first image is bicubic's, so that only details have to be learnt, and these are smaller than patches
 of 32 pixels, which cost a quarter of those of 64; D needs no more to judge texture. One forward pass of D serves both
 losses, and the weights that are scored are averaged. With SRGAN's adversarial weight of 1e-3 a D of such small patches
-makes colours wander; with six tenths of it pictures become as sharp. Settings were chosen on every fifth image of
-BSD100.
+makes colours wander; with six tenths of it pictures become as sharp. BN's statistics at last are those of patches of
+128 pixels: zeros around 8 x 8 of low resolution are much of what a convolution sees there, and little in a photo, and
+every fifth image of BSD100, on which settings were chosen, gains 0.28 dB of that with seed 0.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ import torch
 from bench.speedrun.task import SCALE
 from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import PixelContent
-from fastsr.cohort.ema import EmaStatistics
+from fastsr.cohort.ema import measure
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step
 from fastsr.config.recipes import paper
@@ -28,8 +29,8 @@ from fastsr.config.settings import (
     TrainConfig,
 )
 from fastsr.data.pixels import PixelStore
-from fastsr.data.sampler import PatchSampler
-from fastsr.models.base import Generator
+from fastsr.data.sampler import ASIDE, PatchSampler
+from fastsr.models import SRResNet
 from fastsr.system.precision import Precision
 
 CPU = torch.device("cpu")
@@ -44,19 +45,24 @@ class Stage:
 
 
 PATCH = 32
+WHOLE = 128
+"""Of patches that stand for whole images, and BATCHES of them."""
+BATCHES = 4
 PRETRAINING, ADVERSARIAL = Stage(1600, 1e-3), Stage(800, 4e-4)
 
 
-def train(store: PixelStore, seed: int) -> Generator:
+def train(store: PixelStore, seed: int) -> SRResNet:
     first, then = (build(recipe(stage, seed)) for stage in (PRETRAINING, ADVERSARIAL))
     run(first, PatchSampler.from_config(store, first.config), PretrainStep, PRETRAINING.steps)
     for name in ("generator", "ema"):
         learnt = getattr(first.peers[0], name).state_dict()
         getattr(then.peers[0], name).load_state_dict(learnt)
-    sampler = PatchSampler.from_config(store, then.config)
-    run(then, sampler, Step, ADVERSARIAL.steps)
-    EmaStatistics(then, sampler).measure(ADVERSARIAL.steps)
-    return then.peers[0].ema
+    run(then, PatchSampler.from_config(store, then.config), Step, ADVERSARIAL.steps)
+    ema = then.peers[0].ema
+    assert isinstance(ema, SRResNet)
+    whole = PatchSampler(store, scale=SCALE, patch=WHOLE, batch=8, seed=seed)
+    measure(ema, [whole.draw_aside(ASIDE + k)[0] for k in range(BATCHES)])
+    return ema
 
 
 def recipe(stage: Stage, seed: int) -> TrainConfig:

@@ -42,23 +42,16 @@ def convert(arguments: ConvertArguments, console: Console) -> Path:
 
     Raises UserError where the generator is none of those known, or the file cannot be written, or is there.
     """
+    from fastsr.export.written import check_place, written
     from fastsr.models.model_file import described, generator_of, read_model, save_generator
 
     target = arguments.out or arguments.file.with_suffix(".safetensors")
-    if target == arguments.file or (target.exists() and not arguments.overwrite):
-        raise UserError(f"{target} exists; give another --out, or add --overwrite")
+    if target == arguments.file:
+        raise UserError(f"{target} would be written over itself; give another --out")
+    check_place(target, arguments.overwrite)
     model = read_model(arguments.file)
     generator = generator_of(model)
-    temporary = target.with_name(f".{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with written(target, arguments.overwrite) as temporary:
         save_generator(generator, temporary, {**model.notes, "converted_from": model.layout})
-        temporary.replace(target)
-    except OSError as error:
-        raise UserError(
-            f"--out {target} cannot be written ({error.strerror or error}); free space, or give another file"
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
     say(console, f"{model.layout}: {described(model.architecture)}")
     return target

@@ -57,7 +57,7 @@ def list_packs(arguments: PacksArguments) -> None:
 
     cache, console = arguments.cache or default_cache(), Console()
     for pack in prune_packs(cache) if arguments.prune else []:
-        say(console, f"deleted {pack.folder}, {pack.bytes / 1e9:.2f} GB of {pack.source}")
+        say(console, f"deleted {pack.folder}, {pack.room} of {pack.source}")
     packs = find_packs(cache)
     if packs:
         console.print(packs_table(packs, cache))

@@ -10,7 +10,6 @@ from itertools import chain
 from pathlib import Path
 
 import torch
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +20,7 @@ from fastsr.config.settings import TrainConfig
 from fastsr.console import counted
 from fastsr.data.alignment import pair_problems
 from fastsr.data.formats import ARRAY, RGB8, PixelFormat, format_of, read_pixels
-from fastsr.data.images import find_images
+from fastsr.data.images import find_images, open_image
 from fastsr.data.pack import examine_pack
 from fastsr.errors import UserError
 from fastsr.files import default_cache
@@ -162,7 +161,7 @@ def format_in_words(path: Path) -> str:
     """`PNG RGB`, as Pillow calls it, or `npy`."""
     if path.suffix.lower() == ARRAY:
         return ARRAY.removeprefix(".")
-    with Image.open(path) as image:
+    with open_image(path, stacks=True) as image:
         return f"{image.format} {image.mode}"
 
 

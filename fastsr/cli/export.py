@@ -8,6 +8,7 @@ import tyro
 from rich.console import Console
 
 from fastsr.cli.configuration import parse
+from fastsr.cli.publish import name_of
 from fastsr.console import say
 
 
@@ -72,7 +73,7 @@ def run_export(words: list[str]) -> None:
 
 def default_name(model: str, scale: int, form: str, half: bool) -> Path:
     """Of the run or file, with the scale and what the file is for."""
-    name = Path(model).resolve().stem if Path(model).exists() else model.split("@")[0].split("/")[1]
+    name = name_of(Path(model)) if Path(model).exists() else model.split("@")[0].split("/")[1]
     name = name if name.endswith(f"x{scale}") else f"{name}-x{scale}"
     suffix = ".onnx" if form == "onnx" else "-spandrel.safetensors"
     return Path(f"{name}{'-fp16' if half else ''}{suffix}")

@@ -103,7 +103,10 @@ def checkpoints_text(run: Run) -> str:
 def best_text(run: Run) -> str:
     """The best checkpoint by validation, and bicubic beside it."""
     if not (run.folder / BEST_NAME).is_file():
-        return "not kept: no validation (--val), or --no-keep-best"
+        images = run.config.images
+        expected = run.config.output.keep_best and (images.val or not images.data)
+        waiting = expected and not run.validation
+        return "none yet" if waiting else "not kept: no validation (--val), or --no-keep-best"
     best = read_best(run.folder)
     at = [row.scores for row in run.validation if row.step == best.step]
     bicubic = at[-1].get("bicubic", {}).get("psnr") if at else None

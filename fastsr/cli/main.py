@@ -51,7 +51,7 @@ Train GAN super-resolution models, alone or in cohorts that teach each other.
   push      publish a run's model on the Hugging Face hub
   report    one page with the curves, pictures and tables of runs
   info      what a run or a model's file holds
-  data      fetch and list the data sets of the field
+  data      fetch data sets, preview degraded patches, list packed images
   reproduce repeat the paper's experiment, with its numbers beside ours
   doctor    what this machine can do, whether images are fit, what a run needs
 
@@ -132,7 +132,8 @@ def cache_compiled_networks(config: TrainConfig) -> None:
 
 def run_eval(words: list[str]) -> None:
     given = parse("eval", EvalArguments, words)
-    from fastsr.evaluation.evaluate import Request, evaluate_models
+    from fastsr.evaluation.evaluate import evaluate_models
+    from fastsr.evaluation.request import Request
     from fastsr.system.device import choose_device
     from fastsr.system.memory import out_of_memory
 

@@ -29,6 +29,8 @@ class PreviewArguments:
     """Upscaling factor. 1: restoration."""
     channels: int = 3
     """Channels of the images, of which the first three are shown, or the first as grey."""
+    bits: Literal[8, 16] = 8
+    """Bits of a sample that are kept, as in training. The page has 8 in any case."""
     patch: int = 128
     """Side of a HR patch in pixels, a multiple of the scale."""
     count: int = 8
@@ -59,7 +61,7 @@ def write_preview(arguments: PreviewArguments) -> None:
     from fastsr.data.photos import TRAIN, sample_photos
     from fastsr.data.preview import contact_sheet
 
-    form = PixelFormat(arguments.channels)
+    form = PixelFormat(arguments.channels, arguments.bits)
     store = pack_images(
         find_images(arguments.data or sample_photos(TRAIN), suffixes=form.suffixes),
         form=form,

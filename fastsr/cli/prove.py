@@ -39,17 +39,23 @@ def prove_machine(config: TrainConfig, console: Console) -> bool:
         doing(console, "proving what this machine computes, about a minute"),
         out_of_memory(lambda: out_of_memory_advice(config, device)),
     ):
-        parts += prove(config, device, precision)
+        for part in prove(config, device, precision):
+            parts.append(part)
+            write(parts, proofs, config)  # of a proof that is cut short, what was found stays
     proofs.add(parts)
     title = "proof: " + ", ".join(f"{name} {value}" for name, value in proofs.key.items())
     say(console, title)
     console.print(table(parts))
+    say(console, f"{verdict(parts)}. All of it is in {FILE}")
+    return not any(part.outcome == "failed" for part in parts)
+
+
+def write(parts: list[Part], proofs: Proofs, config: TrainConfig) -> None:
+    """Writes proof.json. Raises UserError where that cannot be done."""
     try:
         write_text(FILE, as_json(proofs.key, parts, asdict(config.machine)))
     except OSError as error:
         raise UserError(f"{FILE} cannot be written here ({error.strerror})") from None
-    say(console, f"{verdict(parts)}. All of it is in {FILE}")
-    return not any(part.outcome == "failed" for part in parts)
 
 
 def table(parts: list[Part]) -> Table:

@@ -15,8 +15,6 @@ from fastsr.errors import UserError
 if TYPE_CHECKING:
     from fastsr.export.card import Subject
 
-MODEL_NAME = "model.safetensors"
-
 
 @dataclass(frozen=True, kw_only=True)
 class CardArguments:
@@ -67,15 +65,21 @@ def run_card(words: list[str]) -> None:
     from fastsr.export.card import write_card
 
     is_run = given.model.is_dir()
-    name = given.name or given.model.resolve().stem
+    name = given.name or name_of(given.model)
     out = given.out or (given.model / "card" if is_run else Path("card"))
     card = write_card(subject_of(given.model, name, given.peer, given.license), out)
     say(Console(), str(card))
 
 
+def name_of(model: Path) -> str:
+    """Of a folder its whole name, of which a dot is a part; of a file that without the ending."""
+    place = model.resolve()
+    return place.name if place.is_dir() else place.stem
+
+
 def run_push(words: list[str]) -> None:
     given = parse("push", PushArguments, words)
-    from fastsr.download.hub import is_hub_name
+    from fastsr.download.hub import MODEL_NAME, is_hub_name
     from fastsr.export.card import write_card
     from fastsr.export.hub import push
     from fastsr.inference.upscaler import notes_of

@@ -19,7 +19,7 @@ from fastsr.cohort.peer import Peer
 from fastsr.cohort.schedule import Schedule
 from fastsr.cohort.share import Share, Whole
 from fastsr.cohort.streams import Branches
-from fastsr.config.mixing import mixing_matrix, start_indices, temperatures
+from fastsr.config.mixing import divergence_weights, mixing_matrix, start_indices, temperatures
 from fastsr.config.networks import PeerConfig
 from fastsr.config.peers import adversarial_weights, logits_per_image, peer_models, peer_settings
 from fastsr.config.settings import TrainConfig
@@ -80,13 +80,10 @@ class Cohort:
         self.branches = branches or Branches(
             device, config.machine.peer_streams or config.cohort.peers
         )
-        kl_weights = [config.cohort.kl_weight] * config.cohort.peers
         self.mixing_PP, self.temperature_P, self.kl_weight_P = (
-            torch.tensor(values, dtype=torch.float32, device=device)
-            for values in (mixing_matrix(config.cohort), temperatures(config.cohort), kl_weights)
+            torch.tensor(values_of(config.cohort), dtype=torch.float32, device=device)
+            for values_of in (mixing_matrix, temperatures, divergence_weights)
         )
-        if config.cohort.distillation_scale == "1":  # the operator multiplies by T^2
-            self.kl_weight_P /= self.temperature_P.square()
         self.one_outcome = config.cohort.kl == "one-outcome"
         self.set_weights(own)
         self.maps = self.build_maps()
@@ -173,17 +170,16 @@ class Cohort:
         The content loss goes backward to the image at once, so that VGG's activations live no longer than they must.
         """
         sr, target = self.generate(lr_NChw, hr_NCHW)
-        sr_leaf, z_real, z_fake, content, content_gradient = [], [], [], [], []
+        sr_leaf, logits, content, content_gradient = [], [], [], []
         for k, peer in enumerate(self.branched()):
-            on_real, on_fake = self.precision.for_two_calls(peer.discriminator)
+            sr_leaf.append(sr[k].detach().requires_grad_())
+            logits.append(self.judged(peer, hr_NCHW, sr_leaf[-1]))
             with self.precision.autocast(self.device):
-                sr_leaf.append(sr[k].detach().requires_grad_())
-                z_real.append(on_real(hr_NCHW).flatten())
-                z_fake.append(on_fake(sr_leaf[-1]).flatten())
                 value = self.content(sr_leaf[-1], target)
             (gradient,) = torch.autograd.grad(peer.g_scaler.scale(value), sr_leaf[-1])
             content.append(value.detach())
             content_gradient.append(gradient)
+        z_real, z_fake = map(list, zip(*logits, strict=True))
         maps = self.maps_of(hr_NCHW)
         logits_2PE = self.gathered(z_real, z_fake, maps)
         return Forward(
@@ -192,8 +188,7 @@ class Cohort:
 
     def discriminate(self, lr_NChw: Tensor, hr_NCHW: Tensor) -> Forward:
         """Runs every discriminator on real images and on its generator's, which is not trained and stays as it is."""
-        sr: list[Tensor] = []
-        z_real, z_fake = list[Tensor](), list[Tensor]()
+        sr, logits = list[Tensor](), list[tuple[Tensor, Tensor]]()
         for peer in self.branched():
             with (
                 self.precision.autocast(self.device),
@@ -201,12 +196,16 @@ class Cohort:
                 kept_statistics(peer.generator),
             ):
                 sr.append(self.precision.with_cast_weights(peer.generator)(lr_NChw))
-            on_real, on_fake = self.precision.for_two_calls(peer.discriminator)
-            with self.precision.autocast(self.device):
-                z_real.append(on_real(hr_NCHW).flatten())
-                z_fake.append(on_fake(sr[-1]).flatten())
+            logits.append(self.judged(peer, hr_NCHW, sr[-1]))
+        z_real, z_fake = map(list, zip(*logits, strict=True))
         maps = self.maps_of(hr_NCHW)
         return Forward(sr, sr, z_real, z_fake, sr[0], [], maps, self.gathered(z_real, z_fake, maps))
+
+    def judged(self, peer: Peer, hr_NCHW: Tensor, sr_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """The discriminator's logits on real and on generated images."""
+        on_real, on_fake = self.precision.for_two_calls(peer.discriminator)
+        with self.precision.autocast(self.device):
+            return on_real(hr_NCHW).flatten(), on_fake(sr_NCHW).flatten()
 
     def gathered(self, z_real: list[Tensor], z_fake: list[Tensor], maps: Maps) -> Tensor:
         """Logits `[2, P, E]` of all peers on whole batches, from those of this process, detached."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fastsr.cohort.cohort import Cohort, OutputGradients
-from fastsr.config.peers import peer_models
+from fastsr.config.peers import adversarial_weights, content_weights, peer_models
 from fastsr.errors import UserError
 from fastsr.system.precision import Precision
 
@@ -70,14 +70,14 @@ def check_pretraining(cohort: Cohort, lr_NChw: Tensor, hr_NCHW: Tensor) -> list[
 
 
 def enabled_terms(cohort: Cohort) -> list[str]:
-    """Names of the loss terms that have a weight, in the order in which they are checked."""
-    loss, cohort_config = cohort.config.loss, cohort.config.cohort
+    """Names of the loss terms that have a weight with any peer, in the order in which they are checked."""
+    config = cohort.config
     terms = ["bce_real", "bce_fake"]
-    if loss.content_weight:
+    if any(content_weights(config)):
         terms.append("content")
-    if loss.adversarial_weight:
+    if any(adversarial_weights(config)):
         terms.append("adversarial")
-    if cohort_config.kl_weight and bool(cohort.mixing_PP.any()):
+    if config.cohort.kl_weight and bool(cohort.mixing_PP.any()):
         terms += ["kl_real", "kl_fake"]
     return terms
 

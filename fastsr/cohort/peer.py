@@ -13,6 +13,8 @@ from fastsr.models.networks import (
     discriminator_architecture,
     generator_architecture,
 )
+from fastsr.models.norm import fuse_norms
+from fastsr.system.backend import kernels
 from fastsr.system.device import move
 from fastsr.system.precision import Precision
 
@@ -49,6 +51,8 @@ class Peer:
         layout = torch.channels_last if config.machine.channels_last else torch.contiguous_format
         for network in self.networks.values():
             move(network, device, layout)
+        if config.machine.fused and kernels(device) == "triton":
+            self.fuse_norms(True)
         self.g_optimizer, self.d_optimizer = (
             adam(n, lr, config.optim.beta2) for n in (self.generator, self.discriminator)
         )
@@ -82,10 +86,19 @@ class Peer:
                 assert scaler._growth_tracker is not None  # pyright: ignore[reportPrivateUsage]
                 yield from (scaler._scale, scaler._growth_tracker)  # pyright: ignore[reportPrivateUsage]
 
+    def equals(self, other: "Peer") -> bool:
+        """True if everything that steps change is the same. A sync point."""
+        mine, theirs = list(self.state()), list(other.state())
+        return [x.shape for x in mine] == [x.shape for x in theirs] and all(
+            map(torch.equal, mine, theirs)
+        )
+
     def forget_unfinished_step(self) -> None:
-        """Drops gradients, and what the scalers noted of them."""
+        """Drops gradients, and what the scalers noted of them, also in an optimiser whose step failed."""
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
+            for noted in ("grad_scale", "found_inf"):
+                vars(optimizer).pop(noted, None)
         for scaler in self.scalers.values():
             if scaler.is_enabled():
                 scaler._per_optimizer_states.clear()  # pyright: ignore[reportPrivateUsage]
@@ -114,6 +127,11 @@ class Peer:
         differences = torch._foreach_sub(sources, averages)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         torch._foreach_mul_(differences, share)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         torch._foreach_add_(averages, differences)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+
+    def fuse_norms(self, fused: bool) -> None:
+        """Has BN in training, with what follows it, computed by one operator, or by those of torch."""
+        for network in self.networks.values():
+            fuse_norms(network, fused)
 
     def compile(
         self,

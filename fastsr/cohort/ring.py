@@ -26,15 +26,23 @@ def opinions(logits_2PE: Tensor) -> dict[str, Any]:
         being real from each tenth of 0 to 1, by peer.
     """
     z_PE = logits_2PE.double().transpose(0, 1).flatten(1)
-    z_j, z_k = z_PE[None], z_PE[:, None]
-    kl_PP = (z_j.sigmoid() * (logsigmoid(z_j) - logsigmoid(z_k))).mean(2)
-    kl_PP += ((-z_j).sigmoid() * (logsigmoid(-z_j) - logsigmoid(-z_k))).mean(2)
-    bins_2PE = (
-        (logits_2PE.double().sigmoid() * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
-    )
-    real, generated = torch.nn.functional.one_hot(bins_2PE, CALIBRATION_BINS).sum(2).tolist()
-    disagreement = [[float(f"{value:.6g}") for value in row] for row in kl_PP.tolist()]
+    # One pair after the other, and no table of all bins: a U-Net has a logit for each of millions of pixels.
+    disagreement = [[float(f"{divergence(z_j, z_k):.6g}") for z_j in z_PE] for z_k in z_PE]
+    real, generated = ([tenths(z_E) for z_E in z_of_PE] for z_of_PE in logits_2PE)
     return {"disagreement": disagreement, "calibration": {"real": real, "generated": generated}}
+
+
+def divergence(teacher_E: Tensor, student_E: Tensor) -> float:
+    """Mean KL divergence of probabilities from those of a teacher, of fp64 logits, in nats."""
+    one = teacher_E.sigmoid() * (logsigmoid(teacher_E) - logsigmoid(student_E))
+    zero = (-teacher_E).sigmoid() * (logsigmoid(-teacher_E) - logsigmoid(-student_E))
+    return float(one.mean() + zero.mean())
+
+
+def tenths(z_E: Tensor) -> list[int]:
+    """How many logits have a probability in each tenth of 0 to 1."""
+    bins_E = (z_E.double().sigmoid() * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
+    return torch.bincount(bins_E, minlength=CALIBRATION_BINS).tolist()
 
 
 class MetricsRing:

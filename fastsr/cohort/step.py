@@ -13,7 +13,7 @@ from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.forward import Forward
 from fastsr.cohort.peer import Peer
 from fastsr.cohort.ring import MetricsRing
-from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, WARMING_TERMS, Term
+from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, WARMING_TERMS, Term, terms_of
 from fastsr.data.sampler import PatchSource
 
 
@@ -125,12 +125,12 @@ class Stage:
 
 def make_stages(cohort: Cohort, patches: PatchSource, ring: MetricsRing) -> tuple[Stage, ...]:
     """Pre-training, discriminators alone, then adversarial training; any may have no steps."""
-    optim, end = cohort.config.optim, cohort.config.total_steps
+    optim, loss, end = cohort.config.optim, cohort.config.loss, cohort.config.total_steps
     warming = optim.pretrain_steps
     between = warming + optim.warm_discriminator
     parts = cohort, patches, ring
     return (
-        Stage("pretraining", 0, warming, PretrainStep(*parts), PRETRAINING_TERMS),
-        Stage("warming", warming, between, WarmStep(*parts), WARMING_TERMS),
-        Stage("training", between, end, Step(*parts), TRAINING_TERMS),
+        Stage("pretraining", 0, warming, PretrainStep(*parts), terms_of(loss, PRETRAINING_TERMS)),
+        Stage("warming", warming, between, WarmStep(*parts), terms_of(loss, WARMING_TERMS)),
+        Stage("training", between, end, Step(*parts), terms_of(loss, TRAINING_TERMS)),
     )

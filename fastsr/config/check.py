@@ -53,10 +53,6 @@ def check(config: TrainConfig) -> TrainConfig:
     require(0 < minutes < float("inf"), "save_minutes", minutes, "use a number above 0")
     check_optim(optim)
     require(config.total_steps > 0, "steps", optim.steps, "train for at least one step")
-    if optim.steps and not (loss.content_weight or loss.adversarial_weight):
-        raise UserError(
-            "--content-weight and --adversarial-weight are both 0: generators would learn nothing"
-        )
     require(
         0 <= config.machine.seed < 2**63, "seed", config.machine.seed, "use 0 or more, below 2^63"
     )

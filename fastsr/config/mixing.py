@@ -86,6 +86,14 @@ def temperatures(cohort: CohortConfig) -> list[float]:
     return list(values) * (cohort.peers if len(values) == 1 else 1)
 
 
+def divergence_weights(cohort: CohortConfig) -> list[float]:
+    """The weight of each peer's divergence, which is computed with T^2: lambda, or lambda / T^2 without that factor."""
+    return [
+        cohort.kl_weight / (t**2 if cohort.distillation_scale == "1" else 1)
+        for t in temperatures(cohort)
+    ]
+
+
 def variants(cohort: CohortConfig) -> list[str]:
     """The name of each peer of a checked configuration in tables: Independent, ML or ML*, or its label."""
     if cohort.labels:

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from fastsr.config.mixing import mixing_matrix, require
+from fastsr.config.mixing import mixing_matrix, require, start_indices
 from fastsr.config.networks import ModelConfig, PeerConfig
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted
@@ -56,6 +57,15 @@ def of_peer(config: TrainConfig, name: str, k: int) -> Path | None:
 
 def learning_rate(config: TrainConfig, peer: PeerConfig) -> float:
     return config.optim.lr if peer.lr is None else peer.lr
+
+
+def content_weights(config: TrainConfig) -> list[float | Literal["auto"]]:
+    """The weight of each peer's content loss."""
+    of_all, own = (
+        config.loss.content_weight,
+        [peer.content_weight for peer in peer_settings(config)],
+    )
+    return [of_all if weight is None else weight for weight in own]
 
 
 def adversarial_weights(config: TrainConfig) -> list[float]:
@@ -123,15 +133,30 @@ def check_peers(config: TrainConfig) -> None:
             require(0 <= weight < float("inf"), name, weight, "use 0 or more")
     logits_per_image(config)
     check_twins(config)
+    check_learning(config)
+
+
+def check_learning(config: TrainConfig) -> None:
+    """Raises UserError where the generator of a peer would learn nothing from adversarial training."""
+    weights = list(zip(content_weights(config), adversarial_weights(config), strict=True))
+    idle = [k for k, pair in enumerate(weights) if not any(pair)]
+    if config.optim.steps and idle:
+        of_peer = "" if len(idle) == len(weights) else f" of peer {idle[0]}"
+        raise UserError(
+            f"--content-weight and --adversarial-weight{of_peer} are both 0: generators would learn nothing; "
+            "use one above 0"
+        )
 
 
 def check_twins(config: TrainConfig) -> None:
-    """Raises UserError where peers that teach each other begin alike in everything, and so would always agree."""
+    """Raises UserError where peers that teach each other begin alike in everything, and so would agree."""
     whole = [
         model if model.init_generator and model.init_discriminator else None
         for model in peer_models(config)
     ]
     twins = [(model, peer.lr) for model, peer in zip(whole, peer_settings(config), strict=True)]
+    begun = list(zip(peer_models(config), start_indices(config.cohort), strict=True))
+    diverges = config.optim.steps and config.cohort.kl_weight and config.cohort.kl == "bernoulli"
     for k, row in enumerate(mixing_matrix(config.cohort)):
         for j, weight in enumerate(row):
             if weight and whole[k] and twins[k] == twins[j]:
@@ -139,6 +164,12 @@ def check_twins(config: TrainConfig) -> None:
                     f"peers {min(j, k)} and {max(j, k)} would start from the same files and always agree; "
                     "give each its own --init-discriminator, or none and --warm-discriminator"
                 )
+        teachers = [j for j, weight in enumerate(row) if weight]
+        if diverges and teachers and all(begun[j] == begun[k] for j in teachers):
+            raise UserError(
+                f"peers {min(teachers[0], k)} and {max(teachers[0], k)} would begin with the same weights, and "
+                f"peer {k} learn nothing from such teachers; give them different --starts"
+            )
 
 
 def networks_in_words(config: TrainConfig) -> str:

@@ -1,5 +1,6 @@
 """Presets of blind degradations, and those of other trainers' options files."""
 
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
@@ -124,16 +125,18 @@ def numbers(value: Any, like: Any, where: str) -> Any:
             )
         items = cast("list[Any]", value)
         return tuple(numbers(item, cast("tuple[Any]", like)[0], where) for item in items)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not abs(value) <= sys.float_info.max:  # YAML has infinities, and no number
         raise UserError(f"{where} is {value}, not a number; give all that Real-ESRGAN's files have")
     return int(value) if isinstance(like, int) else float(value)
 
 
 def in_our_order(kinds: Any, weights: tuple[float, ...], where: str) -> tuple[float, ...]:
-    """Weights of blur kernels as `kernel_prob` has them."""
-    if len(kinds) != len(weights) or not set(kinds) <= set(OURS):
+    """Weights of blur kernels as `kernel_prob` has them; of one that is named twice, their sum. Raises UserError."""
+    names = cast("list[Any]", kinds) if isinstance(kinds, list) else []
+    if len(names) != len(weights) or any(name not in OURS for name in names):
         raise UserError(
             f"{where} is {kinds} for {len(weights)} weights; use some of {', '.join(OURS)}"
         )
-    by_kind = dict(zip(kinds, weights, strict=True))
-    return tuple(by_kind.get(kind, 0.0) for kind in OURS)
+    pairs = list(zip(names, weights, strict=True))
+    return tuple(sum((weight for name, weight in pairs if name == kind), 0.0) for kind in OURS)

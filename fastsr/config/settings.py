@@ -177,7 +177,8 @@ class MachineConfig:
     checkpoint_activations: bool = False
     """Spare memory: keep only the inputs of the generator's blocks, and compute the rest again going backward."""
     fused: bool = True
-    """Compute losses on logits and draw patches by Triton kernels, on a GPU. Off: the same in plain torch."""
+    """Compute losses on logits, batch normalisation that is not compiled, and patches by Triton kernels, on a GPU. Off:
+    the same in plain torch."""
     prove: bool = True
     """Before the first training with a GPU, a driver and versions that are new together, show in some seconds that
     kernels compute what they should and that replays of the graph do what single steps do. `fastsr doctor --prove`
@@ -185,8 +186,9 @@ class MachineConfig:
     tune: bool = True
     """Before a recipe is trained on a GPU for the first time, try settings that compute the same, for at most 90
     seconds after compiling, and keep the fastest: how many peers at the same time, which networks compiled, and which
-    with templates timed as by --autotune, which layout in memory, the generator's last convolution at once or by rows.
-    What you set yourself stays. No effect without a GPU, without --compile and with --no-graph."""
+    with templates timed as by --autotune, which layout in memory, the generator's last convolution at once or by rows,
+    batch normalisation that is not compiled by its kernel or torch's. What you set yourself stays. No effect without a
+    GPU, without --compile and with --no-graph."""
     channels_last: bool = True
     """Keep channels innermost in memory, which convolutions prefer."""
     seed: int = 0
@@ -266,6 +268,10 @@ class TrainConfig:
         """Side in HR pixels of what is drawn from an image: a patch, and the context that degrading it takes."""
         return self.images.patch + self.degrade.context_at(self.model.scale)
 
+    def without_idle(self) -> "TrainConfig":
+        """The same settings; those of degradations, which have no effect where LR is bicubic, are then the defaults."""
+        return replace(self, degrade=DegradeConfig()) if self.degrade.is_bicubic else self
+
     def with_absolute_paths(self) -> "TrainConfig":
         """The same settings, meant the same wherever the run is continued from."""
         images, vgg, model, peers = self.images, self.loss.vgg, self.model, self.cohort.peer
@@ -283,6 +289,7 @@ class TrainConfig:
                 lr_data=absolute(images.lr_data),
                 val=absolute(images.val),
                 val_lr_data=absolute(images.val_lr_data),
+                cache=images.cache and images.cache.absolute(),
             ),
             loss=replace(self.loss, vgg=vgg and vgg.absolute()),
         )

@@ -9,7 +9,9 @@ from pathlib import Path
 from PIL import Image
 
 from fastsr.data.formats import ARRAY, PixelFormat
+from fastsr.data.images import open_image
 from fastsr.data.native import split_colours
+from fastsr.errors import UserError
 
 GREY = ("1", "L", "LA", "La")
 
@@ -25,6 +27,14 @@ def conversions(paths: list[Path], form: PixelFormat) -> list[str]:
         notes.append(f"images in colour, such as {path.name}, become grey")
     elif form.channels == 3 and not first_with(paths, lambda image: not is_grey(image), True):
         notes.append("all images are grey and become RGB; --channels 1 keeps one channel")
+    if (
+        form.channels == 4
+        and (path := first_with(paths, is_cmyk))
+        and (other := first_with(paths, lambda image: not is_cmyk(image), True))
+    ):
+        notes.append(
+            f"warning: {path.name} is CMYK and {other.name} is not; their channels are learnt from as if alike"
+        )
     return notes
 
 
@@ -39,14 +49,18 @@ def told(path: Path, holds: Callable[[Image.Image], bool], unknown: bool) -> boo
     if path.suffix.lower() == ARRAY:
         return unknown
     try:
-        with Image.open(path) as image:
+        with open_image(path, stacks=True) as image:
             return holds(image)
-    except (OSError, SyntaxError, ValueError):
+    except UserError:
         return unknown  # reading it tells what is wrong
 
 
 def is_grey(image: Image.Image) -> bool:
     return image.mode in GREY or image.mode.startswith("I;16")
+
+
+def is_cmyk(image: Image.Image) -> bool:
+    return image.mode == "CMYK"
 
 
 def is_deep(image: Image.Image) -> bool:

@@ -137,7 +137,7 @@ def exactly(pixels: Samples, channels: int) -> Samples:
     has = pixels.shape[2]
     if has != channels:
         raise UserError(
-            f"has {counted(has, 'channel')}, not {channels}; give images of {channels}, or --channels {has}"
+            f"has {counted(has, 'channel')}, not {channels}; give images of {channels}, or train with --channels {has}"
         )
     return pixels
 

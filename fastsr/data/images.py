@@ -101,7 +101,7 @@ def walk(
         folders[:] = [name for name in folders if not name.startswith(".")]
         for own in [name for name in folders if is_made(Path(folder) / name)]:
             folders.remove(own)
-            if made is not None and (count := count_images(Path(folder) / own)):
+            if made is not None and (count := count_images(Path(folder) / own, suffixes)):
                 made[Path(folder) / own] = count
         yield from (Path(folder) / name for name in names if is_image_name(name, suffixes))
 
@@ -110,8 +110,8 @@ def is_image_name(name: str, suffixes: Collection[str] = EXTENSIONS) -> bool:
     return Path(name).suffix.lower() in suffixes and not name.startswith(".")
 
 
-def count_images(folder: Path) -> int:
-    return sum(is_image_name(name) for _, _, names in os.walk(folder) for name in names)
+def count_images(folder: Path, suffixes: Collection[str] = EXTENSIONS) -> int:
+    return sum(is_image_name(name, suffixes) for _, _, names in os.walk(folder) for name in names)
 
 
 def refuse(error: OSError) -> None:
@@ -188,6 +188,6 @@ def to_rgb8(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def is_grey(path: Path) -> bool:
-    """True for a readable file that stores grey samples, as opposed to three equal channels."""
-    with Image.open(path) as image:
+    """True for a readable file that stores grey samples, as opposed to three equal channels. Raises UserError."""
+    with open_image(path) as image:
         return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I;16")

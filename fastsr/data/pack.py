@@ -170,8 +170,9 @@ def remove_pack(folder: Path) -> None:
 def remove_stale(folder: Path) -> None:
     """Removes what packing processes that died long ago left behind."""
     for leftover in folder.glob(".packing-*"):
-        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(leftover, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process has just given it its name
+            if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 class DamagedPackError(UserError):

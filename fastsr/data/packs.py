@@ -25,6 +25,13 @@ class PackFacts:
     """Seconds since the epoch, as `used`."""
     used: float
 
+    @property
+    def room(self) -> str:
+        """On the disk."""
+        if self.bytes < 1e9:
+            return f"{self.bytes / 1e6:,.1f} MB"
+        return f"{self.bytes / 1e9:,.2f} GB"
+
 
 def find_packs(cache: Path) -> list[PackFacts]:
     """All packs below a cache, also damaged ones and those of other versions, the latest used first."""
@@ -64,16 +71,18 @@ def packs_table(packs: list[PackFacts], cache: Path) -> Table:
     table = Table(
         title=Text(f"packs in {cache / 'packs'}"), title_justify="left", box=None, padding=(0, 2)
     )
-    for name in ("pack", "size", "images", "made", "used", "images of"):
-        table.add_column(name, justify="right" if name in ("size", "images") else "left")
+    for name in ("size", "images", "made", "used"):
+        table.add_column(
+            name, justify="right" if name in ("size", "images") else "left", no_wrap=True
+        )
+    table.add_column("folder of the images, and of the pack", overflow="fold")
     for pack in packs:
         table.add_row(
-            pack.folder.name,
-            f"{pack.bytes / 1e9:.2f} GB",
+            pack.room,
             f"{pack.images:,}",
             ago(pack.made),
             ago(pack.used),
-            Text(pack.source, overflow="fold"),
+            Text(f"{pack.source}\n{pack.folder.name}"),
         )
     return table
 

@@ -14,8 +14,12 @@ from fastsr.distributed.world import World
 from fastsr.errors import UserError
 from fastsr.system.environment import package_version
 
-PLACES = {("images", "data"), ("images", "val"), ("images", "cache"), ("loss", "vgg")}
-"""Settings that may differ between machines: where files are. Pixels of images are compared by their checksum."""
+PLACES = {
+    ("images", "data"), ("images", "lr_data"), ("images", "val"), ("images", "val_lr_data"), ("images", "cache"),
+    ("loss", "vgg"),
+}  # fmt: skip
+"""Settings that may differ between machines: where files are. Pixels of training images, and of given low resolutions,
+are compared by their checksum."""
 
 
 def statement(config: TrainConfig, device: torch.device, checkpoint: Path | None) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from fastsr.checkpoints import run_of
 from fastsr.config.check import check
 from fastsr.config.mixing import variants
 from fastsr.config.settings import TrainConfig
@@ -90,10 +91,7 @@ def trained_bits(paths: tuple[Path, ...]) -> Literal[8, 16]:
 
 def config_of(path: Path) -> TrainConfig | None:
     """The settings of a run, or of the run of a checkpoint; None for other files. Raises UserError."""
-    run = next(
-        (folder for folder in (path, path.parent.parent) if (folder / "config.toml").is_file()),
-        None,
-    )
+    run = run_of(path)
     if run is None:
         return None
     file = run / "config.toml"

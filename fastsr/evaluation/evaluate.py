@@ -1,16 +1,13 @@
 """Models against each other on test sets: every metric of every image, under a protocol that is written down."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from rich.console import Console
 from rich.markup import escape
 
-from fastsr.config.fixed import FixedDegradation
-from fastsr.config.settings import Border
 from fastsr.console import counted, is_live, listed, say
 from fastsr.data.formats import RGB8, PixelFormat
 from fastsr.errors import UserError
@@ -29,6 +26,7 @@ from fastsr.evaluation.output import (
 from fastsr.evaluation.perceptual import Perceptual
 from fastsr.evaluation.protocol import BICUBIC, GIVEN, Protocol
 from fastsr.evaluation.reading import PairReader, reading_room
+from fastsr.evaluation.request import Request, check_request, is_perceptual
 from fastsr.evaluation.results import (
     Evaluation,
     ImageScores,
@@ -41,42 +39,9 @@ from fastsr.evaluation.score_cache import ScoreCache
 from fastsr.evaluation.tables import print_protocol, progress, score_table
 from fastsr.evaluation.test_sets import ImageSet, find_set
 from fastsr.evaluation.trained import known_images, training_note
-from fastsr.files import default_cache, sha256_of
+from fastsr.files import sha256_of
 from fastsr.system.environment import environment
 from fastsr.system.precision import choose_precision
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """One evaluation as it was asked for: models, test sets, rules, and the folder for the results."""
-
-    models: tuple[Path, ...]
-    """Runs, checkpoints and generators' files."""
-    sets: tuple[str, ...]
-    """Names below `data_root`, or folders."""
-    data_root: Path
-    out: Path
-    weights: tuple[str, ...] = ("ema", "raw")
-    metrics: tuple[str, ...] = ()
-    """None: PSNR and SSIM, and of NIQE and PI what can be measured here."""
-    metric_weights: Path | None = None
-    perceptual_sets: tuple[str, ...] = ()
-    """Names of the sets that perceptual metrics are measured on. None: all."""
-    perceptual_images: int = 0
-    """Images of each set, evenly spaced, that perceptual metrics are measured on. 0: all."""
-    lr: str = BICUBIC
-    degraded: FixedDegradation | None = None
-    """Degradations that low resolution is made by, instead of by bicubic."""
-    border: Border = "replicate"
-    bits: Literal[8, 16] | None = None
-    """Of the images that are compared. None: as the runs were trained, 8 for single files."""
-    pictures: int = 2
-    """Images of each set whose pictures are kept."""
-    amp: bool = False
-    overwrite: bool = False
-    """An evaluation that is there is replaced; else sets are added to it."""
-    cache: Path = field(default_factory=default_cache)
-    """Folder of what is kept between calls."""
 
 
 def evaluate_models(request: Request, device: torch.device, console: Console) -> Evaluation:
@@ -84,10 +49,7 @@ def evaluate_models(request: Request, device: torch.device, console: Console) ->
 
     Raises UserError for a model, set or image that cannot be used, before anything is scored or written.
     """
-    if request.pictures < 0:
-        raise UserError(f"--pictures {request.pictures} cannot be used; use 0 or more")
-    if request.degraded and request.lr == GIVEN:
-        raise UserError("--lr given reads low resolutions, and --degrade makes them; leave one out")
+    check_request(request)
     models = open_models(request.models, request.weights, device)
     first = next(iter(models.values())).generator
     scale = first.scale
@@ -134,11 +96,6 @@ def unscored(models: dict[str, Model], protocol: Protocol, missing: dict[str, st
         missing=missing,
         step=step_of(models),
     )
-
-
-def is_perceptual(request: Request, test_set: str) -> bool:
-    """True if perceptual metrics are measured on a set of that name."""
-    return not request.perceptual_sets or test_set in request.perceptual_sets
 
 
 def open_sets(request: Request, scale: int, form: PixelFormat = RGB8) -> list[ImageSet]:

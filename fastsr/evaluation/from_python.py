@@ -8,7 +8,8 @@ from rich.console import Console
 
 from fastsr.config.fixed import fixed_degradation
 from fastsr.config.settings import Border
-from fastsr.evaluation.evaluate import Request, evaluate_models
+from fastsr.evaluation.evaluate import evaluate_models
+from fastsr.evaluation.request import Request
 from fastsr.evaluation.results import Evaluation
 from fastsr.files import default_data_root
 from fastsr.system.device import choose_device
@@ -19,7 +20,7 @@ def evaluate(
     sets: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
-    metrics: Sequence[str] = (),
+    metrics: str | Sequence[str] = (),
     weights: Literal["both", "ema", "raw"] = "ema",
     data_root: str | Path | None = None,
     metric_weights: str | Path | None = None,
@@ -40,7 +41,8 @@ def evaluate(
         models: runs, checkpoints or generators' files, all of one scale.
         sets: names below `data_root`, such as Set5, or folders of images.
         out: folder for tables, JSON and pictures; sets are added to an evaluation of the same models there.
-        metrics: of psnr, psnr_rgb, ssim, niqe, pi, lpips, dists; empty: all of the first five that can be measured.
+        metrics: of psnr, psnr_rgb, ssim, niqe, pi, lpips, dists, one or several; empty: all of the first five that can
+            be measured.
         weights: averaged generators (ema), those as trained (raw), or both; no effect on single files.
         lr: low resolution made from the originals by MATLAB's bicubic, or as it came with the set.
         degrade: or by degradations, drawn once for each image: a preset, an options file, or a run's config.toml.
@@ -56,7 +58,7 @@ def evaluate(
         data_root=Path(data_root) if data_root else default_data_root(),
         out=Path(out),
         weights=("ema", "raw") if weights == "both" else (weights,),
-        metrics=tuple(metrics),
+        metrics=tuple(map(str, several(metrics))),
         metric_weights=Path(metric_weights) if metric_weights else None,
         lr=lr,
         degraded=fixed_degradation(str(degrade), degrade_seed),

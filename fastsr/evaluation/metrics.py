@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from fastsr.console import counted
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -32,14 +34,14 @@ UNKNOWN_DIGITS = 3
 """Of a metric that this version does not measure, in an evaluation by another."""
 
 PROTOCOLS = {
-    "niqe": "NIQE on the same luma as PSNR, rounded, {scale} pixels cut from each side (pyiqa); lower is better",
+    "niqe": "NIQE on the same luma as PSNR, rounded, {cut} cut from each side (pyiqa); lower is better",
     "pi": "PI = ((10 - Ma) + NIQE) / 2 on the same luma and crop (pyiqa); lower is better",
     "lpips": "LPIPS 0.1 with AlexNet on whole RGB images (pyiqa); lower is better",
     "dists": "DISTS on whole RGB images (pyiqa); lower is better",
 }
 
 PROTOCOL = {
-    "psnr": "PSNR (dB) on {compared}, {scale} pixels cut from each side",
+    "psnr": "PSNR (dB) on {compared}, {cut} cut from each side",
     "psnr_rgb": "PSNR (dB) on {all} of whole {bits}-bit images, nothing cut",
     "ssim": "SSIM{values} and crop, Gaussian window 11x11",
     **PROTOCOLS,
@@ -66,7 +68,7 @@ PERCEPTUAL_DEPTH = "; 16 bits are rounded to 8 for it"
 def protocol_text(metric: str, scale: int, channels: int = 3, bits: int = 8) -> str:
     """The rule that a metric is measured by, on images of so many channels and bits."""
     words = {1: GREY, 3: RGB}.get(channels, PLANES)
-    about = {"scale": scale, "channels": channels, "bits": bits}
+    about = {"cut": counted(scale, "pixel"), "channels": channels, "bits": bits}
     text = PROTOCOL[metric].format(**about, **{k: v.format(**about) for k, v in words.items()})
     return text + (PERCEPTUAL_DEPTH if bits == 16 and metric in ("niqe", "pi") else "")
 

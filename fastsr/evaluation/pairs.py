@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fastsr.config.fixed import FixedDegradation
+from fastsr.console import counted
 from fastsr.data.bicubic import Border, downscale
 from fastsr.data.formats import ARRAY, RGB8, PixelFormat, read_pixels
 from fastsr.data.images import find_images, is_grey
@@ -54,9 +55,14 @@ def load_pairs(
         except UserError as error:
             bad.append(f"{path}: {error}")
     if bad:
-        raise UserError(
-            f"{len(bad)} test images cannot be used; mend or remove them:\n  " + "\n  ".join(bad)
-        )
+        raise unusable(bad)
+
+
+def unusable(bad: list[str]) -> UserError:
+    """The error that lists files, each with its reason."""
+    them = "it" if len(bad) == 1 else "them"
+    head = f"{counted(len(bad), 'test image')} cannot be used; mend or remove {them}:"
+    return UserError("\n  ".join([head, *bad]))
 
 
 def load_pair(

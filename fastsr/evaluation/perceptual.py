@@ -6,7 +6,7 @@ super-resolution", ECCV Workshops 2018; NIQE: Mittal et al., 2012; Ma (NRQM): Ma
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -91,15 +91,23 @@ class Perceptual:
             if part == "niqe" and min(y.shape[2:]) - 2 * self.scale < NIQE_BLOCK:
                 values[part] = math.nan
             elif part == "niqe":
-                values[part] = float(metric(y))
+                values[part] = fitted(metric, y)
             elif part == "nrqm":
                 values[part] = (
-                    float(metric.net(y * 255)) if math.isfinite(values["niqe"]) else math.nan
+                    fitted(metric.net, y * 255) if math.isfinite(values["niqe"]) else math.nan
                 )
             else:
                 values[part] = float(metric(sr, hr))
         values["pi"] = (10 - values.get("nrqm", math.nan) + values.get("niqe", math.nan)) / 2
         return {name: values[name] if math.isfinite(values[name]) else None for name in self.names}
+
+
+def fitted(metric: Callable[[Tensor], Any], y_NCHW: Tensor) -> float:
+    """The score of an image to which a metric fits distributions; NaN where it has none, as one of a single colour."""
+    try:
+        return float(metric(y_NCHW))
+    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
+        return math.nan
 
 
 def open_metric(part: str, scale: int, device: torch.device, weights: Path | None) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from fastsr.errors import UserError
-from fastsr.evaluation.pairs import Pair, load
+from fastsr.evaluation.pairs import Pair, load, unusable
 from fastsr.evaluation.protocol import Protocol
 from fastsr.evaluation.test_sets import ImageFiles, ImageSet
 from fastsr.system.memory import available_memory
@@ -46,10 +46,7 @@ class PairReader:
                 text = f"{cropped} of {count} images are cropped to a multiple of {scale} pixels"
                 notes[images.name] = [text] if cropped else []
         if bad:
-            raise UserError(
-                f"{len(bad)} test images cannot be used; mend or remove them:\n  "
-                + "\n  ".join(bad)
-            )
+            raise unusable(bad)
         return notes
 
     def cropped(self, files: ImageFiles) -> bool | str:
@@ -58,7 +55,7 @@ class PairReader:
             pair = load(files, self.protocol)
         except UserError as error:
             return f"{files.hr}: {error}"
-        size = pair.hr.numel() + pair.lr.numel()
+        size = pair.hr.nbytes + pair.lr.nbytes
         with self.lock:
             if size <= self.room:
                 self.room -= size

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from fastsr.checkpoints import run_of
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.console import counted
@@ -17,9 +18,7 @@ from fastsr.files import default_cache
 
 def known_images(model: Path) -> Known | None:
     """The training images of a run or of the run of a checkpoint, from its pack; None where they are not at hand."""
-    run = next(
-        (one for one in (model, model.parent.parent) if (one / "config.toml").is_file()), None
-    )
+    run = run_of(model)
     if run is None:
         return None
     try:

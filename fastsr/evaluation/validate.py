@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fastsr.data.bicubic import Border, upscale
 from fastsr.evaluation.pairs import Pair
-from fastsr.evaluation.psnr_ssim import psnr_y, ssim_y
+from fastsr.evaluation.psnr_ssim import compared, finer, psnr, ssim
 from fastsr.models import Generator
 from fastsr.models.inference import super_resolve_there
 
@@ -21,8 +21,8 @@ class Score:
 
 def score(sr: Tensor, pair: Pair, scale: int) -> Score:
     """Measured where the enlarged image is: a GPU takes milliseconds for what would keep it waiting for the host."""
-    hr = pair.hr.to(sr.device)
-    return Score(psnr_y(sr, hr, scale, pair.grey), ssim_y(sr, hr, scale, pair.grey))
+    planes = compared(sr, pair.hr.to(sr.device), scale, pair.grey)
+    return Score(psnr(*planes), ssim(*planes, finer(pair.hr)))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from fastsr.config.peers import samples_in_words
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
 from fastsr.errors import UserError
+from fastsr.evaluation.command import evaluation_command
 from fastsr.evaluation.metrics import metric_name
 from fastsr.evaluation.results import JSON_NAME, ORIGINAL, Evaluation, Picture
 from fastsr.facts import ModelFacts
@@ -42,9 +43,9 @@ class Subject:
 
     @property
     def scored_as(self) -> str | None:
-        """The name of the model in the evaluation: that of the same file, or of the same peer, averaged."""
+        """The name of the model in the run's evaluation: that of its peer, averaged; None where it was not scored."""
         names = [one.name for one in (self.evaluation.models if self.evaluation else ())]
-        return next((name for name in names if name == f"peer {self.peer}"), None)
+        return name if (name := f"peer {self.peer}") in names else None
 
 
 def read_subject(
@@ -109,10 +110,11 @@ def front_matter(subject: Subject) -> str:
 def introduction(subject: Subject) -> str:
     facts, config = subject.facts, subject.config
     network = facts.architecture.removeprefix("fastsr.")
-    size = f"{facts.parameters / 1e6:.2f} million parameters"
+    millions = facts.parameters / 1e6
+    size = f"{millions:.2f} million" if millions >= 0.1 else f"{facts.parameters:,}"
     kind = KINDS.get(facts.channels or 3, f"images of {facts.channels} channels")
     does = "Restores {}" if facts.scale == 1 else "Enlarges {} {} times in height and width"
-    text = f"{does.format(kind, facts.scale)}: {network}, {size}."
+    text = f"{does.format(kind, facts.scale)}: {network}, {size} parameters."
     if config is None or subject.peer is None:
         return text
     variant = variants(config.cohort)[subject.peer]
@@ -126,12 +128,13 @@ def introduction(subject: Subject) -> str:
 def usage(subject: Subject) -> str:
     is_picture = (subject.facts.channels or 3) <= 4
     reads = "from PIL import Image" if is_picture else "import numpy as np"
-    call = 'upscaler(Image.open("photo.jpg")).save("large.png")'
+    large = "restored" if subject.facts.scale == 1 else "large"
+    call = f'upscaler(Image.open("photo.jpg")).save("{large}.png")'
     if not is_picture:
-        call = 'np.save("large.npy", upscaler(np.load("image.npy")))'
+        call = f'np.save("{large}.npy", upscaler(np.load("image.npy")))'
     return (
         f'```python\nimport fastsr\n{reads}\n\nupscaler = fastsr.load("{subject.name}")\n{call}\n```\n\n'
-        f"or, for many files: `fastsr upscale {subject.name} photos --out large`."
+        f"or, for many files: `fastsr upscale {subject.name} photos --out {large}`."
     )
 
 
@@ -150,6 +153,7 @@ def settings(subject: Subject) -> str:
         "steps": f"{optim.steps:,} adversarial after {optim.pretrain_steps:,} of pre-training",
         "patches": f"{images.batch} a step, {images.patch} pixels a side, low resolution {made_by(config)}",
         "content loss": loss.content,
+        "adversarial loss": loss.adversarial,
         "learning rate": f"{optim.lr:g}",
         "weights": f"averaged, decay {optim.ema:g}" if optim.ema else "of the last step",
         "seed": str(config.machine.seed),
@@ -175,8 +179,9 @@ def network(facts: ModelFacts) -> Mapping[str, str]:
 def scores(subject: Subject) -> str:
     evaluation = subject.evaluation
     if evaluation is None:
-        advice = "## Scores\n\nNot evaluated: `fastsr eval RUN --sets Set5 Set14`."
-        return "" if subject.config is None else advice
+        if subject.config is None:
+            return ""
+        return f"## Scores\n\nNot evaluated: `{evaluation_command(subject.config, Path('RUN'))}`."
     heads = [metric_name(metric) for metric in evaluation.metrics]
     lines = [
         "## Scores",
@@ -200,14 +205,15 @@ def number(value: float | None) -> str:
 
 
 def copy_pictures(subject: Subject, folder: Path) -> list[Picture]:
-    """Pictures of the evaluation, copied below a folder. Raises OSError."""
+    """Pictures of the evaluation, copied below a folder; none that it claims to have elsewhere. Raises OSError."""
     evaluation = subject.evaluation
     copies: list[Picture] = []
     for index, one in enumerate((evaluation.pictures if evaluation else ())[:MOST_PICTURES]):
         files: dict[str, str] = {}
         for method, name in wanted(one, subject.scored_as):
             source = subject.evaluation_folder / name
-            if source.is_file():
+            inside = source.resolve().is_relative_to(subject.evaluation_folder.resolve())
+            if inside and source.is_file():
                 files[method] = (
                     f"pictures/{index}-{method.replace(' ', '-').lower()}{source.suffix}"
                 )

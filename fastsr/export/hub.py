@@ -36,7 +36,14 @@ def push(folder: Path, name: str, private: bool = False) -> str:
             ) from None
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{name}: the Hugging Face hub refuses ({reason})") from None
-    except (HFValidationError, OSError) as error:
+    except Exception as error:
+        if not (isinstance(error, (HFValidationError, OSError)) or is_of_client(error)):
+            raise
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{name} cannot be published ({reason})") from None
     return str(repository)
+
+
+def is_of_client(error: Exception) -> bool:
+    """True for an exception of the hub's HTTP client, as where there is no connection: httpx, whose are no OSError."""
+    return any(kind.__module__.startswith("httpx") for kind in type(error).__mro__)

@@ -97,7 +97,7 @@ def enlarge_files(
         overwrite: replace files that are there; else they are kept.
         wrote: called when a file is complete.
     Raises:
-        UserError: nothing can be written to `out`, or there is not even memory for small tiles.
+        UserError: nothing can be written to `out`.
     """
     with writing_to(out):
         if not out.is_dir():
@@ -109,7 +109,7 @@ def enlarge_files(
         behind = Writing(writers, out, quality, outcome, wrote)
         try:
             for batch in batches(read_ahead(readers, wanted, upscaler, outcome), upscaler):
-                for one, pixels in zip(batch, enlarged(upscaler, batch, outcome), strict=False):
+                for one, pixels in enlarged(upscaler, batch, outcome):
                     behind.add(one, pixels)
             behind.finish()
         finally:  # also where somebody stops it
@@ -188,15 +188,21 @@ def batches(pictures: Iterable[Read], upscaler: Upscaler) -> Iterator[list[Read]
     yield from groups.values()
 
 
-def enlarged(upscaler: Upscaler, batch: list[Read], outcome: Outcome) -> Iterable[Samples]:
-    """The pixels of a batch, enlarged; none where that cannot be done, which is noted."""
+def enlarged(
+    upscaler: Upscaler, batch: list[Read], outcome: Outcome
+) -> Iterator[tuple[Read, Samples]]:
+    """The pictures of a batch with their enlarged pixels; those that cannot be enlarged are noted, and left out."""
     pixels = np.stack([one.picture.pixels for one in batch])
     levels = 255 if pixels.dtype == np.uint8 else 65_535
     try:
-        return upscaler.engine.enlarge(torch.from_numpy(pixels), levels).numpy()
+        large = upscaler.engine.enlarge(torch.from_numpy(pixels), levels).numpy()
     except UserError as error:
-        outcome.bad.update({one.job.source: str(error) for one in batch})
-        return ()
+        if len(batch) == 1:
+            outcome.bad[batch[0].job.source] = str(error)
+        for one in batch if len(batch) > 1 else ():  # the fault may be that of a single one
+            yield from enlarged(upscaler, [one], outcome)
+        return
+    yield from zip(batch, large, strict=True)
 
 
 class Writing:

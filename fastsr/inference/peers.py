@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from fastsr.checkpoints import run_of
 from fastsr.config.mixing import start_indices
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml
@@ -46,12 +47,11 @@ def open_generators(files: tuple[Path, ...], peer: Peers, device: torch.device) 
 
 def began_alike(model: Path) -> bool:
     """False where the settings of a run, or of that of a checkpoint, say that its peers had other initial weights."""
-    for run in (model, model.parent.parent):
-        if (run / "config.toml").is_file():
-            return (
-                len(set(start_indices(from_toml(run / "config.toml", TrainConfig()).cohort))) == 1
-            )
-    return True
+    run = run_of(model)
+    if run is None:
+        return True
+    cohort = from_toml(run / "config.toml", TrainConfig()).cohort
+    return len(set(start_indices(cohort))) == 1
 
 
 def average(generators: tuple[Generator, ...], files: tuple[Path, ...]) -> Generator:

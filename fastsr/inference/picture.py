@@ -70,6 +70,10 @@ def read_picture(path: Path, channels: int = CHANNELS) -> Picture:
         if kind is None:
             raise UserError(f"is {image.format}, which is not read here; save it as PNG")
         halves = split_colours(image)
+        if image.mode == "CMYK" and channels == 4:
+            raise UserError(
+                "is CMYK, which is read as RGB here; for a model of CMYK give a .npy array"
+            )
         turned = upright(image)
         exif = upright_exif(image)
         profile = image.info.get("icc_profile")

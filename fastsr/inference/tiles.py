@@ -67,12 +67,18 @@ def cut(
     """Tiles of at most so many pixels, as large as may be.
 
     Args:
-        field: the receptive field beyond a pixel. side: of a tile; None: by memory.
+        field: the receptive field beyond a pixel. side: of a tile, whatever the pixels; None: by memory.
         overlap: None: the field, or an eighth of the tile where the tile would have no core.
     """
-    side = floor(side or int(most_pixels**0.5))
-    height = h if h <= side else side if w > side else max(side, floor(most_pixels // w))
-    width = w if w <= side else side if h > side else max(side, floor(most_pixels // h))
+    limit = floor(side or int(most_pixels**0.5))
+
+    def along(length: int, other: int) -> int:
+        """A tile's side; by memory it is longer where the image is narrow."""
+        if length <= limit:
+            return length
+        return limit if side or other > limit else max(limit, floor(most_pixels // other))
+
+    height, width = along(h, w), along(w, h)
     shortest = min((tile for tile, length in ((height, h), (width, w)) if tile < length), default=0)
     wanted = ceil(field if overlap is None else overlap)
     if shortest and shortest - 2 * wanted < LEAST_CORE:

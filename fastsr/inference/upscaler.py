@@ -166,7 +166,7 @@ def load(
     """
     choices = Choices(
         self_ensemble=self_ensemble, tile=positive("tile", tile), overlap=positive("overlap", overlap, 0),
-        memory=None if memory is None else int(memory * 1e9),
+        memory=usable_bytes(memory),
     )  # fmt: skip
     chosen = choose_device(device)
     place = place_of(model)
@@ -207,6 +207,14 @@ def place_of(model: str | Path) -> Path:
     path, name = Path(model), str(model)
     is_elsewhere = isinstance(model, str) and is_hub_name(name) and not path.parent.exists()
     return model_from_hub(name) if is_elsewhere else path
+
+
+def usable_bytes(gigabytes: float | None) -> int | None:
+    if gigabytes is None:
+        return None
+    if not 0 < gigabytes < float("inf"):
+        raise UserError(f"--memory {gigabytes} cannot be used; use GB above 0, or leave it out")
+    return int(gigabytes * 1e9)
 
 
 def positive(name: str, value: int | None, least: int = 1) -> int | None:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from fastsr.models.architecture import CHANNELS
-from fastsr.models.norm import BatchNorm
+from fastsr.models.norm import BatchNorm, norm_activation
 
 
 class NormActivation(nn.Module):
@@ -16,7 +16,7 @@ class NormActivation(nn.Module):
         self.activation = nn.LeakyReLU(0.2, inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.norm(x))
+        return norm_activation(self.norm, x, self.activation)
 
 
 class Discriminator(nn.Module):

@@ -81,6 +81,8 @@ def recognise(weights: Weights) -> Recognised | None:
             return Recognised(*from_block_layout(weights), "SRGAN (blockN)")
     except (KeyError, IndexError) as error:
         raise ValueError(f"it lacks {error}") from None
+    except (RuntimeError, ZeroDivisionError) as error:
+        raise ValueError(f"shapes of its weights do not go together ({error})") from None
     return None
 
 

@@ -9,7 +9,7 @@ from fastsr.errors import UserError
 from fastsr.models.architecture import CHANNELS, Output, Skip, SRResNetArchitecture
 from fastsr.models.base import Generator, in_fp32, radius_through
 from fastsr.models.enlarge import Enlarge
-from fastsr.models.norm import BatchNorm
+from fastsr.models.norm import BatchNorm, norm_activation
 from fastsr.models.tail import Tail
 
 UPSAMPLING_STAGES: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
@@ -30,7 +30,8 @@ class ResidualBlock(nn.Module):
         self.norm2 = BatchNorm(filters)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.norm2(self.conv2(self.activation(self.norm1(self.conv1(x)))))
+        y = norm_activation(self.norm1, self.conv1(x), self.activation)
+        return norm_activation(self.norm2, self.conv2(y), shortcut_NCHW=x)
 
 
 class Upsampler(nn.Module):
@@ -126,4 +127,4 @@ class SRResNet(Generator):
         x = shallow
         for block in self.blocks:
             x = self.run(block, x)
-        return shallow + self.trunk_norm(self.trunk_conv(x))
+        return norm_activation(self.trunk_norm, self.trunk_conv(x), shortcut_NCHW=shallow)

@@ -63,7 +63,7 @@ class RRDBNet(Generator):
             By default Real-ESRGAN's: 2 at x2, 4 at x1, else 1.
         channels: of the images.
     Raises:
-        UserError: for another scale.
+        UserError: for another scale, or an unshuffle with which it is no power of two up to 8.
     Source: Wang et al., "ESRGAN: Enhanced super-resolution GANs", 2018; Wang et al., "Real-ESRGAN", 2021, section 3.4.
     """
 
@@ -78,6 +78,10 @@ class RRDBNet(Generator):
             )
         self.scale, self.growth, self.channels = scale, growth, channels
         self.unshuffle = unshuffle or UNSHUFFLE[scale]
+        if scale * self.unshuffle not in DOUBLINGS:
+            raise UserError(
+                f"unshuffle {self.unshuffle} is not one of rrdb at scale {scale}; their product is 1, 2, 4 or 8"
+            )
         self.doublings = DOUBLINGS[scale * self.unshuffle]
         self.tile_multiple = self.unshuffle
         self.conv_first = nn.Conv2d(channels * self.unshuffle**2, filters, 3, padding=1)

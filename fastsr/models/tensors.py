@@ -60,7 +60,9 @@ def load_torch_file(file: Path) -> object:
         if not isinstance(error, known):
             raise
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{file} cannot be read as weights ({first})") from None
+        raise UserError(
+            f"{file} cannot be read as weights ({type(error).__name__}: {first}); give a .safetensors or .pth file"
+        ) from None
 
 
 def check_finite(tensors: dict[str, Tensor], file: Path) -> None:

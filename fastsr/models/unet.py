@@ -114,6 +114,8 @@ class LeakyBatchNorm(BatchNorm):
     """BN - LeakyReLU(0.2) in one module, whose entries are those of BN."""
 
     def forward(self, input: Tensor) -> Tensor:
+        if self.fuses(input):
+            return self.by_operator(input, SLOPE)
         return leaky_relu(super().forward(input), SLOPE)
 
 

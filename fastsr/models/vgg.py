@@ -32,7 +32,7 @@ CONVOLUTIONS: dict[FeatureLayer, int] = {
 RANDOM_SEED = 19
 REMEDIES = (
     "put vgg19-dcbb9e9d.pth of torchvision on this machine and pass --vgg FILE, or connect to the network once, "
-    "or train with --content random-vgg (the same network with random weights)"
+    "or train with --content pixel"
 )
 
 

@@ -138,7 +138,8 @@ def product_speed(
 
 
 def duration(seconds: float) -> str:
-    """Rounded for people: 40 s, 12 min, 3.5 h, 2.1 days."""
+    """Rounded for people: 40 s, 12 min, 3.5 h, 2.1 days; 1 s for what is shorter."""
+    seconds = max(seconds, 1)
     for unit, size, limit in (("s", 1, 90), ("min", 60, 90 * 60), ("h", 3600, 48 * 3600)):
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}" if unit != "h" else f"{seconds / size:.1f} h"

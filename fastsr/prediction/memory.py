@@ -15,7 +15,7 @@ from fastsr.cohort.content import unloaded_content
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import Step
 from fastsr.cohort.streams import Branches
-from fastsr.config.settings import TrainConfig
+from fastsr.config.settings import ImagesConfig, TrainConfig
 from fastsr.data.degrade import DegradedPatches, Operator
 from fastsr.data.sampler import PatchSource
 from fastsr.prediction.flops import FlopCount
@@ -99,18 +99,29 @@ def fake_patches(config: TrainConfig, on_gpu: bool) -> PatchSource:
         scale=config.model.scale,
         seed=0,
         device=torch.device("cpu"),
-        operator=allocating(config.machine.fused and on_gpu),
+        operator=allocating(on_gpu and runs_kernels(config)),
     )
+
+
+def runs_kernels(config: TrainConfig) -> bool:
+    """True where Triton's kernels would compute this on a GPU."""
+    return config.machine.fused and kernels(torch.device("cuda")) == "triton"
 
 
 def allocating(fused: bool) -> Operator:
     """The degradation operator to count: allocations of the kernels, where a GPU would run them, else the reference."""
-    if fused and kernels(torch.device("cuda")) == "triton":
+    if fused:
         # Imports triton, which not every system has.
         from fastsr_kernels.degrade.kernel import allocate
 
         return allocate
     return reference.degrade
+
+
+def fuse_as_on_gpus(cohort: Cohort) -> None:
+    """Has the norms of a cohort on a CPU counted as a GPU computes them."""
+    for peer in cohort.peers:
+        peer.fuse_norms(runs_kernels(cohort.config))
 
 
 def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = False) -> Prediction:
@@ -126,6 +137,8 @@ def predict_memory(config: TrainConfig, precision: Precision, on_gpu: bool = Fal
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes(lambda: branches.current) as live:
         unscaled = replace(precision, scaled=False)
         cohort = Cohort(config, unloaded_content(config.loss), device, unscaled, branches)
+        if on_gpu:
+            fuse_as_on_gpus(cohort)
         step = Step(cohort, fake_patches(config, on_gpu), MetricsRing(1, len(cohort.peers), device))
         resident = live.now.total()
         live.most = live.now.copy()
@@ -180,10 +193,11 @@ def smaller_settings(
         config, machine=replace(machine, checkpoint_activations=True, peer_streams=1, amp=True)
     )
     yield "--checkpoint-activations --peer-streams 1 --amp", spared
+    sizes: dict[str, ImagesConfig] = {}  # small ones are the least that there is more than once
     for part in (2, 4, 8):
-        batch, patch = (
-            max(2, images.batch // part),
-            max(-(-16 // scale) * scale, images.patch // part // scale * scale),
-        )
-        yield f"--batch {batch}", replace(config, images=replace(images, batch=batch))
-        yield f"--patch {patch}", replace(config, images=replace(images, patch=patch))
+        batch = max(2, images.batch // part)
+        patch = max(-(-16 // scale) * scale, images.patch // part // scale * scale)
+        sizes[f"--batch {batch}"] = replace(images, batch=batch)
+        sizes[f"--patch {patch}"] = replace(images, patch=patch)
+    for words, changed in sizes.items():
+        yield words, replace(config, images=changed)

@@ -24,11 +24,14 @@ class Way:
     """Compiled networks for whose convolutions inductor's templates are timed, beside cuDNN's."""
     tail_by_rows: bool = False
     """The generators' last convolution as a sum of rows."""
+    fused_norms: bool = True
+    """BN that is not compiled, by the operator that computes the activation, too, where Triton runs it."""
 
     def __str__(self) -> str:
         streams = f"{self.peer_streams} stream" + "s" * (self.peer_streams != 1)
         layout = "channels_last" if self.channels_last else "contiguous"
         parts = [streams, layout, *["tail by rows"] * self.tail_by_rows]
+        parts += ["torch's norms"] * (not self.fused_norms)
         text = f"{', '.join(parts)}, compiled: {', '.join(self.compiled) or 'nothing'}"
         return text + (f", templates: {', '.join(self.templates)}" if self.templates else "")
 
@@ -42,6 +45,7 @@ class Way:
             compiled=compiled,
             templates=tuple(name for name in compiled if name in content["templates"]),
             tail_by_rows=bool(content["tail_by_rows"]),
+            fused_norms=bool(content["fused_norms"]),
         )
 
 
@@ -51,6 +55,7 @@ class Varied:
 
     streams: tuple[int, ...] = ()
     tails: tuple[bool, ...] = ()
+    norms: tuple[bool, ...] = ()
     layouts: tuple[bool, ...] = ()
     templates: bool = False
     """Templates, of one network after the other."""
@@ -82,6 +87,10 @@ def candidates(best: Callable[[], Way], varied: Varied) -> Iterator[Way]:
         yield replace(
             way, compiled=without(network, way.compiled), templates=without(network, way.templates)
         )
+    for fused in varied.norms:
+        # Compiled blocks have BN of their own; the one outside is not worth a trial.
+        if not {"generator", "discriminator"} <= {*best().compiled}:
+            yield replace(best(), fused_norms=fused)
     for channels_last in varied.layouts:
         yield replace(best(), channels_last=channels_last)
     for network in WITH_TEMPLATES if varied.templates else ():

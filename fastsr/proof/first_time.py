@@ -9,6 +9,7 @@ from fastsr.config.settings import TrainConfig
 from fastsr.proof.degradations import DEGRADE, prove_degradations
 from fastsr.proof.kernels import LOSS, SAMPLER, prove_cohort_loss, prove_patch_sampler
 from fastsr.proof.known import Proofs
+from fastsr.proof.norms import NORM, prove_batch_norm
 from fastsr.proof.parts import Part
 from fastsr.proof.prove import FEW_STEPS, names_of_captured
 from fastsr.proof.trial import Launch, Trial, prove_no_waits, prove_replays, rehearse
@@ -27,6 +28,7 @@ def require_kernels(config: TrainConfig, device: torch.device) -> list[Part]:
     checks = {
         LOSS: lambda: prove_cohort_loss(device),
         SAMPLER: lambda: prove_patch_sampler(device),
+        NORM: lambda: prove_batch_norm(device),
     }
     if not config.degrade.is_bicubic:
         checks[DEGRADE] = lambda: prove_degradations(config, device)

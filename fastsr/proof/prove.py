@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from fastsr.cohort.capture import CaptureError, capture
@@ -19,6 +20,7 @@ from fastsr.data.sampler import PatchSampler, PatchSource
 from fastsr.prediction.memory import BESIDE_TENSORS, predict_memory
 from fastsr.proof.degradations import DEGRADE, prove_degradations
 from fastsr.proof.kernels import LOSS, SAMPLER, prove_cohort_loss, prove_patch_sampler
+from fastsr.proof.norms import NORM, prove_batch_norm
 from fastsr.proof.parts import Part, failed, skipped
 from fastsr.proof.trial import (
     Launch,
@@ -61,10 +63,11 @@ def prove(config: TrainConfig, device: torch.device, precision: Precision) -> It
 def prove_kernels(config: TrainConfig, device: torch.device) -> Iterator[Part]:
     """The kernels in use on this device, against float64."""
     if not config.machine.fused:
-        yield from (skipped(name, "--no-fused: not in use") for name in (LOSS, SAMPLER, DEGRADE))
+        names = (LOSS, SAMPLER, NORM, DEGRADE)
+        yield from (skipped(name, "--no-fused: not in use") for name in names)
         return
     in_use = kernels(device)
-    for one in (prove_cohort_loss(device), prove_patch_sampler(device)):
+    for one in (prove_cohort_loss(device), prove_patch_sampler(device), prove_batch_norm(device)):
         yield replace(one, detail=f"{in_use}: {one.detail}")
     yield prove_degradations(config, device)
 
@@ -159,14 +162,18 @@ def any_content(config: TrainConfig) -> Content:
 
 
 def noise_for(config: TrainConfig) -> PixelStore:
-    """Three images a little larger than a patch."""
+    """Three images a little larger than a patch, of the samples of the settings."""
     side = config.drawn_side + 3 * config.model.scale
     seeded = torch.Generator().manual_seed(0)
     images = [
-        torch.randint(256, (side + k, side + 2 * k, 3), dtype=torch.uint8, generator=seeded).numpy()
+        torch.randint(
+            2**config.images.bits, (side + k, side + 2 * k, config.model.channels), generator=seeded
+        ).numpy()
         for k in range(3)
     ]
-    return PixelStore.from_images(images)
+    if config.images.bits == 16:
+        return PixelStore.from_images([image.astype(np.uint16) for image in images])
+    return PixelStore.from_images([image.astype(np.uint8) for image in images])
 
 
 def usual_speed(config: TrainConfig, device: torch.device) -> dict[str, float]:

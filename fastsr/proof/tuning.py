@@ -22,6 +22,7 @@ from fastsr.proof.choice import NETWORKS, WITH_TEMPLATES, Search, Timed, Varied,
 from fastsr.proof.known import Kept, combination
 from fastsr.proof.prove import any_content, rehearsal
 from fastsr.proof.trial import steps_per_second
+from fastsr.system.backend import kernels
 from fastsr.system.precision import Precision
 
 REPLAYS = 30
@@ -38,6 +39,7 @@ def default_way(config: TrainConfig) -> Way:
         channels_last=machine.channels_last,
         compiled=networks if machine.compile else (),
         templates=given_templates(config),
+        fused_norms=machine.fused,
     )
 
 
@@ -57,8 +59,9 @@ def applied(config: TrainConfig, way: Way) -> TrainConfig:
 
 
 def settle(cohort: Cohort, way: Way) -> None:
-    """Has a cohort that was built compute in that way: its blocks compiled, its tails by rows or not."""
+    """Has a cohort that was built compute in that way: blocks compiled, tails by rows, norms fused, or not."""
     for peer in cohort.peers:
+        peer.fuse_norms(way.fused_norms and kernels(cohort.device) == "triton")
         train_by_rows(peer.generator, way.tail_by_rows)
     compile_cohort(cohort, way.compiled, way.templates)
 
@@ -133,10 +136,13 @@ def find_way(
 ) -> tuple[Way | None, list[Timed]]:
     """The fastest way, if any works, and all that were tried. Only what is left at its default is varied."""
     machine = config.machine
-    has_tail = any(model.generator == "srresnet" for model in peer_models(config))
+    models = peer_models(config)
+    has_tail = any(model.generator == "srresnet" for model in models)
+    has_norms = has_tail or any(model.discriminator != "unet" for model in models)
     varied = Varied(
         streams=tuple(range(1, config.cohort.peers + 1)) if machine.peer_streams == 0 else (),
         tails=(True,) if has_tail else (),
+        norms=(False,) if has_norms and machine.fused else (),
         layouts=(False,) if machine.channels_last else (),
         templates=not machine.autotune,
     )

@@ -7,7 +7,15 @@ from math import isfinite, nan
 
 from markupsafe import Markup
 
-from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, WARMING_TERMS, Term
+from fastsr.cohort.terms import (
+    PRETRAINING_TERMS,
+    PROBABILITY,
+    TRAINING_TERMS,
+    WARMING_TERMS,
+    Term,
+    terms_of,
+)
+from fastsr.config.settings import AdversarialName
 from fastsr.console import counted
 from fastsr.evaluation.metrics import MEASURES, metric_name, metric_text
 from fastsr.evaluation.protocol import BICUBIC
@@ -24,7 +32,19 @@ DASH_OF_CONTROLS = 3
 MOST_LINES = 6
 """Lines of one chart that can be told apart; more pairs of peers are summed up by their mean."""
 PROBABILITIES = ("d_prob_real", "d_prob_fake")
-"""Terms between 0 and 1; in the middle, a discriminator cannot tell."""
+"""Terms between 0 and 1; in the middle, a discriminator whose logits mean probabilities cannot tell."""
+NOT_PROBABILITIES: dict[AdversarialName, str] = {
+    "vanilla": "",
+    "lsgan": (
+        " With --adversarial lsgan the probability is the sigmoid of a logit that is trained to be 1 or 0, so that it"
+        " lies between 0.5 and 0.73: the distance from the diagonal then says little."
+    ),
+    "relativistic": (
+        " With --adversarial relativistic the probability is the sigmoid of a logit of which only the distance between"
+        " real and generated images is trained: that from the diagonal then says little."
+    ),
+}
+"""What has to be known of calibration under other losses of the discriminator."""
 
 
 def peer_series(
@@ -62,7 +82,7 @@ def losses(run: Run, most: int) -> Markup:
     charts: list[Markup] = []
     for stage, terms in STAGES.items():
         rows = [row for row in run.training if row.stage == stage]
-        for term in terms:
+        for term in terms_of(run.config.loss, terms):
             series = peer_series(
                 run, lambda row, peer, term=term: loss_of(row, peer, term.name), rows, most
             )
@@ -80,8 +100,8 @@ def losses(run: Run, most: int) -> Markup:
 
 def loss_chart(term: Term, series: Sequence[Series]) -> Markup:
     """One term, smoothed, under its short name."""
-    is_probability = term.name in PROBABILITIES
-    bounds, reference = ((0.0, 1.0), (0.5, "cannot tell")) if is_probability else (None, None)
+    bounds = (0.0, 1.0) if term.name in PROBABILITIES else None
+    reference = (0.5, "cannot tell") if term.unit == PROBABILITY else None
     return line_chart(
         upper_first(term.short),
         term.unit,
@@ -245,10 +265,13 @@ def calibration(run: Run) -> Markup:
         )
         title = f"{upper_first(peer.label)}: error {calibration_error(real, generated):.3f}"
         charts.append(reliability_chart(title, real, generated, peer.index))
+    first, last = rows[0].step, rows[-1].step
+    span = f"Steps {first:,} to {last:,}" if len(rows) > 1 else f"Step {last:,}"
     text = (
-        f"Steps {rows[0].step:,} to {rows[-1].step:,}, the last batch of each row. On the diagonal, a probability can "
+        f"{span}, the last batch of each row. On the diagonal, a probability can "
         "be believed: of the images given 0.8, eight in ten are real. Points only at both ends: D tells all apart; "
         "only in the middle: it cannot tell. Larger marks stand for more images; the error in each title is the "
         "mean distance from the diagonal over images."
+        + NOT_PROBABILITIES[run.config.loss.adversarial]
     )
     return Markup("<p>{}</p>").format(text) + grid(charts)

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from fastsr.console import counted
 from fastsr.report.html import render
 from fastsr.reproduction.intervals import Difference
-from fastsr.reproduction.mechanism import QUANTITIES, STEPS, Mechanism, Opinion
+from fastsr.reproduction.mechanism import STEPS, Mechanism, Opinion
 from fastsr.reproduction.paper import BASELINE
 
 DIGITS = 3
@@ -23,7 +23,7 @@ def mechanism_table(one: Mechanism) -> Markup:
         caption=f"x{one.scale}, over the last {STEPS} steps of training; {over}",
         scale=one.scale,
         heads=[*variants, *(f"{name} − {BASELINE}" for name in taught)],
-        rows=[(QUANTITIES[line.quantity], cells(line, variants, taught)) for line in one.opinions],
+        rows=[(one.name(line.quantity), cells(line, variants, taught)) for line in one.opinions],
     )
 
 

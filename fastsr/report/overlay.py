@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from markupsafe import Markup
 
+from fastsr.cohort.terms import Term, terms_of
 from fastsr.evaluation.metrics import metric_text
 from fastsr.report.charts import Series, plot
 from fastsr.report.curves import (
@@ -68,13 +69,16 @@ def groups_of(runs: Sequence[Run]) -> list[Group]:
 
 
 def losses(runs: Sequence[Run], most: int) -> Markup:
-    """One chart per term, each with every run that has it."""
+    """One chart per term, each with every run that has it; one each where runs do not mean the same by it."""
     groups = groups_of(runs)
     charts: list[Markup] = []
     for stage, terms in STAGES.items():
         for term in terms:
-            series = [line for group in groups for line in loss_line(group, stage, term.name, most)]
-            charts += [loss_chart(term, series)] if series else []
+            meant: dict[Term, list[Series]] = {}
+            for group in groups:
+                (own,) = terms_of(group.run.config.loss, (term,))
+                meant.setdefault(own, []).extend(loss_line(group, stage, term.name, most))
+            charts += [loss_chart(own, series) for own, series in meant.items() if series]
     if not charts:
         return missing("No training metrics yet.")
     return plot([group.line for group in groups], charts) + missing(NOTE)

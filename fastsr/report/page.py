@@ -13,6 +13,7 @@ from fastsr import __version__
 from fastsr.config.peers import networks_in_words
 from fastsr.console import counted, listed
 from fastsr.errors import UserError
+from fastsr.evaluation.command import evaluation_command
 from fastsr.evaluation.metrics import metric_name
 from fastsr.report.across import across
 from fastsr.report.comparisons import comparisons
@@ -232,7 +233,7 @@ class RunSections:
         )
 
     def evaluate_hint(self, what: str) -> Markup:
-        return missing(f"{what}; fastsr eval {self.run.folder} --sets Set5 does it.")
+        return missing(f"{what}; {evaluation_command(self.run.config, self.run.folder)} does it.")
 
     def results(self) -> Markup:
         evaluation = self.run.evaluation

@@ -137,8 +137,23 @@ def reproduction_table(table: Table) -> Markup:
         no_difference=Difference(),
         verdicts=[str(verdict(table, name)) for name in compared],
         best=lambda row: best_of_row(table, row),
+        peers=lambda variant: peers_text(table.metric, variant),
+        rows=[row for row in table.rows if is_measured(row)],
         chart=differences_chart(table, compared),
     )
+
+
+def is_measured(row: Row) -> bool:
+    """True where there is any number, the paper's or ours."""
+    ours = (value for one in row.variants.values() for value in (one.mean, one.paper))
+    return any(isfinite(value) for value in (row.bicubic, *ours))
+
+
+def peers_text(metric: str, variant: Variant) -> str:
+    """The numbers behind a variant's mean; empty where that is the only one."""
+    if len(variant.peers) < 2 or not isfinite(variant.mean):
+        return ""
+    return variant.peers_in_words(lambda value: number(metric, value) or "–", ", ")
 
 
 NO_VARIANT = Variant((), nan, nan)

@@ -29,16 +29,18 @@ def averaged_steps(config: TrainConfig, checkpoints: int) -> list[int]:
     every, total = saved_by_steps(config.output).save_every, config.total_steps
     if checkpoints == 1:
         return [total]
-    least = max(1, config.optim.steps // checkpoints)
+    least = config.optim.steps // checkpoints
     steps = [
         step
         for step in range(total - 1, total - config.optim.steps, -1)
         if every and step % every == 0
     ]
     if len(steps) < checkpoints - 1:
+        fewer = f"--average-checkpoints {max(1, config.optim.steps)}"
+        remedy = fewer if least < 1 else f"--save-every {least} or fewer"
         raise UserError(
             f"--average-checkpoints {checkpoints} needs as many in {config.optim.steps} adversarial steps; "
-            f"use --save-every {least} or fewer"
+            f"use {remedy}"
         )
     return [*steps[: checkpoints - 1][::-1], total]
 
@@ -49,19 +51,23 @@ def earlier_folder(run: Path, step: int) -> Path:
 
 
 def averaged(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """The last evaluation with each value averaged over all of them: those of the same peers on the same images."""
+    """The last evaluation with each value averaged over all of them: those of the same peers on the same images.
+
+    Metrics that one of them lacks, as it was made by another call, are left out.
+    """
     last = evaluations[-1]
+    metrics = tuple(m for m in last.metrics if all(m in one.metrics for one in evaluations))
     columns = zip(*(one.images for one in evaluations), strict=True)
-    images = [average_of(rows) for rows in columns]
-    whole = replace(last, sets=(), means={}, images=())
+    images = [average_of(rows, metrics) for rows in columns]
+    whole = replace(last, metrics=metrics, sets=(), means={}, images=())
     for scored in last.sets:
         whole = whole.with_set(scored, [row for row in images if row.test_set == scored.name])
     return whole
 
 
-def average_of(rows: Sequence[ImageScores]) -> ImageScores:
+def average_of(rows: Sequence[ImageScores], metrics: Sequence[str]) -> ImageScores:
     """NaN where a value is missing."""
     first = rows[0]
     assert len({(row.test_set, row.image, row.model) for row in rows}) == 1, first
-    values = {metric: fmean(row.values[metric] for row in rows) for metric in first.values}
+    values = {metric: fmean(row.values[metric] for row in rows) for metric in metrics}
     return replace(first, values=values)

@@ -24,6 +24,8 @@ Outcome = Literal["better", "worse", "within", "open"]
 CONFIDENCE = 0.95
 RESAMPLES, SEED = 10_000, 0
 """Of the bootstrap: the same seed for every interval, so that equal scores give equal intervals."""
+SMALL = 1e-4
+"""Probabilities below are told as that, not as a power of ten."""
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
@@ -90,7 +92,7 @@ def table(evaluations: Sequence[Evaluation], metric: str) -> Table:
             for one in sets
         ),
         seeds=len(evaluations),
-        noise=noise(list(scores.values())),
+        noise=noise([Scores([each], one.name, metric) for each in evaluations for one in sets]),
     )
 
 
@@ -109,6 +111,9 @@ def noise(scores: Sequence[Scores]) -> float:
 
     What a difference between variants has to be held against: the same training, begun elsewhere. NaN where no variant
     has two peers.
+
+    Args:
+        scores: each of one seed, as peers of two have seen other patches, too.
     """
     variances: list[float] = []
     for one in scores:
@@ -175,11 +180,12 @@ def seed_sentences(table: Table, one: Contrast) -> Iterator[str]:
     }
     yield leads.get(one.outcome, f"{title}: {one.variant} is {side} than {BASELINE} {by}.")
     low, high = metric_text(table.metric, one.low, sign=True), signed(table, one.high)
-    yield f"The 95 % interval over seeds is {low} to {high} (Student's t; p = {one.p:.2g})."
+    p = f"p {'' if one.p < SMALL else '= '}{small_text(one.p)}"
+    yield f"The 95 % interval over seeds is {low} to {high} (Student's t; {p})."
     same = sum((seed.mean > 0) == (one.mean > 0) for seed in one.seeds)
     yield f"{same} of {len(one.seeds)} seeds are on that side."
     if one.outcome:
-        yield f"Corrected for {one.tests} tests (Holm) p is {one.corrected_p:.2g}; the level is {one.level:g}."
+        yield f"Corrected for {one.tests} tests (Holm) p is {small_text(one.corrected_p)}; the level is {one.level:g}."
     else:
         yield "This metric is told beside the one that decides: its p is not corrected."
 
@@ -230,6 +236,11 @@ def chance_sentence(table: Table, size: float, chance: float) -> str:
 
 def with_unit(table: Table, value: float) -> str:
     return metric_text(table.metric, value) + (f" {table.unit}" if table.unit else "")
+
+
+def small_text(p: float) -> str:
+    """A probability in two digits, without an exponent."""
+    return f"below {SMALL:.4f}" if p < SMALL else f"{p:.2g}"
 
 
 def signed(table: Table, value: float) -> str:

@@ -25,14 +25,15 @@ def with_controls(cohort: CohortConfig, controls: Sequence[Control]) -> CohortCo
 
     Raises UserError where a control is what the settings make of ML* anyway.
     """
-    if "unscaled" in controls and cohort.distillation_scale == "1":
+    chosen: dict[Control, None] = dict.fromkeys(controls)  # each once
+    if "unscaled" in chosen and cohort.distillation_scale == "1":
         raise UserError("--controls unscaled is what --distillation-scale 1 makes of ML*; omit one")
-    if not controls:
+    if not chosen:
         return cohort
     softened, names = temperatures(cohort)[4], variants(cohort)
-    total, first = cohort.peers + 2 * len(controls), cohort.peers
+    first, total = cohort.peers, cohort.peers + 2 * len(chosen)
     matrix = [[*row, *[0.0] * (total - first)] for row in cohort.mixing_matrix]
-    for control in dict.fromkeys(controls):
+    for control in chosen:
         k = len(matrix)
         rows = [[0.0] * total for _ in range(2)]
         if control == "one-way":
@@ -40,16 +41,16 @@ def with_controls(cohort: CohortConfig, controls: Sequence[Control]) -> CohortCo
         elif control == "unscaled":
             rows[0][k + 1] = rows[1][k] = softened**-2
         matrix += rows
-    each: list[Control] = [control for control in dict.fromkeys(controls) for _ in range(2)]
+    each: list[Control] = [control for control in chosen for _ in range(2)]
     return replace(
         cohort,
-        peers=len(matrix),
-        mixing_matrix=tuple(tuple(row[: len(matrix)]) for row in matrix),
+        peers=total,
+        mixing_matrix=tuple(map(tuple, matrix)),
         temperature=(
             *temperatures(cohort),
             *(softened if control == "unscaled" else 1.0 for control in each),
         ),
-        starts=(*start_indices(cohort), *(0, 1) * (len(each) // 2)),
+        starts=(*start_indices(cohort), *(0, 1) * len(chosen)),
         labels=(*names, *(LABELS[control] for control in each)),
         adversarial_factors=(
             *[1.0] * first,

@@ -90,6 +90,10 @@ def deviations(config: TrainConfig, missing: Sequence[str] = ()) -> list[str]:
     if not any("div2k" in str(path).lower() for path in config.images.data):
         folders = ", ".join(path.name for path in config.images.data)
         notes.append(f"trained on {folders or 'sample photos'}, not on DIV2K")
+    if not config.degrade.is_bicubic and not config.images.lr_data:
+        notes.append(
+            f"low resolution in training: by blind degradations ({config.degrade.degrade}), not by bicubic"
+        )
     different = [one for one in compared(config) if one.ours != one.theirs]
     notes += map(str, sorted(different, key=lambda one: one.open))
     if config.optim.lr_milestones:

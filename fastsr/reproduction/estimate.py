@@ -5,13 +5,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, say
-from fastsr.evaluation.evaluate import is_perceptual, open_sets
+from fastsr.data.formats import ARRAY, read_array
+from fastsr.data.images import open_image
+from fastsr.evaluation.evaluate import open_sets
+from fastsr.evaluation.request import is_perceptual
 from fastsr.evaluation.results import evenly_spaced
 from fastsr.prediction.duration import duration, seconds_per_step, training_speed, work_of_steps
 from fastsr.prediction.memory import Prediction, predict_memory
@@ -107,7 +109,7 @@ def evaluation_seconds(
     request = plan.request(config)
     flop = flop_per_pixel(config) / training_speed(config, device)
     seconds = 0.0
-    for images in open_sets(request, config.model.scale):
+    for images in open_sets(request, config.model.scale, plan.form):
         pixels = [area(files.hr) for files in images.images]
         chosen = evenly_spaced(len(pixels), request.perceptual_images)
         looked_at = sum(pixels[k] for k in chosen) if is_perceptual(request, images.name) else 0
@@ -119,8 +121,11 @@ def evaluation_seconds(
 
 
 def area(file: Path) -> int:
-    """Pixels of an image, by its header."""
-    with Image.open(file) as image:
+    """Pixels of an image, by its header. Raises UserError where it cannot be read."""
+    if file.suffix.lower() == ARRAY:
+        height, width, _ = read_array(file).shape
+        return height * width
+    with open_image(file, stacks=True) as image:
         return image.width * image.height
 
 

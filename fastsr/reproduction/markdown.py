@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from math import isfinite
 
-from fastsr.console import listed
+from fastsr.console import counted, listed
 from fastsr.evaluation.metrics import MEASURES
 from fastsr.reproduction.comparison import RESAMPLES, verdict
 from fastsr.reproduction.intervals import Difference
-from fastsr.reproduction.mechanism import QUANTITIES, STEPS, Mechanism
+from fastsr.reproduction.mechanism import STEPS, Mechanism
 from fastsr.reproduction.paper import BASELINE, PSNR_PROTOCOL, TAUGHT, VARIANTS
 from fastsr.reproduction.results import Row, Table, Tables
 
@@ -19,7 +19,8 @@ def markdown(tables: Tables) -> Iterator[str]:
     """A reproduction as Markdown, line by line."""
     yield "# Reproduction"
     yield ""
-    yield "Each cell: both peers, their mean, and the paper's number. Differences: variant minus Independent, mean over"
+    yield "Each cell: both peers (their range where several seeds have many), their mean, and the paper's number."
+    yield "Differences: variant minus Independent, mean over"
     yield f"images, with its 95 % interval: a percentile bootstrap of {RESAMPLES:,} resamples of the images."
     yield ""
     yield PSNR_PROTOCOL
@@ -68,21 +69,22 @@ def mechanism_rows(one: Mechanism) -> Iterator[str]:
     variants = list(one.opinions[0].values)
     taught = [name for name in variants if name != BASELINE]
     yield f"\n## x{one.scale}, what the discriminators say\n"
-    yield f"Over the last {STEPS} steps of training: means over the peers of a variant and over {one.seeds} seeds, with"
+    over = f"the peers of a variant and over {counted(one.seeds, 'seed')}"
+    yield f"Over the last {STEPS} steps of training: means over {over}, with"
     yield "95 % intervals over seeds (Student's t) where there are several. Probabilities are of being real.\n"
     yield f"| | {' | '.join(variants)} | {' | '.join(f'{v} - {BASELINE}' for v in taught)} |"
     yield "|---" * (1 + len(variants) + len(taught)) + "|"
     for opinion in one.opinions:
         cells = [interval(opinion.values[name], DIGITS, sign="") for name in variants]
         cells += [interval(opinion.differences.get(name, Difference()), DIGITS) for name in taught]
-        yield f"| {QUANTITIES[opinion.quantity]} | {' | '.join(cells)} |"
+        yield f"| {one.name(opinion.quantity)} | {' | '.join(cells)} |"
 
 
 def markdown_row(row: Row, digits: int) -> str:
     """A line of a table: bicubic, the peers of each variant with their mean and the paper's, differences."""
     cells = [row.test_set, number(row.bicubic, digits)]
     for variant in row.variants.values():
-        peers = " / ".join(number(value, digits) for value in variant.peers) or "none"
+        peers = variant.peers_in_words(lambda value: number(value, digits), " / ") or "none"
         printed = f", paper {variant.paper:.3f}" if isfinite(variant.paper) else ""
         cells.append(f"{peers}; **{number(variant.mean, digits)}**{printed}")
     cells += [interval(one, digits) for one in row.differences.values()]

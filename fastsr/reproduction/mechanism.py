@@ -28,6 +28,13 @@ QUANTITIES = {
     CALIBRATION: "calibration error",
     DISAGREEMENT: "disagreement of the pair (nats)",
 }
+OF_OTHER_LOSSES = {
+    "bce_real": "loss of D on real images",
+    "bce_fake": "loss of D on generated images",
+    "d_prob_real": "sigmoid of the logits of real images",
+    "d_prob_fake": "sigmoid of the logits of generated images",
+}
+"""What quantities are called where D does not learn by binary cross entropy."""
 Row = dict[str, Any]
 """Of metrics.jsonl."""
 Values = dict[str, dict[str, float]]
@@ -50,6 +57,13 @@ class Mechanism:
     scale: int
     seeds: int
     opinions: tuple[Opinion, ...]
+    adversarial: str = "vanilla"
+    """The loss that discriminators learn by, as --adversarial names it."""
+
+    def name(self, quantity: str) -> str:
+        """What a quantity is called in tables."""
+        other = {} if self.adversarial == "vanilla" else OF_OTHER_LOSSES
+        return other.get(quantity, QUANTITIES[quantity])
 
     def to_json(self) -> dict[str, Any]:
         opinions = [
@@ -60,7 +74,9 @@ class Mechanism:
             }
             for one in self.opinions
         ]
-        return {"scale": self.scale, "seeds": self.seeds, "steps": STEPS, "opinions": opinions}
+        head = {"scale": self.scale, "seeds": self.seeds, "steps": STEPS, "opinions": opinions}
+        # The paper's loss goes without saying, as in files of before.
+        return head if self.adversarial == "vanilla" else {**head, "adversarial": self.adversarial}
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> "Mechanism":
@@ -72,12 +88,14 @@ class Mechanism:
             )
             for one in content["opinions"]
         )
-        return Mechanism(int(content["scale"]), int(content["seeds"]), opinions)
+        adversarial = str(content.get("adversarial", "vanilla"))
+        return Mechanism(int(content["scale"]), int(content["seeds"]), opinions, adversarial)
 
 
-def mechanism(scale: int, seeds: Sequence[Values]) -> Mechanism:
+def mechanism(scale: int, seeds: Sequence[Values], adversarial: str = "vanilla") -> Mechanism:
     """Over seeds, of what `seed_values` found in each."""
-    return Mechanism(scale, len(seeds), tuple(opinion(name, seeds) for name in QUANTITIES))
+    opinions = tuple(opinion(name, seeds) for name in QUANTITIES)
+    return Mechanism(scale, len(seeds), opinions, adversarial)
 
 
 def opinion(quantity: str, seeds: Sequence[Values]) -> Opinion:

@@ -11,14 +11,16 @@ from rich.console import Console
 
 from fastsr.checkpoints import checkpoint_name
 from fastsr.config.mixing import ML_STAR_TEMPERATURE, require
-from fastsr.config.settings import TrainConfig
+from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.console import say
+from fastsr.data.formats import PixelFormat, format_of
 from fastsr.data.images import find_images
 from fastsr.errors import UserError
-from fastsr.evaluation.evaluate import Request, open_metrics, open_sets
+from fastsr.evaluation.evaluate import open_metrics, open_sets
 from fastsr.evaluation.metrics import MEASURES, PROTOCOLS, USUAL
 from fastsr.evaluation.protocol import Protocol
 from fastsr.evaluation.reading import check_images
+from fastsr.evaluation.request import Request
 from fastsr.evaluation.results import JSON_NAME, Evaluation
 from fastsr.evaluation.test_sets import find_set
 from fastsr.files import OtherFormatError, default_cache
@@ -42,7 +44,7 @@ class Plan:
     sets: tuple[str, ...]
     data_root: Path
     metrics: tuple[str, ...]
-    """None: all that papers of this kind report."""
+    """Empty: all that papers of this kind report."""
     perceptual_sets: tuple[str, ...]
     metric_weights: Path | None
     out: Path
@@ -66,6 +68,11 @@ class Plan:
                 )
                 yield replace(config, model=model, machine=machine, output=output)
 
+    @property
+    def form(self) -> PixelFormat:
+        """Channels and bits of all images."""
+        return format_of(self.config)
+
     def request(self, config: TrainConfig, step: int | None = None) -> Request:
         """The evaluation of a run, or of an earlier checkpoint of it."""
         run = Run(folder_of(config))
@@ -76,6 +83,7 @@ class Plan:
             out=earlier_folder(run.folder, step) if step and earlier else run.folder / "evaluation",
             perceptual_images=self.pi_images, metric_weights=self.metric_weights,
             cache=config.images.cache or default_cache(), overwrite=True, pictures=0 if earlier else 2,
+            border=config.images.border,
         )  # fmt: skip
 
 
@@ -96,23 +104,14 @@ def plan_reproduction(
 ) -> Plan:
     """The paper's experiment with the settings of `config`: its six peers, and DIV2K where no images are named.
 
-    Raises UserError where there are no images, or more than one temperature is given.
+    Raises UserError where there are no images, more than one temperature is given, or peers have settings of their own.
     """
     data = config.images.data or (data_root / "DIV2K" / "DIV2K_train_HR",)
     if not config.images.data and not data[0].is_dir():
         raise UserError(
             f"--data names no training images, and {data[0]} does not exist: fastsr data fetch div2k"
         )
-    if len(config.cohort.temperature) > 1:
-        raise UserError("--temperature is that of the ML* pair here; give one number")
-    temperature = config.cohort.temperature[0] if config.cohort.temperature else ML_STAR_TEMPERATURE
-    chosen = config.cohort
-    cohort = replace(
-        three_pairs(temperature),
-        kl_weight=chosen.kl_weight,
-        kl=chosen.kl,
-        distillation_scale=chosen.distillation_scale,
-    )
+    cohort = with_controls(papers_cohort(config.cohort), controls)
     require(pi_images >= 0, "pi_images", pi_images, "use 0, for all, or more")
     require(average_checkpoints >= 1, "average_checkpoints", average_checkpoints, "use 1 or more")
     output = replace(config.output, keep=max(config.output.keep, average_checkpoints))
@@ -121,7 +120,7 @@ def plan_reproduction(
     return Plan(
         config=replace(
             config,
-            cohort=with_controls(cohort, controls),
+            cohort=cohort,
             images=replace(config.images, data=data),
             output=output,
         ),
@@ -139,6 +138,24 @@ def plan_reproduction(
     )
 
 
+def papers_cohort(chosen: CohortConfig) -> CohortConfig:
+    """The paper's six peers, by what is chosen of their losses. Raises UserError for what would make them unlike."""
+    if chosen.peer:
+        raise UserError(
+            "[[cohort.peer]] makes peers unlike each other, and reproduce compares peers that differ by their "
+            "teachers alone; leave its tables out of --config"
+        )
+    if len(chosen.temperature) > 1:
+        raise UserError("--temperature is that of the ML* pair here; give one number")
+    return replace(
+        three_pairs(chosen.temperature[0] if chosen.temperature else ML_STAR_TEMPERATURE),
+        kl_weight=chosen.kl_weight,
+        kl=chosen.kl,
+        distillation_scale=chosen.distillation_scale,
+        exchange=chosen.exchange,
+    )
+
+
 def folder_of(config: TrainConfig) -> Path:
     assert config.output.out is not None
     return config.output.out
@@ -148,7 +165,8 @@ def with_validation(plan: Plan) -> Plan:
     """The plan with the first test set for validation along the way, where it is small and no other is wanted."""
     if plan.config.images.val or not plan.sets:
         return plan
-    images = find_set(plan.sets[0], plan.data_root, plan.scales[0]).images
+    first, suffixes = plan.sets[0], plan.form.suffixes
+    images = find_set(first, plan.data_root, plan.scales[0], suffixes=suffixes).images
     files = tuple(files.hr for files in images) if len(images) <= VALIDATION_IMAGES else ()
     return replace(plan, config=replace(plan.config, images=replace(plan.config.images, val=files)))
 
@@ -158,15 +176,17 @@ def check_sets(plan: Plan, device: torch.device, console: Console) -> tuple[str,
 
     Raises UserError.
     """
-    find_images(plan.config.images.data)
+    form = plan.form
+    find_images(plan.config.images.data, suffixes=form.suffixes)
     request = plan.request(next(plan.runs()))
-    perceptual, missing = open_metrics(request, plan.scales[0], device)
+    perceptual, missing = open_metrics(request, plan.scales[0], device, form.channels)
     for name, reason in missing.items():
         say(console, f"{MEASURES[name].name} will be left out: {reason}")
     own = [name for name in USUAL if name not in PROTOCOLS and name in (plan.metrics or USUAL)]
     metrics = (*own, *perceptual.names)
     for scale in plan.scales:
-        check_images(open_sets(request, scale), Protocol(scale=scale, metrics=metrics))
+        protocol = Protocol(scale=scale, metrics=metrics, border=request.border, form=form)
+        check_images(open_sets(request, scale, form), protocol)
     return metrics
 
 

@@ -20,7 +20,7 @@ from fastsr.console import say
 from fastsr.data.duplicates import Known
 from fastsr.errors import UserError
 from fastsr.evaluation.evaluate import evaluate_models, open_sets, to_score
-from fastsr.evaluation.metrics import USUAL
+from fastsr.evaluation.metrics import MEASURES, USUAL
 from fastsr.evaluation.pairs import load_pair
 from fastsr.evaluation.results import JSON_NAME as EVALUATION
 from fastsr.evaluation.results import Evaluation, ScoredSet
@@ -91,9 +91,10 @@ def reproduce(plan: Plan, console: Console) -> None:
 def warn_of_trained_sets(plan: Plan, console: Console) -> None:
     """Says which test sets are trained on, by their pixels."""
     known, config = Known(open_images(plan.config, console)), next(plan.runs())
-    for images in open_sets(plan.request(config), config.model.scale):
-        pairs = (load_pair(files.hr, config.model.scale) for files in images.images)
-        warn_of_shared(known, pairs, f"the test set {images.name}", config.model.scale, console)
+    scale = config.model.scale
+    for images in open_sets(plan.request(config), scale, plan.form):
+        pairs = (load_pair(files.hr, scale, form=plan.form) for files in images.images)
+        warn_of_shared(known, pairs, f"the test set {images.name}", scale, console)
 
 
 def train_run(config: TrainConfig, console: Console) -> None:
@@ -116,9 +117,8 @@ def evaluate_run(
     """Evaluates a checkpoint of a run, unless that has been done on the same sets, by the same metrics or more."""
     done = read_evaluation(config, step)
     request = plan.request(config, step)
-    sets = [to_score(request, images, (), ()) for images in open_sets(request, config.model.scale)]
     name = folder_of(config).name + ("" if step == config.total_steps else f" at step {step:,}")
-    if done and covers(done, sets, metrics):
+    if done and covers(done, wanted_sets(plan, config), metrics):
         say(console, f"{name} is evaluated")
         return
     remedy = "with --device cpu" if device.type != "cpu" else "where more memory is free,"
@@ -126,10 +126,17 @@ def evaluate_run(
         evaluate_models(request, device, console)
 
 
-def covers(done: Evaluation, sets: Sequence[ScoredSet], metrics: Sequence[str]) -> bool:
+def wanted_sets(plan: Plan, config: TrainConfig) -> list[ScoredSet]:
+    """The test sets as an evaluation of a run is to have them, without notes."""
+    request = plan.request(config)
+    sets = open_sets(request, config.model.scale, plan.form)
+    return [to_score(request, images, (), ()) for images in sets]
+
+
+def covers(done: Evaluation, sets: Sequence[ScoredSet], metrics: Sequence[str] = ()) -> bool:
     """True if an evaluation has those metrics on those sets, and perceptual ones on the images where that is wanted."""
-    names = [[scored.name for scored in some] for some in (done.sets, sets)]
-    enough = names[0] == names[1] and all(
+    sizes = [[(scored.name, scored.images) for scored in some] for some in (done.sets, sets)]
+    enough = sizes[0] == sizes[1] and all(
         not wanted.perceptual
         or (scored.perceptual and scored.perceptual_images == wanted.perceptual_images)
         for scored, wanted in zip(done.sets, sets, strict=True)
@@ -156,10 +163,11 @@ def read_evaluation(config: TrainConfig, step: int | None = None) -> Evaluation 
 
 
 def read_average(plan: Plan, config: TrainConfig) -> Evaluation | None:
-    """A run's evaluation, averaged over as many checkpoints as are wanted; None until all are evaluated."""
-    steps = averaged_steps(config, plan.average_checkpoints)
+    """A run's evaluation, averaged over as many checkpoints as are wanted; None until all are evaluated on the plan's
+    sets: those of an earlier call may be on others."""
+    steps, sets = averaged_steps(config, plan.average_checkpoints), wanted_sets(plan, config)
     found = [read_evaluation(config, step) for step in steps]
-    known = [one for one in found if one]
+    known = [one for one in found if one and covers(one, sets)]
     return averaged(known) if len(known) == len(steps) else None
 
 
@@ -193,9 +201,10 @@ def collect_tables(plan: Plan) -> Tables:
             for config in runs
             if folder_of(config).name in evaluations
         ]
-        mechanisms += [mechanism(scale, values)] if values else []
+        adversarial = plan.config.loss.adversarial
+        mechanisms += [mechanism(scale, values, adversarial)] if values else []
         shared = [
-            m for m in USUAL if evaluations and all(m in e.metrics for e in evaluations.values())
+            m for m in MEASURES if evaluations and all(m in e.metrics for e in evaluations.values())
         ]
         tables += [
             with_contrasts(table([*evaluations.values()], metric), evaluations) for metric in shared

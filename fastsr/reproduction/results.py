@@ -3,9 +3,9 @@
 A number that is not known is NaN here and null in the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import nan
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from fastsr.reproduction.mechanism import Mechanism
 
 FORMAT = 1
 JSON_NAME = "tables.json"
+MOST_PEERS = 4
+"""Of a variant, whose numbers stand one by one in a cell of a table."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,13 @@ class Variant:
     """Of the peers."""
     paper: float
     """NaN where the paper gives none."""
+
+    def peers_in_words(self, text: Callable[[float], str], between: str) -> str:
+        """Every peer's number, or their range where several seeds have more than a cell holds."""
+        known = [value for value in self.peers if isfinite(value)]
+        if len(self.peers) <= MOST_PEERS or not known:
+            return between.join(text(value) for value in self.peers[:MOST_PEERS])
+        return f"{text(min(known))} to {text(max(known))}, {len(known)} peers"
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,14 @@ def central_probability(t: float, degrees: int) -> float:
     return math.sin(angle) * total
 
 
+def are_enough(values: Sequence[float]) -> bool:
+    """True for two values or more, all of them numbers: `stdev` cannot take NaN."""
+    return len(values) > 1 and all(map(math.isfinite, values))
+
+
 def p_value(values: Sequence[float]) -> float:
-    """Two-sided p of the mean's being zero; NaN for fewer than two values, or equal ones."""
-    if len(values) < 2 or stdev(values) == 0:
+    """Two-sided p of the mean's being zero; NaN for fewer than two values, equal ones, or one that is not known."""
+    if not are_enough(values) or stdev(values) == 0:
         return nan
     t = fmean(values) / (stdev(values) / math.sqrt(len(values)))
     return max(0.0, 1 - central_probability(t, len(values) - 1))
@@ -45,8 +50,8 @@ def quantile(confidence: float, degrees: int) -> float:
 
 
 def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
-    """The interval of a mean; NaN for fewer than two values."""
-    if len(values) < 2:
+    """The interval of a mean; NaN for fewer than two values, or one that is not known."""
+    if not are_enough(values):
         return nan, nan
     half = quantile(confidence, len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return fmean(values) - half, fmean(values) + half

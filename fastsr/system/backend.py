@@ -10,7 +10,7 @@ from fastsr.errors import UserError
 
 
 def kernels(device: torch.device) -> str:
-    """The implementation of losses on logits and of patches on this device, "triton" or "torch".
+    """The implementation of losses on logits, norms and patches on this device, "triton" or "torch".
 
     Raises UserError where FASTSR_KERNELS asks for what cannot be done.
     """

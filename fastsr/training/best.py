@@ -5,7 +5,7 @@ what is kept must not depend on what happens to be installed.
 """
 
 from collections.abc import Callable
-from math import inf
+from math import inf, isclose
 from typing import Any
 
 from fastsr.checkpoints import Best, checkpoint_name, list_checkpoints, write_best
@@ -35,12 +35,10 @@ def note_best(
     """
     kept = {checkpoint.name for checkpoint in list_checkpoints(run.folder)}
     rows = [row for row in run.read_metrics() if row["kind"] == "validation"]
-    # Scores on one low resolution say nothing of those on another, which a resumed run may have been given.
-    newest = low_resolution(rows[-1]) if rows else ""
     found = [
-        Best(row["step"], peer, psnr, newest)
+        Best(row["step"], peer, psnr, low_resolution(row))
         for row in rows
-        if low_resolution(row) == newest
+        if on_same_images(row, rows[-1])
         and (checkpoint_name(row["step"]) in kept or (saved and row["step"] == step))
         for peer, psnr in enumerate(psnr_of_peers(row["scores"]))
     ]
@@ -62,6 +60,16 @@ def write(run: Run, best: Best | None) -> None:
         raise UserError(
             f"{run.best_file} cannot be written ({error.strerror}); free space, then --resume"
         ) from error
+
+
+def on_same_images(row: dict[str, Any], newest: dict[str, Any]) -> bool:
+    """True unless a resumed run was given other images or another low resolution, whose scores say nothing of these.
+
+    Images are told apart by what bicubic scores on them.
+    """
+    score, other = (one["scores"][BICUBIC]["psnr"] for one in (row, newest))
+    is_alike = score == other or (score and other and isclose(score, other, rel_tol=1e-6))
+    return bool(is_alike) and low_resolution(row) == low_resolution(newest)
 
 
 def low_resolution(row: dict[str, Any]) -> str:

@@ -125,6 +125,7 @@ def prune(run: Run, keep: int) -> None:
     for old in list_checkpoints(run.folder)[:-keep]:
         if old.name != best:
             doomed = old.with_name(f".deleting-{old.name}")
+            shutil.rmtree(doomed, ignore_errors=True)  # of a run that was killed here
             old.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
 
@@ -165,6 +166,7 @@ def load_checkpoint(
             for name, scaler in peer.scalers.items():
                 if state.scalers[k][name]:  # empty where the run was not scaled before
                     scaler.load_state_dict(state.scalers[k][name])
+        tell_apart(cohort)
         load_ring(ring, checkpoint / RING)
     except (OtherVersionError, OtherImagesError):
         raise
@@ -236,6 +238,16 @@ def load_peer(peer: Peer, folder: Path, k: int) -> None:
         load_module(network, folder / f"peer-{k}-{name}.safetensors")
     for name, optimizer in peer.optimizers.items():
         load_optimizer(optimizer, folder / f"peer-{k}-{name}-adam.safetensors")
+
+
+def tell_apart(cohort: Cohort) -> None:
+    """Has peers that were loaded pre-trained each by itself where they did not begin alike after all.
+
+    By its settings a run that is continued without the files that its peers started from would take them for equal.
+    """
+    for k, first in enumerate(cohort.pretrained_by):
+        if not cohort.peers[k].equals(cohort.peers[first]):
+            cohort.pretrained_by[k] = k
 
 
 def load_ring(ring: MetricsRing, file: Path) -> None:

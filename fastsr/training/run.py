@@ -147,7 +147,7 @@ class Run:
     def check_same(self, config: TrainConfig) -> None:
         """Raises UserError naming the first setting that would make a continued run another experiment."""
         saved = saved_config(self.folder)
-        now_set = asdict(config.with_absolute_paths())
+        now_set = asdict(config.without_idle().with_absolute_paths())
         for group, before in asdict(saved).items():
             after = now_set[group]
             if not isinstance(before, dict):

@@ -36,6 +36,7 @@ from fastsr.system.precision import Precision, choose_precision
 from fastsr.training.alive import check_losses
 from fastsr.training.best import note_best
 from fastsr.training.checkpoint import load_checkpoint, load_teachers, set_aside
+from fastsr.training.continued import edited_run, unlocked_after_error
 from fastsr.training.initial import check_initial_weights, load_initial_weights
 from fastsr.training.ranks import Busy, common_folder, common_run, share_of, usable_device
 from fastsr.training.run import Run
@@ -50,7 +51,6 @@ from fastsr.training.sources import (
     validation_paths,
     warn_of_repeated,
 )
-from fastsr.training.state import edited_settings
 
 
 @dataclass
@@ -110,6 +110,14 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
     """
     world = world or Alone()
     continued = world.together(lambda: edited_run(config, console, world.rank == 0))
+    with unlocked_after_error(continued):
+        return prepared(config, console, world, continued)
+
+
+def prepared(
+    config: TrainConfig, console: Console, world: World, continued: Run | None
+) -> Training:
+    """As `prepare`, with the run to continue, if any."""
     if not continued:
         world.together(lambda: check_initial_weights(config))
     device = world.together(lambda: usable_device(config, world, console))
@@ -117,17 +125,17 @@ def prepare(config: TrainConfig, console: Console, world: World | None = None) -
     share = share_of(world, config, device, console)
     precision = choose_precision(config.machine.amp, device)
     folder = common_folder(world, config, continued)
-    if world.rank == 0:
-        describe(config, device, precision, folder, console)
+    first = world.rank == 0
+    found = describe(config, device, precision, folder, console) if first else None
     content = world.in_turn("content", lambda: content_loss(config.loss))
     for text in warnings(config):
         say(console, text)
-    store = world.in_turn("pack", lambda: open_images(config, console, world.size - 1))
+    store = world.in_turn("pack", lambda: open_images(config, console, world.size - 1, found))
     is_slow = validation_degradation(config) is not None
     with doing(console, "degrading the validation images", lines=is_slow):
         validation = world.together(lambda: open_validation(config))
     agree(world, {"the checksum of the training images": fingerprint(store)})
-    if world.rank == 0:
+    if first:
         warn_of_repeated(store, validation, config.model.scale, console)
     alone = world.size == 1
     way = chosen_way(config, device, precision, console) if alone else default_way(config)
@@ -203,8 +211,11 @@ def describe(
     precision: Precision,
     folder: Path,
     console: Console,
-) -> None:
-    """Says, before anything takes long, what is computed on what, where it is kept, and about how long that takes."""
+) -> list[Path]:
+    """Says, before anything takes long, what is computed on what, where it is kept, and about how long that takes.
+
+    Returns the training images.
+    """
     images, val = image_paths(config, console), validation_paths(config)
     sources = counted(len(images), "image" if config.images.data else "sample photo")
     checked = f"{len(val)} for validation" if val else "no validation (--val)"
@@ -218,12 +229,13 @@ def describe(
     )
     bits = str(precision.dtype or torch.float32).removeprefix("torch.")
     say(console, f"{sources}, {checked}; {bits} on {name}")
-    for text in notes_on_samples(config):
+    for text in notes_on_samples(config, images):
         say(console, text)
     if config.machine.amp and (precision.dtype is None or precision.scaled):
         say(console, precision.note)
     seconds = expected_seconds(config, work_of_steps(config), device)
     say(console, f"{folder}; about {duration(seconds)} for all steps, roughly estimated")
+    return images
 
 
 def continue_run(training: Training, console: Console) -> int:
@@ -263,34 +275,3 @@ def continue_run(training: Training, console: Console) -> int:
         names = listed([str(path) for path in aside])
         say(console, f"later checkpoints are set aside, to be deleted by you: {names}")
     return step
-
-
-def edited_run(config: TrainConfig, console: Console, locked: bool) -> Run | None:
-    """As `existing_run`, with a line on each setting that was edited in its config.toml."""
-    run = existing_run(config, locked)
-    if run:
-        for line in edited_settings(run.checkpoint(config.output.resume_from), config):
-            say(console, line)
-    return run
-
-
-def existing_run(config: TrainConfig, locked: bool = True) -> Run | None:
-    """The run to continue, if any. Raises UserError where --out holds a run that is not to be continued as it was.
-
-    Args:
-        locked: keep other trainings from it, which the first of several ranks does.
-    """
-    run = Run(config.output.out) if config.output.out else None
-    if run is None or run.latest() is None:
-        if config.output.resume_from:
-            raise UserError(f"--from {config.output.resume_from} needs --resume RUN")
-        return None
-    if not config.output.resume:
-        raise UserError(
-            f"{run.folder} holds a run already; add --resume to continue it, or give another --out"
-        )
-    run.check_same(config)
-    run.checkpoint(config.output.resume_from)
-    if locked:
-        run.lock()
-    return run

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +31,29 @@ from fastsr.system.backend import kernels
 from fastsr.system.memory import available_memory, gigabytes
 
 
-def open_images(config: TrainConfig, console: Console, waiting: int = 0) -> PixelStore:
+def open_images(
+    config: TrainConfig, console: Console, waiting: int = 0, found: list[Path] | None = None
+) -> PixelStore:
     """The training images, packed. Without --data: the demonstration photos.
 
     Args:
         waiting: other processes that wait for the pack.
+        found: the images, where they have been searched for already; of many that takes seconds.
     """
 
-    def progress(items: Iterator[Any], total: int) -> Iterator[Any]:
+    def progress(items: Iterator[Any], total: int, kind: str = "") -> Iterator[Any]:
         others = (
             f"; ranks 1 to {waiting} wait" if waiting > 1 else "; rank 1 waits" if waiting else ""
         )
-        text = f"packing {counted(total, 'image')}{others}"
+        text = f"packing {counted(total, f'{kind}image')}{others}"
         if not is_live(console):
             say(console, text)
         yield from track(items, text, total, console=console, disable=not is_live(console))
 
-    paths, low_paths = image_paths(config), low_image_paths(config)
+    paths, low_paths = found or image_paths(config), low_image_paths(config)
     partners = partners_of(paths, low_paths, config.model.scale) if low_paths else {}
 
-    def packed(files: list[Path], least: int, skip_bad: bool) -> PixelStore:
+    def packed(files: list[Path], least: int, skip_bad: bool, kind: str = "") -> PixelStore:
         return pack_images(
             files,
             minimum_side=least,
@@ -57,19 +61,21 @@ def open_images(config: TrainConfig, console: Console, waiting: int = 0) -> Pixe
             skip_bad=skip_bad,
             cache=config.images.cache,
             tell=lambda text: say(console, text),
-            track=progress,
+            track=partial(progress, kind=kind),
         )
 
     store = packed(paths, config.drawn_side, config.images.skip_bad)
     if not partners:
         return store
-    return paired(store, packed(low_paths, 1, False), partners, config.model.scale)
+    return paired(
+        store, packed(low_paths, 1, False, "low-resolution "), partners, config.model.scale
+    )
 
 
-def notes_on_samples(config: TrainConfig) -> list[str]:
+def notes_on_samples(config: TrainConfig, images: list[Path]) -> list[str]:
     """Sentences on what becomes of the samples of images, and on what else could become of them."""
     form = format_of(config)
-    notes = conversions(image_paths(config), form)
+    notes = conversions(images, form)
     if form.bits == 16 and not config.degrade.is_bicubic:
         notes.append("degradations round low resolution to 8 bits; high resolution keeps 16")
     if form.channels != 3 and not config.degrade.is_bicubic:

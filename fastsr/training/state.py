@@ -76,13 +76,24 @@ def lasting_settings(config: TrainConfig) -> dict[str, Any]:
     peers = tuple(
         replace(peer, init_generator=None, init_discriminator=None) for peer in config.cohort.peer
     )
-    config = replace(config, cohort=replace(config.cohort, peer=peers))
+    config = replace(config.without_idle(), cohort=replace(config.cohort, peer=peers))
     groups = {name: group for name, group in asdict(config).items() if isinstance(group, dict)}
     lasting = {
         section: {k: v for k, v in group.items() if k not in CHANGEABLE.get(section, set())}
         for section, group in groups.items()
     }
     return json.loads(json.dumps(lasting))
+
+
+def of_each_peer(name: str, was: Any, now: Any) -> list[tuple[str, Any, Any]]:
+    """A setting by its name, before and now; of the tables of peers each setting by itself: `lr of peer 1`."""
+    if name != "peer" or len(was) != len(now):
+        return [(name, was, now)]
+    return [
+        (f"{key} of peer {k}", value, peer[key])
+        for k, (before, peer) in enumerate(zip(was, now, strict=True))
+        for key, value in before.items()
+    ]
 
 
 def edited_settings(checkpoint: Path, config: TrainConfig) -> list[str]:
@@ -92,17 +103,19 @@ def edited_settings(checkpoint: Path, config: TrainConfig) -> list[str]:
     """
     try:
         before = json.loads(read_text(checkpoint / "state.json"))["settings"]
-        pairs = [
-            (name, was, lasting_settings(config)[section][name])
+        now_set = lasting_settings(config)
+        compared = [
+            pair
             for section, group in before.items()
             for name, was in group.items()
+            for pair in of_each_peer(name, was, now_set[section][name])
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []  # damaged, which is told when it is loaded
-    edited = [(name, was, now) for name, was, now in pairs if was != now]
+    edited = [(name, was, now) for name, was, now in compared if was != now]
     toml = checkpoint.parent.parent / "config.toml"
     for name, was, now in edited:
-        if name in FITTED:
+        if name.partition(" ")[0] in FITTED:
             raise UserError(
                 f"{toml}: {name} is {now}, and {checkpoint.name} was trained with {was}, which its weights need; "
                 "set it back, or start a new run with another --out"

@@ -14,8 +14,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 from fastsr.cohort.ring import opinions
 from fastsr.cohort.step import Stage
-from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term
+from fastsr.cohort.terms import PRETRAINING_TERMS, TRAINING_TERMS, Term, terms_of
 from fastsr.config.fixed import BICUBIC, validation_label
+from fastsr.config.mixing import divergence_weights
 from fastsr.config.peers import adversarial_weights, peer_settings
 from fastsr.config.settings import TrainConfig
 from fastsr.console import say
@@ -39,7 +40,7 @@ class Telemetry:
             self.writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=start + 1)
             meanings = (
                 f"* **{t.name}**: {t.meaning} ({t.unit})"
-                for t in (*PRETRAINING_TERMS, *TRAINING_TERMS)
+                for t in terms_of(config.loss, (*PRETRAINING_TERMS, *TRAINING_TERMS))
             )
             self.writer.add_text("metrics", "\n".join(meanings), start)
         work, total = work_of_steps(config), config.total_steps
@@ -169,8 +170,10 @@ def losses(
     """The losses of G and D of each peer, as they are minimised; of those that learn in this stage."""
     if "pixel" in peers[0]:
         return {"G": [peer["pixel"] for peer in peers]}
-    kl = config.cohort.kl_weight
-    of_d = [p["bce_real"] + p["bce_fake"] + kl * (p["kl_real"] + p["kl_fake"]) for p in peers]
+    of_d = [
+        peer["bce_real"] + peer["bce_fake"] + weight * (peer["kl_real"] + peer["kl_fake"])
+        for peer, weight in zip(peers, divergence_weights(config.cohort), strict=True)
+    ]
     if "content" not in peers[0]:
         return {"D": of_d}
     own = [peer.content_weight for peer in peer_settings(config)]

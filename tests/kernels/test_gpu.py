@@ -10,10 +10,14 @@ import torch
 from cohort_cases import Inputs, assert_close, assert_equal, by_autograd, drawn, in_slices
 from devices import INTERPRETED
 from fastsr_kernels.backend import backend
+from fastsr_kernels.batch_norm import batch_norm
 from fastsr_kernels.cohort_loss import cohort_loss
 from fastsr_kernels.cohort_loss import reference as loss_reference
 from fastsr_kernels.patch_sampler import Images, patch_sampler
 from fastsr_kernels.patch_sampler import reference as patch_reference
+from norm_cases import CASES, EPS, MOMENTUM, Shape, by_operator, channels_last
+from norm_cases import assert_close as assert_norm
+from norm_cases import drawn as drawn_norm
 from patch_cases import FLOATS, assert_patches, at, crop, expected, moved, packed, pictures
 from torch import Tensor
 
@@ -93,6 +97,56 @@ def test_cohort_loss_in_a_captured_graph(peers: int, logits: int) -> None:
         assert_equal(type(cohort_loss(*fresh))(*outputs), cohort_loss(*fresh))
 
 
+BLOCKS: dict[str, Shape] = {
+    "G": (16, 64, 24, 24),
+    "D": (16, 64, 48, 48),
+    "end of D": (16, 512, 6, 6),
+}
+blocks = pytest.mark.parametrize("shape", BLOCKS.values(), ids=BLOCKS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    ("block", "case"),
+    [("G", "PReLU"), ("G", "shortcut"), ("D", "LeakyReLU"), ("end of D", "LeakyReLU")],
+)
+def test_batch_norm_of_the_papers_blocks(block: str, case: str, dtype: torch.dtype) -> None:
+    """Every chunk, block and tile that a training has, against float64; the same over many runs, bit for bit."""
+    inputs = drawn_norm(BLOCKS[block], CASES[case], dtype)
+    first = by_operator(inputs, "cuda")
+    assert_norm(first, inputs, ulps=0.51)
+    for _ in range(RUNS // 10):
+        for name, x in by_operator(inputs, "cuda").items():
+            assert torch.equal(x, first[name]), name
+
+
+@blocks
+def test_batch_norm_in_a_captured_graph(shape: Shape) -> None:
+    """Forward and backward; every replay reads new images and moves the running statistics once more."""
+    x = channels_last(torch.zeros(shape), torch.bfloat16).cuda().requires_grad_()
+    weight, bias, slope = (torch.rand(shape[1], device="cuda", requires_grad=True) for _ in "wbs")
+    mean, variance = torch.zeros(shape[1], device="cuda"), torch.ones(shape[1], device="cuda")
+
+    def step() -> tuple[Tensor, ...]:
+        y = batch_norm(x, weight, bias, mean, variance, MOMENTUM, EPS, slope, x.detach())
+        return y, *torch.autograd.grad(y, (x, weight, bias, slope), y)
+
+    graph, outputs = captured(step)
+    for seed in range(RUNS // 10):
+        fresh = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            x.copy_(fresh)
+        before = mean.clone(), variance.clone()
+        for output in outputs:
+            output.detach().fill_(float("nan"))
+        graph.replay()
+        replayed = [output.detach().clone() for output in (*outputs, mean, variance)]
+        mean.copy_(before[0])
+        variance.copy_(before[1])
+        for ours, eager in zip(replayed, (*step(), mean, variance), strict=True):
+            assert torch.equal(ours, eager)
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
 def test_patches_in_a_captured_graph(scale: int) -> None:
     """The counter advances inside the graph: every replay draws the patches of the next step."""
@@ -168,7 +222,11 @@ def test_the_host_never_waits() -> None:
     inputs.z_fake_PE.requires_grad_()
     step, what = at(0, "cuda"), crop(4)
 
+    drawn_for_norm = drawn_norm((2, 24, 7, 9), CASES["shared PReLU, shortcut"])
+    norm = type(drawn_for_norm)(*(x.cuda() for x in drawn_for_norm[:-1]), 1.0)
+
     def once() -> None:
+        by_operator(norm, "cuda")
         patch_sampler(images, what, 7, step)
         cohort_loss(*inputs).discriminator_P.sum().backward()
 

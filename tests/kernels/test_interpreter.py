@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from devices import INTERPRETED, WHY_NOT
 
+from tests.interpreter import why_not_interpreted
+
 HERE = Path(__file__).parent
-OPERATORS = ("cohort", "patch", "degrade")
+OPERATORS = ("cohort", "patch", "degrade", "norm")
 
 
 def files_of(operator: str) -> list[str]:
@@ -43,6 +45,8 @@ def run_interpreted(operator: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def processes() -> dict[str, Future[subprocess.CompletedProcess[str]]]:
     """All at once: each takes most of a minute."""
+    if why_not := why_not_interpreted():
+        pytest.skip(why_not)
     pool = ThreadPoolExecutor(len(OPERATORS))
     return {operator: pool.submit(run_interpreted, operator) for operator in OPERATORS}
 
@@ -53,7 +57,6 @@ def processes() -> dict[str, Future[subprocess.CompletedProcess[str]]]:
 def test_kernels_pass_in_the_interpreter(
     processes: dict[str, Future[subprocess.CompletedProcess[str]]], operator: str
 ) -> None:
-    pytest.importorskip("triton")
     files = files_of(operator)
     assert str(HERE / f"test_{operator}_kernel.py") in files
     done = processes[operator].result()

@@ -94,9 +94,13 @@ class Frame(NamedTuple):
 
     def canvas_sides(self, side: int) -> tuple[int, int]:
         """Sides of the canvases of both rounds, which hold whatever is drawn."""
-        first = max(side, int(side * self.growth))
-        second = max(1, int(side // self.scale * self.second_growth))
-        return first, max(second, self.low_side(side))
+        low = self.low_side(side)
+        return max(side, grown(side, self.growth)), max(1, low, grown(low, self.second_growth))
+
+
+def grown(side: int, growth: float) -> int:
+    """The greatest side that is drawn: in fp32, whose product may round up to a whole number that this one misses."""
+    return int(side * growth * (1 + 1e-6))
 
 
 WIDTHS = {

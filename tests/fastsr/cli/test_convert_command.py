@@ -35,7 +35,8 @@ def test_nothing_is_replaced_unless_asked(fastsr: Fastsr, foreign: Path, tmp_pat
     assert fastsr("convert", foreign, "--out", target).code == 0
     before = target.read_bytes()
     assert_one_line(fastsr("convert", foreign, "--out", target), target, "add --overwrite")
-    assert_one_line(fastsr("convert", foreign, "--out", foreign), "give another --out")
+    itself = fastsr("convert", foreign, "--out", foreign, "--overwrite")
+    assert_one_line(itself, "would be written over itself; give another --out")
     assert target.read_bytes() == before
     assert fastsr("convert", foreign, "--out", target, "--overwrite").code == 0
 

@@ -136,12 +136,13 @@ def test_packs_are_listed_and_old_ones_deleted(fastsr: Fastsr, tmp_path: Path) -
     outcome = fastsr("data", "packs", "--cache", "packed", "--prune")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.splitlines()[0].strip() == "packs in packed/packs"
-    row = outcome.out.splitlines()[-1].split()
-    assert row == [pack.name, "0.00", "GB", "3", "today", "today", str(images)]
+    row, name = (line.split() for line in outcome.out.splitlines()[-2:])
+    assert row == ["0.0", "MB", "3", "today", "today", str(images)]
+    assert name == [pack.name]
     os.utime(pack / "index.json", (0, 0))
     outcome = fastsr("data", "packs", "--cache", "packed", "--prune")
     assert outcome.out.splitlines() == [
-        f"deleted packed/packs/{pack.name}, 0.00 GB of {images}",
+        f"deleted packed/packs/{pack.name}, 0.0 MB of {images}",
         "no packs in packed/packs",
     ]
     assert not pack.exists()

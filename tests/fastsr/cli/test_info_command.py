@@ -70,6 +70,8 @@ def test_a_run_that_was_interrupted_is_to_be_continued(fastsr: Fastsr, run: Path
     known = facts(fastsr("info", run))
     assert known["steps"].startswith("0 of 10 ")
     assert known["checkpoints"] == "none yet"
+    (run / "config.toml").write_text(settings.replace("\nval = []", '\nval = ["photos"]'))
+    assert facts(fastsr("info", run))["best"] == "none yet"
 
 
 def test_a_folder_of_runs_has_a_line_for_each(fastsr: Fastsr, run: Path, tmp_path: Path) -> None:

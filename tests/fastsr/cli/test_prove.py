@@ -1,6 +1,7 @@
 """`fastsr doctor --prove`, on a CPU: what it can, and what it leaves out."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,19 @@ def test_a_part_that_fails_is_the_exit_status(
     outcome = fastsr("doctor", "--prove", "--data", data, *TINY)
     assert outcome.code == 1
     assert "cohort loss: off by 0.01; train with --no-fused" in outcome.out
+
+
+def test_a_proof_that_is_cut_short_leaves_what_was_found(
+    fastsr: Fastsr, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_short(*_: object) -> Iterator[Part]:
+        yield Part(name="cohort loss", outcome="passed", detail="1 case")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastsr.cli.prove.prove", cut_short)
+    assert fastsr("doctor", "--prove", "--data", data, *TINY).code != 0
+    (found,) = json.loads(Path("proof.json").read_text())["parts"]
+    assert found["name"] == "cohort loss"
 
 
 def test_nothing_is_proved_unasked(fastsr: Fastsr, data: Path) -> None:

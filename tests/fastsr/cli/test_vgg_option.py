@@ -69,13 +69,13 @@ def test_vgg_weights_that_are_none(
         "--out",
         "run",
     )
-    assert_one_line(outcome, tmp_path / name, "pass --vgg FILE", "--content random-vgg")
+    assert_one_line(outcome, tmp_path / name, "pass --vgg FILE", "--content pixel")
     assert not Path("run").exists()
 
 
 def test_missing_vgg_weights(fastsr: Fastsr, data: Path) -> None:
     outcome = fastsr("train", "--data", data, *TINY, "--content", "vgg54", "--vgg", "gone.pth")
-    assert_one_line(outcome, "--vgg gone.pth does not exist", "--content random-vgg")
+    assert_one_line(outcome, "--vgg gone.pth does not exist", "--content pixel")
 
 
 class Mischief:
@@ -113,7 +113,7 @@ def test_vgg_weights_without_a_network(fastsr: Fastsr, data: Path) -> None:
     assert last.startswith("fastsr: the VGG19 weights cannot be fetched (")
     assert all(
         remedy in last
-        for remedy in ("pass --vgg FILE", "connect to the network", "--content random-vgg")
+        for remedy in ("pass --vgg FILE", "connect to the network", "--content pixel")
     )
     assert not Path("run").exists()
 

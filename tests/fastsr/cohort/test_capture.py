@@ -149,6 +149,26 @@ def test_a_step_that_was_not_finished_can_be_forgotten(
     assert_equal(copies(interrupted), copies(plain))
 
 
+def test_an_optimiser_that_failed_keeps_no_scale(
+    tiny_config: TrainConfig, store: PixelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scaler leaves its scale in an optimiser that raises, and would multiply the next one by it."""
+    plain, interrupted = (make_step(tiny_config, store, Step, precision="scaled") for _ in range(2))
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("planted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "_fused_adam_", fail)
+        with pytest.raises(RuntimeError, match="planted"), unchanged(interrupted.state()):
+            interrupted()
+    for each in interrupted.cohort.peers:
+        each.forget_unfinished_step()
+    plain()
+    interrupted()
+    assert_equal(copies(interrupted), copies(plain))
+
+
 def test_state_is_put_back_when_warming_up_fails() -> None:
     x = torch.ones(3)
 

@@ -157,10 +157,10 @@ def test_step_writes_one_row_and_counts(tiny_config: TrainConfig, store: PixelSt
             -float(logsigmoid(forward.z_real[k].detach()).mean()), rel=1e-5
         )
         assert row["bce_fake"] == pytest.approx(
-            -float(logsigmoid(-forward.z_fake[k]).mean()), rel=1e-5
+            -float(logsigmoid(-forward.z_fake[k].detach()).mean()), rel=1e-5
         )
         assert row["adversarial"] == pytest.approx(
-            -float(logsigmoid(forward.z_fake[k]).mean()), rel=1e-5
+            -float(logsigmoid(forward.z_fake[k].detach()).mean()), rel=1e-5
         )
         assert row["d_prob_real"] == pytest.approx(
             float(forward.z_real[k].sigmoid().mean()), rel=1e-5

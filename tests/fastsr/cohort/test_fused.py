@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Generator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,16 +21,22 @@ from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
 from fastsr.errors import UserError
+from fastsr.models.norm import BatchNorm, fuse_norms
 from fastsr.system.backend import kernels
 from fastsr.system.precision import Precision
+from tests.fastsr.cohort.cohorts import cohort_of
 from tests.images import random_image
+from tests.interpreter import why_not_interpreted
 
 STEPS = 4
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def trained(config: TrainConfig, fused: bool, device: torch.device) -> dict[str, torch.Tensor]:
-    """Everything that `STEPS` steps leave behind, by name."""
+    """Everything that `STEPS` steps leave behind, by name.
+
+    Interpreted, the norms of all steps would take minutes: they have a test of their own.
+    """
     config = replace(
         config,
         images=replace(config.images, probability="area"),
@@ -41,6 +48,8 @@ def trained(config: TrainConfig, fused: bool, device: torch.device) -> dict[str,
     )
     store = PixelStore.from_images([random_image(40 + k, 57 - k, k) for k in range(3)]).to(device)
     cohort = Cohort(config, PixelContent(), device, Precision())
+    for peer in cohort.peers if INTERPRETED else []:
+        peer.fuse_norms(False)
     sampler = PatchSampler.from_config(store, config)
     ring = MetricsRing(STEPS, 3, device)
     step = Step(cohort, sampler, ring)
@@ -71,10 +80,41 @@ def test_interpreted_kernels_train_as_torch_does(tiny_config: TrainConfig) -> No
     assert_same_training(tiny_config, torch.device("cpu"))
 
 
+@pytest.mark.skipif(
+    not INTERPRETED, reason="needs TRITON_INTERPRET=1; test_kernels_train_as_torch_does sets it"
+)
+def test_interpreted_norms_lead_to_the_same_gradients(tiny_config: TrainConfig) -> None:
+    """Of a peer that is built where kernels run."""
+    peer = cohort_of(tiny_config).peers[0]
+    assert all(norm.fused for norm in norms_of(peer.generator) + norms_of(peer.discriminator))
+    lr_NChw = torch.rand(2, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    found: list[list[torch.Tensor]] = []
+    for fused in (True, False):
+        generator = deepcopy(peer.generator)
+        fuse_norms(generator, fused)
+        generator(lr_NChw).square().sum().backward()
+        gradients = [p.grad for p in generator.parameters() if p.grad is not None]
+        found.append([*gradients, *generator.buffers()])
+    for ours, torchs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, torchs, rtol=1e-4, atol=1e-4 * float(torchs.abs().max()))
+
+
+def norms_of(network: torch.nn.Module) -> list[BatchNorm]:
+    return [module for module in network.modules() if isinstance(module, BatchNorm)]
+
+
+def test_norms_are_torchs_where_no_kernel_runs_or_none_is_wanted(tiny_config: TrainConfig) -> None:
+    off = replace(tiny_config, machine=replace(tiny_config.machine, fused=False))
+    for config in (off,) if INTERPRETED else (off, tiny_config):
+        peer = cohort_of(config).peers[0]
+        assert not any(norm.fused for norm in norms_of(peer.generator))
+
+
 @pytest.mark.skipif(INTERPRETED, reason="is run by itself")
 def test_kernels_train_as_torch_does() -> None:
     """In a process of its own: whether kernels are interpreted is decided when they are imported."""
-    pytest.importorskip("triton")
+    if why_not := why_not_interpreted():
+        pytest.skip(why_not)
     command = [
         sys.executable,
         "-m",
@@ -90,7 +130,7 @@ def test_kernels_train_as_torch_does() -> None:
     env = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run(command, cwd=here, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed" in done.stdout
+    assert "2 passed" in done.stdout
 
 
 @pytest.fixture

@@ -14,15 +14,17 @@ from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import PixelContent
 from fastsr.cohort.ring import MetricsRing
 from fastsr.cohort.step import PretrainStep, Step
-from fastsr.config.settings import TrainConfig
+from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
+from fastsr.models.tensors import save_tensors
 from fastsr.prediction.flops import FlopCount
 from fastsr.reproduction.paper import three_pairs
 from fastsr.system.precision import Precision
 from fastsr.training.run import Run
 from fastsr.training.setup import prepare
 from fastsr.training.train import save, train
+from tests.fastsr.config.configurations import changed
 from tests.images import random_image
 
 CPU = torch.device("cpu")
@@ -105,4 +107,37 @@ def test_checkpoints_and_validations_within_pretraining_show_all_peers(config: T
     run = train(replace(config, output=replace(output, resume=True)), Console(quiet=True))
     a, b = tensors(run), tensors(whole)
     assert a.keys() == b.keys()
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+
+
+def test_peers_that_began_with_other_discriminators_stay_apart_without_the_files(
+    config: TrainConfig,
+) -> None:
+    """--init-discriminator has no effect on a run that is continued: not on who is pre-trained for whom either."""
+    cohort = CohortConfig(peers=2, starts=(0, 0), variant="independent")
+    optim = replace(config.optim, pretrain_steps=2, steps=2)
+    config = replace(config, cohort=cohort, optim=optim)
+    out = config.output.out or Path()
+    files: list[Path] = []
+    for seed in (5, 6):
+        discriminator = (
+            Cohort(changed("machine.seed", seed, config), PixelContent(), CPU, Precision())
+            .peers[0]
+            .discriminator
+        )
+        files.append(out.with_name(f"{seed}.safetensors"))
+        save_tensors(discriminator.state_dict(), files[-1])
+    begun = changed("model.init_discriminator", tuple(files), config)
+    whole = train(begun, Console(quiet=True))
+
+    training = prepare(changed("output.out", out.with_name("stopped"), begun), Console(quiet=True))
+    training.stage.body()
+    training.step += 1
+    save(training)
+    training.run.close()
+    output = replace(config.output, out=training.run.folder, resume=True)
+    run = train(replace(config, output=output), Console(quiet=True))
+    a, b = tensors(run), tensors(whole)
+    name = "discriminator.safetensors/convs.0.weight"
+    assert not torch.equal(b[f"peer-0-{name}"], b[f"peer-1-{name}"])
     assert [name for name in a if not torch.equal(a[name], b[name])] == []

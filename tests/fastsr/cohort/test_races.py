@@ -39,11 +39,14 @@ def make_step(
     stage: type[Step],
     precision: Precision,
     branches: LabelledBranches,
+    fused_norms: bool = False,
 ) -> Step:
-    """A step that has run once, and so made what stays."""
+    """A step that has run once, and so made what stays; BN by the operator, as on a GPU, or torch's."""
     cohort = Cohort(
         config, FeatureContent(VGG19Features("conv2_2").randomise(), 1.0), CPU, precision, branches
     )
+    for peer in cohort.peers:
+        peer.fuse_norms(fused_norms)
     sampler = PatchSampler.from_config(store, config)
     step = stage(cohort, sampler, MetricsRing(2, len(cohort.peers), CPU))
     step()

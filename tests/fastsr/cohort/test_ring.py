@@ -14,6 +14,7 @@ from fastsr.cohort.terms import TRAINING_TERMS
 from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
+from fastsr.system.live_bytes import LiveBytes
 from fastsr.system.precision import Precision
 
 
@@ -40,6 +41,15 @@ def test_calibration_counts_every_image_once() -> None:
     got = opinions(torch.stack([logits, -logits])[:, None])["calibration"]
     assert got["real"] == [[2, 1, 0, 0, 0, 0, 0, 0, 0, 2]]
     assert got["generated"] == [[2, 0, 0, 0, 0, 0, 0, 0, 1, 2]]
+
+
+def test_maps_of_many_logits_are_looked_at_in_little_memory() -> None:
+    """A U-Net has one for each pixel: 3 million of a batch of Real-ESRGAN's."""
+    logits_2PE = torch.randn(2, 3, 50_000, generator=torch.Generator().manual_seed(0))
+    with LiveBytes() as live:
+        got = opinions(logits_2PE)
+    assert live.most.total() < 10 * logits_2PE.nbytes
+    assert [sum(row) for row in got["calibration"]["real"]] == [50_000] * 3
 
 
 def test_a_step_keeps_the_logits_that_its_losses_came_from(

@@ -104,6 +104,8 @@ def test_the_step_can_be_captured(
     """With the operators as they are, and with what they are made of where the kernels do not run."""
     config = replace(tiny_config, machine=replace(tiny_config.machine, fused=fused))
     cohort = Cohort(config, PixelContent(), CPU, precision)
+    for peer in cohort.peers:
+        peer.fuse_norms(fused)
     sampler = PatchSampler.from_config(store, config)
     ring = MetricsRing(2, 2, CPU)
     body = stage(cohort, sampler, ring)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fastsr.config.check import check, warnings
+from fastsr.config.networks import PeerConfig
 from fastsr.config.recipes import demo, paper
 from fastsr.config.settings import (
     TrainConfig,
@@ -164,3 +165,34 @@ def test_unusual_values_are_warned_of_with_usual_ones(
 @pytest.mark.parametrize("recipe", [paper, demo])
 def test_recipes_are_usual(recipe: Callable[[], TrainConfig]) -> None:
     assert warnings(recipe()) == []
+
+
+def test_every_generator_has_something_to_learn_from() -> None:
+    none, some = PeerConfig(content_weight=0.0, adversarial_weight=0.0), PeerConfig()
+    with pytest.raises(UserError, match="--adversarial-weight of peer 1 are both 0"):
+        check(changed("cohort.peer", (some, none)))
+    idle = changed("loss.content_weight", 0.0, changed("loss.adversarial_weight", 0.0))
+    with pytest.raises(UserError, match="--adversarial-weight are both 0"):
+        check(idle)
+    own = PeerConfig(content_weight=1.0), PeerConfig(adversarial_weight=1e-3)
+    check(changed("cohort.peer", own, idle))
+    with pytest.raises(UserError, match="of peer 0 are both 0"):
+        factors = changed("cohort.adversarial_factors", (0.0, 1.0))
+        check(changed("loss.content_weight", 0.0, factors))
+    check(changed("optim.pretrain_steps", 5, changed("optim.steps", 0, idle)))
+
+
+def test_teachers_that_begin_as_their_students_are_refused() -> None:
+    """KL between equal discriminators on equal images is zero; others beside them teach."""
+    with pytest.raises(
+        UserError, match=r"peers 0 and 1 would begin with the same weights.* --starts"
+    ):
+        check(changed("cohort.starts", (3, 3)))
+    check(changed("cohort.starts", (3, 3), changed("cohort.variant", "independent")))
+    check(changed("cohort.starts", (3, 3), changed("cohort.kl", "one-outcome")))
+    check(
+        changed(
+            "cohort.starts", (3, 3), changed("cohort.peer", (PeerConfig(blocks=2), PeerConfig()))
+        )
+    )
+    check(changed("cohort.starts", (3, 3, 0), changed("cohort.peers", 3)))

@@ -79,6 +79,8 @@ def test_blur_kernels_are_found_by_name(options: Path) -> None:
                             "['plateau_iso', 'iso']", 1)  # fmt: skip
     options.write_text(first.replace("[0.45, 0.25, 0.12, 0.03, 0.12, 0.03]", "[0.3, 0.7]", 1))
     assert preset(str(options)).kernel_prob == (0.7, 0, 0, 0, 0.3, 0)
+    options.write_text(options.read_text().replace("'plateau_iso'", "'iso'", 1))
+    assert preset(str(options)).kernel_prob == (1.0, 0, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,11 @@ def test_blur_kernels_are_found_by_name(options: Path) -> None:
         ("sinc_prob: 0.1", "sinc_prob: often", "sinc_prob is often, not a number"),
         ("[0.15, 1.5]", "[0.15, x]", "resize_range is x, not a number"),
         ("'iso', ", "'round', ", "kernel_list"),
+        ("kernel_list: ['iso'", "kernel_list: [['iso']", "kernel_list is"),
+        ("kernel_list2:", "kernel_list2: 5 #", "kernel_list2 is 5 for 6 weights"),
+        ("kernel_list2:", "kernel_list2: #", "kernel_list2 is None for 6 weights"),
+        ("blur_kernel_size: 21", "blur_kernel_size: .inf", "blur_kernel_size is inf, not a number"),
+        ("jpeg_range: [30, 95]", "jpeg_range: [30, .nan]", "jpeg_range is nan, not a number"),
         ("scale: 4", "scale: [4", "cannot be read"),
         (OPTIONS, "just words", "is None"),
     ],

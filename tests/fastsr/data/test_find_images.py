@@ -94,6 +94,9 @@ def test_images_that_fastsr_made_are_left_out_and_counted(tmp_path: Path) -> Non
         f"images that fastsr made are left out: {tmp_path}/runs/demo-x4/evaluation (1), "
         f"{tmp_path}/runs/demo-x4/pictures (2), {tmp_path}/upscaled (1)"
     ]
+    touch(tmp_path, "upscaled/planes-x4.npy")
+    find_images((tmp_path,), said.append, {".png", ".npy"})
+    assert said[1].endswith(f"{tmp_path}/upscaled (2)")
 
 
 def test_a_run_that_is_trained_right_in_the_folder_of_its_images(tmp_path: Path) -> None:

@@ -172,6 +172,15 @@ def test_notes_on_mixed_bits(tmp_path: Path) -> None:
     assert conversions(files, RGB8) == []
 
 
+def test_a_note_on_cmyk_among_other_images_of_four_channels(tmp_path: Path) -> None:
+    for mode in ("CMYK", "RGBA"):
+        Image.fromarray(RGB).convert(mode).save(tmp_path / f"{mode}.tif")
+    files = [tmp_path / "RGBA.tif", tmp_path / "CMYK.tif"]
+    (note,) = conversions(files, PixelFormat(4))
+    assert note.startswith("warning: CMYK.tif is CMYK and RGBA.tif is not")
+    assert conversions(files[:1], PixelFormat(4)) == conversions(files[1:], PixelFormat(4)) == []
+
+
 def test_any_channels_are_shown_as_rgb_of_8_bits() -> None:
     assert np.array_equal(as_rgb8(DEEP), DEEP[..., :3] >> 8)
     assert np.array_equal(as_rgb8(PLANES[..., :2]), np.repeat(PLANES[..., :1], 3, 2))

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fastsr.data.conversions import conversions
+from fastsr.data.formats import RGB8
 from fastsr.data.images import is_grey, read_rgb8
 from fastsr.errors import UserError
 from tests.fastsr.data.image_files import ALPHA, GREY, NOISE, WORDS, palette_image, png, three, tiff
@@ -99,6 +101,7 @@ def test_a_link_to_nothing_is_refused(file: Path) -> None:
 def test_decompression_bombs_are_refused_by_their_header(file: Path, side: int) -> None:
     file.write_bytes(png(side, side, 8, 2, [b"\0"]))
     assert "has more than 178,956,970 pixels; cut it into tiles" in reason(file)
+    assert conversions([file], RGB8) == []  # reading it tells what is wrong
 
 
 def test_images_below_the_limit_are_decoded_without_a_warning(file: Path) -> None:
@@ -107,6 +110,8 @@ def test_images_below_the_limit_are_decoded_without_a_warning(file: Path) -> Non
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pixels = read_rgb8(file)
+        assert is_grey(file)
+        assert "all images are grey" in conversions([file], RGB8)[0]
     assert pixels.shape == (side, side, 3)
     assert pixels[:: side - 1, :: side - 1].min() == 255
     assert [str(warning.message) for warning in caught] == []

@@ -1,6 +1,7 @@
 """Peers and patches dealt over ranks."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from fastsr.config.networks import PeerConfig
 from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.data.sampler import PatchSampler
+from fastsr.distributed.agreement import statement
 from fastsr.distributed.mesh import Mesh, choose_mesh
 from fastsr.errors import UserError
 
@@ -93,3 +95,17 @@ def test_slices_are_the_whole_batch(store: PixelStore, parts: int) -> None:
             assert torch.equal(torch.cat(of_slices), x)
     aside = sampler(0, 1).draw_aside(2**40)[1]
     assert torch.equal(slices[1].draw_aside(2**40)[1], aside), "aside, all see whole batches"
+
+
+def test_ranks_may_have_their_images_in_other_places() -> None:
+    """Low resolutions as well as high ones: checksums tell whether they are the same."""
+
+    def told(place: str) -> dict[str, str]:
+        folders = {name: (Path(place),) for name in ("data", "lr_data", "val", "val_lr_data")}
+        config = settings(2)
+        return statement(
+            replace(config, images=replace(config.images, **folders)), torch.device("cpu"), None
+        )
+
+    assert told("/here") == told("/there")
+    assert told("/here") != statement(settings(2, batch=8), torch.device("cpu"), None)

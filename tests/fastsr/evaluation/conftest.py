@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fastsr.evaluation.evaluate import Request
+from fastsr.evaluation.request import Request
 from tests.fastsr.evaluation.small_models import save_model, write_images
 
 

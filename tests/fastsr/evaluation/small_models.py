@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from fastsr.evaluation.evaluate import Request, evaluate_models
+from fastsr.evaluation.evaluate import evaluate_models
+from fastsr.evaluation.request import Request
 from fastsr.evaluation.results import Evaluation
 from fastsr.models import SRResNet
 from fastsr.models.model_file import save_generator

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from fastsr.errors import UserError
-from fastsr.evaluation.evaluate import Request
 from fastsr.evaluation.output import find_earlier, publish, temporary_folder
+from fastsr.evaluation.request import Request
 from fastsr.evaluation.results import Evaluation
 from tests.fastsr.evaluation.small_models import run, save_model, write_images
 from tests.images import random_image

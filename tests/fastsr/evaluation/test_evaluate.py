@@ -16,6 +16,7 @@ from fastsr.config.settings import CohortConfig, TrainConfig
 from fastsr.config.toml import to_toml
 from fastsr.errors import UserError
 from fastsr.evaluation.evaluate import evaluate_models
+from fastsr.evaluation.from_python import evaluate
 from fastsr.evaluation.pairs import load_pair
 from fastsr.evaluation.psnr_ssim import psnr_y, ssim_y
 from fastsr.files import sha256_of
@@ -180,11 +181,39 @@ def test_nothing_is_left_of_an_evaluation_that_fails(request_for: Any, tmp_path:
     before = (tmp_path / "evaluation/evaluation.json").read_text()
     (tmp_path / "mine/broken.png").write_bytes(b"no image")
     with pytest.raises(
-        UserError, match=r"(?s)1 test images cannot be used.*broken\.png: is not an image"
+        UserError, match=r"(?s)1 test image cannot be used.*broken\.png: is not an image"
     ):
         run(request_for())
     assert (tmp_path / "evaluation/evaluation.json").read_text() == before
     assert not list(tmp_path.glob(".evaluating-*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metrics": ("pnsr",)}, "--metrics pnsr cannot be used; use psnr or psnr_rgb or ssim"),
+        ({"weights": ("average",)}, "--weights average cannot be used; use ema or raw"),
+        ({"lr": "Given"}, "--lr Given cannot be used; use bicubic or given"),
+        ({"border": "reflect"}, "--border reflect cannot be used; use replicate or mirror"),
+        ({"bits": 12}, "--bits 12 cannot be used; use 8 or 16"),
+        ({"pictures": -1}, "--pictures -1 cannot be used; use 0 or more"),
+    ],
+)
+def test_words_that_mean_nothing_are_refused(
+    request_for: Any, changes: dict[str, Any], message: str
+) -> None:
+    """From Python no parser stands before them: an unknown metric was an evaluation by none."""
+    with pytest.raises(UserError) as refusal:
+        run(request_for(**changes))
+    assert str(refusal.value).startswith(message)
+
+
+def test_a_single_metric_may_be_given_as_a_word(request_for: Any, tmp_path: Path) -> None:
+    wanted = request_for()
+    found = evaluate(
+        wanted.models[0], tmp_path / "mine", tmp_path / "one", metrics="psnr", device="cpu"
+    )
+    assert found.metrics == ("psnr",)
 
 
 def test_an_image_equal_to_its_original_has_no_psnr(request_for: Any, tmp_path: Path) -> None:

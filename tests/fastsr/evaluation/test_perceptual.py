@@ -123,6 +123,15 @@ def test_images_too_small_for_niqe_have_none(
 
 
 @pytest.mark.usefixtures("offline")
+def test_an_image_of_a_single_colour_has_no_niqe(weights: Path) -> None:
+    """As a generator that has collapsed gives them; pyiqa's algebra raises an error on it."""
+    flat, noise = torch.full((210, 200, 3), 128, dtype=torch.uint8), random_image(210, 200)
+    metric = Perceptual(["niqe", "pi"], 2, CPU, weights)
+    assert metric.measure(flat, flat) == {"niqe": None, "pi": None}
+    assert metric.measure(torch.from_numpy(noise), flat)["niqe"] is not None
+
+
+@pytest.mark.usefixtures("offline")
 def test_perceptual_metrics_of_some_sets_alone(
     request_for: Any, weights: Path, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fastsr.data.formats import PixelFormat
 from fastsr.errors import UserError
 from fastsr.evaluation.pairs import Pair, load
 from fastsr.evaluation.protocol import Protocol
@@ -41,6 +42,14 @@ def test_pairs_come_in_order_with_any_room(images: ImageSet, room: int) -> None:
     assert sum(p.hr.numel() + p.lr.numel() for p in reader.kept.values()) <= room
     assert_equal_pairs(list(reader.pairs(images.images)), images)
     assert not reader.kept
+
+
+def test_samples_of_16_bits_take_twice_the_room(images: ImageSet) -> None:
+    deep = Protocol(scale=2, metrics=("psnr",), form=PixelFormat(3, 16))
+    for protocol, kept in ((PROTOCOL, 2), (deep, 1)):
+        reader = PairReader(protocol, 2 * ONE + 2000)
+        reader.check([ImageSet(images.name, images.folder, images.images[:2])])
+        assert len(reader.kept) == kept
 
 
 def test_what_was_kept_is_not_read_again(images: ImageSet) -> None:

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 
 import fastsr
+from fastsr.cli.export import default_name
 from fastsr.cli.main import main
 from fastsr.config.degrade import DegradeConfig
 from fastsr.config.settings import TrainConfig
 from fastsr.config.toml import from_toml, to_toml
 from fastsr.download.hub import is_hub_name
+from fastsr.errors import UserError
 from fastsr.evaluation.results import Evaluation
+from fastsr.export.hub import push
 from fastsr.facts import read_facts
 from tests.fastsr.export.hub_server import Hub, serving_hub
 from tests.images import random_image
@@ -61,6 +64,35 @@ def test_pictures_of_a_card_are_beside_it(run: Path) -> None:
     named = re.findall(r"!\[(.*?)\]\((.*?)\)", card_of(run))
     assert {method for method, _ in named} == {"bicubic", "peer 0", "HR"} and len(named) == 6
     assert all((run / "card" / file).is_file() for _, file in named)
+
+
+def test_pictures_outside_the_evaluation_are_not_published(run: Path) -> None:
+    """Somebody else's run may claim that any file is a picture of it."""
+    (run.parent / "private.png").write_bytes(b"secret")
+    file = run / "evaluation/evaluation.json"
+    content = json.loads(file.read_text())
+    content["pictures"][0]["files"]["bicubic"] = "../../private.png"
+    file.write_text(json.dumps(content))
+    card_of(run)
+    copies = [path.read_bytes() for path in (run / "card/pictures").iterdir()]
+    assert len(copies) == 5 and b"secret" not in copies
+
+
+def test_a_dot_in_a_runs_name_is_no_ending(run: Path) -> None:
+    renamed = run.rename(run.with_name("lr-0.5"))
+    assert "\n# lr-0.5\n" in card_of(renamed)
+    assert str(default_name(str(renamed), 2, "onnx", True)) == "lr-0.5-x2-fp16.onnx"
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("huggingface_hub", reason="huggingface_hub comes with the extra `hub`")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_TOKEN", "hf_stand_in")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(UserError, match=r"^me/mine cannot be published \(.*refused.*\)$"):
+        push(tmp_path, "me/mine")
 
 
 def test_a_card_of_a_file_alone(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

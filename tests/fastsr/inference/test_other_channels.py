@@ -11,6 +11,7 @@ import fastsr
 from fastsr.errors import UserError
 from fastsr.facts import read_facts
 from fastsr.inference.files import enlarge_files, plan
+from fastsr.inference.picture import read_picture
 from fastsr.inference.sources import Source
 from fastsr.inference.upscaler import load
 from fastsr.models import SRResNet
@@ -90,6 +91,14 @@ def test_planes_that_a_file_cannot_hold_are_refused(tmp_path: Path) -> None:
     outcome = enlarge_files(upscaler, plan(sources, tmp_path / "out", 2, "png"), tmp_path / "out")
     assert "planes that png cannot keep" in outcome.bad[tmp_path / "a.npy"]
     assert "has 4 channels, and the model takes 5" in outcome.bad[tmp_path / "b.npy"]
+
+
+def test_a_cmyk_file_is_no_picture_for_a_model_of_four_channels(tmp_path: Path) -> None:
+    file = tmp_path / "print.tif"
+    Image.new("CMYK", (7, 6)).save(file)
+    with pytest.raises(UserError, match=r"is CMYK.*\.npy array"):
+        read_picture(file, 4)
+    assert read_picture(file).pixels.shape == (6, 7, 3)
 
 
 def test_models_of_different_channels_do_not_go_together(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from fastsr.errors import UserError
 from fastsr.inference.files import Outcome, enlarge_files, plan
 from fastsr.inference.sources import Source, find_sources
 from fastsr.inference.upscaler import Upscaler, load
-from fastsr.models import SRResNet
+from fastsr.models import Compact, SRResNet
 from fastsr.models.inference import super_resolve
 from fastsr.models.model_file import load_generator, save_generator
 from tests.images import random_image, write_images
@@ -72,6 +72,32 @@ def test_one_bad_image_stops_no_other(upscaler: Upscaler, images: Path, tmp_path
     assert names(tmp_path / "out") == ["0-x2.png", "2-x2.png"]
     assert outcome.bad[images / "1.png"] == "is not an image, or is damaged"
     assert "float or 32 bit" in outcome.bad[images / "3.tif"] and len(outcome.bad) == 2
+
+
+class Fragile(Compact):
+    """Gives numbers that are not finite for dark images, as fp16 does for some."""
+
+    def forward(self, lr_NChw: torch.Tensor) -> torch.Tensor:
+        return super().forward(lr_NChw) / (lr_NChw.amax((1, 2, 3), keepdim=True) > 0.5).float()
+
+
+def test_an_image_that_fails_costs_no_other_of_its_batch(
+    upscaler: Upscaler, tmp_path: Path
+) -> None:
+    (tmp_path / "same").mkdir()
+    for k, level in enumerate((200, 10, 220)):
+        Image.new("RGB", (9, 8), (level,) * 3).save(tmp_path / f"same/{k}.png")
+    fragile = Upscaler((Fragile(2, 1, 4).eval().requires_grad_(False),), upscaler.info)
+    outcome = enlarge(fragile, tmp_path / "same", tmp_path / "out")
+    assert names(tmp_path / "out") == ["0-x2.png", "2-x2.png"] and outcome.images == 2
+    assert list(outcome.bad) == [tmp_path / "same/1.png"]
+    assert "not finite" in outcome.bad[tmp_path / "same/1.png"]
+
+
+@pytest.mark.parametrize("memory", [0.0, -1.0, float("nan"), float("inf")])
+def test_memory_that_cannot_be_meant_is_refused(model: Path, memory: float) -> None:
+    with pytest.raises(UserError, match=r"--memory .* cannot be used; use GB above 0"):
+        load(model, memory=memory)
 
 
 def test_trees_are_kept(upscaler: Upscaler, images: Path, tmp_path: Path) -> None:

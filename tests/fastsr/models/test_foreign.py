@@ -197,3 +197,39 @@ def test_unknown_weights_and_no_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "g.pth").write_bytes(b"no archive")
     with pytest.raises(UserError, match=r"g\.pth (is refused|cannot be read)"):
         load_generator(tmp_path / "g.pth")
+
+
+def block_layout(**changes: Tensor) -> dict[str, Tensor]:
+    """An SRResNet of the layout with `blockN`, as far as it is looked at before it is built."""
+    shapes = {
+        "block1.0.weight": (4, 3, 9, 9), "block1.1.weight": (1,), "block2.conv1.weight": (4, 4, 3, 3),
+        "block2.conv1.bias": (4,), "block2.bn1.running_mean": (4,), "block3.0.weight": (4, 4, 3, 3),
+        "block4.0.conv.weight": (16, 4, 3, 3), "block4.1.weight": (3, 4, 9, 9),
+    }  # fmt: skip
+    return {name: torch.zeros(shape) for name, shape in shapes.items()} | changes
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"block1.1.weight": torch.zeros(3)},
+        {"block2.conv1.bias": torch.zeros(5)},
+        {"block4.0.conv.weight": torch.zeros(16, 0, 3, 3)},
+    ],
+    ids=["slopes", "bias before BN", "no inputs"],
+)
+def test_known_names_with_shapes_that_do_not_go_together(
+    changes: dict[str, Tensor], tmp_path: Path
+) -> None:
+    torch.save(block_layout(**changes), tmp_path / "g.pth")
+    with pytest.raises(
+        UserError, match=r"g\.pth holds .* shapes of its weights do not go together"
+    ):
+        load_generator(tmp_path / "g.pth")
+
+
+def test_a_header_that_no_network_has_is_refused(tmp_path: Path) -> None:
+    header = {"architecture": "fastsr.RRDBNet", "scale": "8", "blocks": "1", "filters": "4"}
+    save_file({"x": torch.zeros(1)}, tmp_path / "g.safetensors", {**header, "unshuffle": "2"})
+    with pytest.raises(UserError, match="unshuffle 2 is not one of rrdb at scale 8"):
+        load_generator(tmp_path / "g.safetensors")

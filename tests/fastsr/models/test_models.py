@@ -171,7 +171,7 @@ def test_vgg_errors_name_the_file_and_all_remedies(tmp_path: Path) -> None:
         message = str(caught.value)
         assert name in message
         assert "\n" not in message
-        for remedy in ("--vgg FILE", "network", "--content random-vgg"):
+        for remedy in ("--vgg FILE", "network", "--content pixel"):
             assert remedy in message
 
 
@@ -181,7 +181,7 @@ def test_vgg_download_without_network_names_all_remedies(
     """The real loading code, sent to an address where nobody answers."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("fastsr.models.vgg.URL", "http://127.0.0.1:9/" + URL.rsplit("/", 1)[1])
-    with pytest.raises(UserError, match=r"cannot be fetched.*--vgg FILE.*--content random-vgg"):
+    with pytest.raises(UserError, match=r"cannot be fetched.*--vgg FILE.*--content pixel"):
         VGG19Features().load()
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from fastsr.cohort.cohort import Cohort
 from fastsr.cohort.content import PixelContent
 from fastsr.config.networks import DiscriminatorName, GeneratorName
 from fastsr.config.settings import TrainConfig
-from fastsr.prediction.memory import out_of_memory_advice, predict_memory
+from fastsr.prediction.memory import out_of_memory_advice, predict_memory, smaller_settings
 from fastsr.system.precision import Precision
 
 CPU = torch.device("cpu")
@@ -72,12 +73,30 @@ def test_predicted_peak_grows_with_the_batch_and_shrinks_with_bf16(
 
 def test_streams_keep_their_memory_to_themselves(tiny_config: TrainConfig) -> None:
     """Peers beside each other on a GPU need more at once than one after the other, and weigh the same."""
-    config = replace(tiny_config, images=replace(tiny_config.images, patch=64))
+    machine = replace(tiny_config.machine, fused=False)
+    config = replace(tiny_config, images=replace(tiny_config.images, patch=64), machine=machine)
     after, beside = (predict_memory(config, Precision(), on_gpu) for on_gpu in (False, True))
     one_stream = replace(config, machine=replace(config.machine, peer_streams=1))
     assert after.resident == beside.resident
     assert after.peak < beside.peak
     assert predict_memory(one_stream, Precision(), on_gpu=True) == after
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
+def test_fused_norms_keep_no_inputs_of_activations(tiny_config: TrainConfig) -> None:
+    """On a GPU. Every block has two convolutions and one activation, whose input is as large as each of theirs."""
+    model = replace(tiny_config.model, filters=16, blocks=24)
+    fused, plain = (
+        predict_memory(
+            replace(tiny_config, model=model, machine=replace(tiny_config.machine, fused=fused)),
+            Precision(),
+            on_gpu=True,
+        )
+        for fused in (True, False)
+    )
+    images, side = tiny_config.images.batch, tiny_config.images.patch // 2
+    of_activations = tiny_config.cohort.peers * 24 * images * 16 * side**2 * 4
+    assert plain.peak - fused.peak >= 0.9 * of_activations
 
 
 def test_activations_that_are_computed_again_spare_memory(tiny_config: TrainConfig) -> None:
@@ -99,3 +118,10 @@ def test_out_of_memory_names_settings_that_fit(tiny_config: TrainConfig) -> None
     tight = out_of_memory_advice(config, CPU, room=predict_memory(spared, Precision()).peak - 1)
     assert "fit: --checkpoint-activations (" not in tight
     assert "use a smaller model" in out_of_memory_advice(config, CPU, room=1000)
+
+
+def test_small_settings_are_named_once(tiny_config: TrainConfig) -> None:
+    """A quarter and an eighth of a small batch are both the least that there is."""
+    config = replace(tiny_config, images=replace(tiny_config.images, batch=4, patch=32))
+    named = [words for words, _ in smaller_settings(config, CPU)]
+    assert named[-2:] == ["--batch 2", "--patch 16"] and len(set(named)) == len(named)

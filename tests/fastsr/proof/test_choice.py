@@ -157,11 +157,11 @@ def test_equal_settings_are_tried_once() -> None:
 def test_ways_are_kept_as_json_and_shown_in_words() -> None:
     assert Way.read(asdict(EAGER_D)) == EAGER_D
     assert str(EAGER_D) == "2 streams, channels_last, compiled: generator, content"
-    rich = replace(EAGER_D, tail_by_rows=True, templates=("content",))
+    rich = replace(EAGER_D, tail_by_rows=True, fused_norms=False, templates=("content",))
     assert Way.read(asdict(rich)) == rich
     assert (
         str(rich)
-        == "2 streams, channels_last, tail by rows, compiled: generator, content, templates: content"
+        == "2 streams, channels_last, tail by rows, torch's norms, compiled: generator, content, templates: content"
     )
     assert (
         str(Way(peer_streams=1, channels_last=False, compiled=()))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from fastsr_kernels.batch_norm import batch_norm
 from fastsr_kernels.cohort_loss import CohortLoss, cohort_loss
 from fastsr_kernels.degrade import degrade
 from fastsr_kernels.patch_sampler import Crop, Images, patch_sampler
@@ -14,6 +15,7 @@ from fastsr.config.presets import preset
 from fastsr.config.settings import TrainConfig
 from fastsr.proof.degradations import prove_degradations
 from fastsr.proof.kernels import prove_cohort_loss, prove_patch_sampler
+from fastsr.proof.norms import prove_batch_norm
 from fastsr.proof.parts import Part, part, skipped, verdict
 
 CPU = torch.device("cpu")
@@ -21,7 +23,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_sound_kernels_pass(device: str) -> None:
-    for prove in (prove_cohort_loss, prove_patch_sampler):
+    for prove in (prove_cohort_loss, prove_patch_sampler, prove_batch_norm):
         found = prove(torch.device(device))
         assert found.outcome == "passed", found.detail
 
@@ -73,6 +75,41 @@ def test_degradations_that_are_a_little_brighter_are_found(tiny_config: TrainCon
     assert (found.outcome, found.remedy) == ("failed", "--no-fused")
     assert "LR patches differ by up to 1 levels of 255" in found.detail
     assert prove_degradations(tiny_config, CPU).outcome == "skipped"
+
+
+@pytest.mark.parametrize(
+    "argument", [0, 1, 2, 7, 8], ids=["x", "weight", "bias", "slope", "shortcut"]
+)
+def test_a_gradient_of_a_norm_that_is_wrong_by_a_hundredth_is_named(argument: int) -> None:
+    def faulty(*inputs: Any) -> Tensor:
+        given = list(inputs)
+        if isinstance(x := given[argument], Tensor):
+            given[argument] = x.detach() + 1.01 * (x - x.detach())
+        return batch_norm(*given)
+
+    found = prove_batch_norm(CPU, faulty)
+    assert (found.outcome, found.remedy) == ("failed", "--no-fused")
+    name = {0: "x", 1: "weight", 2: "bias", 7: "slope", 8: "shortcut"}[argument]
+    assert found.detail.startswith(f"gradient of {name} is off by")
+
+
+def test_statistics_and_results_of_a_norm_are_proved_too() -> None:
+    def without_running(
+        x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, *rest: Any
+    ) -> Tensor:
+        return batch_norm(x, weight, bias, mean.clone(), *rest)
+
+    def brighter(*inputs: Any) -> Tensor:
+        return batch_norm(*inputs) * 1.01
+
+    def far_off(x: Tensor, *rest: Any) -> Tensor:
+        """Wrong where one entry outweighs all others."""
+        return batch_norm(x.clamp(max=1e3), *rest)
+
+    details = [prove_batch_norm(CPU, f).detail for f in (without_running, brighter, far_off)]
+    assert details[0].startswith("running mean is off by")
+    assert details[1].startswith("result is off by")
+    assert "extreme" in details[2]
 
 
 def test_a_kernel_that_does_not_run_is_a_failed_part() -> None:

@@ -13,6 +13,7 @@ from fastsr.config.settings import TrainConfig
 from fastsr.proof.prove import prove, rehearsal
 from fastsr.proof.trial import Trial, prove_no_waits, prove_repeats, prove_replays, rehearse
 from fastsr.system.precision import Precision
+from tests.fastsr.config.configurations import changed
 
 CPU = torch.device("cpu")
 Plant = Callable[[Trial], Callable[[], None]]
@@ -98,6 +99,7 @@ def test_a_cpu_does_what_a_cpu_can(tiny_config: TrainConfig) -> None:
     assert {one.name: one.outcome for one in parts} == {
         "cohort loss": "passed",
         "patch sampler": "passed",
+        "batch norm": "passed",
         "degradations": "skipped",
         "eager steps repeat": "passed",
         "replays of training (float32)": "skipped",
@@ -109,6 +111,21 @@ def test_a_cpu_does_what_a_cpu_can(tiny_config: TrainConfig) -> None:
         "needs an NVIDIA GPU",
         "--degrade bicubic: not in use",
     }
+
+
+@pytest.mark.parametrize(("channels", "bits"), [(1, 8), (4, 16)])
+def test_steps_are_tried_on_samples_of_the_settings(
+    tiny_config: TrainConfig, channels: int, bits: int
+) -> None:
+    config = changed("model.channels", channels, changed("images.bits", bits, tiny_config))
+    trial = rehearsal(config, CPU, Precision())
+    assert prove_repeats(trial, 1, "steps").outcome == "passed"
+    _, hr_NCHW = trial.patches.draw(torch.tensor(0))
+    levels = hr_NCHW.double() * (2**bits - 1)
+    assert hr_NCHW.shape[1] == channels
+    assert torch.allclose(levels, levels.round(), atol=0.01) and float(levels.max()) > 2 ** (
+        bits - 1
+    )
 
 
 def test_kernels_that_are_not_in_use_are_not_tried(tiny_config: TrainConfig) -> None:

@@ -64,6 +64,24 @@ def test_generators_without_a_tail_are_not_varied_by_it(compiled: TrainConfig) -
     assert not any(row.way.tail_by_rows for row in rows)
 
 
+def test_norms_are_varied_where_they_are_not_compiled(compiled: TrainConfig) -> None:
+    """A generator without compilation is faster here; then torch's norms are tried, and help no more."""
+
+    def time(way: Way) -> float:
+        return 5.0 if "generator" not in way.compiled else 9.0
+
+    way, rows = find_way(compiled, time)
+    assert way is not None and way.fused_norms
+    assert [row.way.compiled for row in rows if not row.way.fused_norms] == [
+        ("discriminator", "content")
+    ]
+    for other in (lambda way: 1.0, lambda way: 9.0 - len(way.compiled)):
+        _, rows = find_way(compiled, other)
+        assert all(row.way.fused_norms for row in rows)
+    _, rows = find_way(with_machine(compiled, fused=False), time)
+    assert not any(row.way.fused_norms for row in rows)
+
+
 def test_a_content_loss_without_networks_is_not_varied(compiled: TrainConfig) -> None:
     pixels = replace(compiled, loss=replace(compiled.loss, content="pixel"))
     assert default_way(pixels).compiled == ("generator", "discriminator")

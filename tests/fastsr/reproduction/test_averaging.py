@@ -40,6 +40,10 @@ def test_the_last_checkpoints_of_adversarial_training() -> None:
         averaged_steps(by_time, 2)
     with pytest.raises(UserError, match=r"--average-checkpoints 7 needs .* use --save-every 15"):
         averaged_steps(config(), 7)
+    with pytest.raises(
+        UserError, match=r"in 110 adversarial steps; use --average-checkpoints 110$"
+    ):
+        averaged_steps(config(), 111)
 
 
 def test_runs_that_are_saved_by_time_are_averaged_over_the_same_steps() -> None:
@@ -90,6 +94,7 @@ def test_an_evaluation_on_other_images_is_done_again() -> None:
     assert covers(done, [wanted], ("psnr",))
     assert not covers(done, [replace(wanted, perceptual_images=0)], ("psnr",))
     assert not covers(done, [replace(wanted, name="B")], ("psnr",))
+    assert not covers(done, [replace(wanted, images=5)], ("psnr",))
     assert not covers(done, [wanted], ("psnr", "ssim"))
 
 

@@ -9,10 +9,17 @@ from scipy.stats import bootstrap
 
 from fastsr.config.mixing import mixing_matrix, temperatures, variants
 from fastsr.evaluation.results import Evaluation, ImageScores, ScoredModel, ScoredSet
-from fastsr.reproduction.comparison import Verdict, noise, paired_difference, table, verdict
+from fastsr.reproduction.comparison import (
+    Verdict,
+    noise,
+    paired_difference,
+    small_text,
+    table,
+    verdict,
+)
 from fastsr.reproduction.markdown import markdown
 from fastsr.reproduction.paper import RESULTS, SETS, published, three_pairs
-from fastsr.reproduction.results import Tables
+from fastsr.reproduction.results import Tables, Variant
 
 ALONE = ([28.0, 26.0, 30.0], [28.2, 26.2, 30.2])
 TAUGHT = ([28.3, 26.2, 30.5], [28.5, 26.4, 30.7])
@@ -204,3 +211,17 @@ def test_markdown_shows_both_peers_the_mean_and_the_paper() -> None:
     assert "* steps: 10, not 50000" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert widths == {8}
+
+
+def test_many_peers_are_told_by_their_range() -> None:
+    def text(value: float) -> str:
+        return f"{value:.1f}"
+
+    assert Variant((1.0, 2.0), 1.5, nan).peers_in_words(text, ", ") == "1.0, 2.0"
+    many = Variant((3.0, 1.0, nan, 2.0, 5.0), 2.75, nan)
+    assert many.peers_in_words(text, ", ") == "1.0 to 5.0, 4 peers"
+    assert Variant((nan,) * 20, nan, nan).peers_in_words(text, "/") == "nan/nan/nan/nan"
+
+
+def test_small_probabilities_are_told_without_an_exponent() -> None:
+    assert [small_text(p) for p in (0.1, 0.0013, 4.1e-5)] == ["0.1", "0.0013", "below 0.0001"]

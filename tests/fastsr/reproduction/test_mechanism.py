@@ -78,3 +78,15 @@ def test_calibration_error() -> None:
     assert calibration_error([0] * 9 + [95], [0] * 9 + [5]) == pytest.approx(0)
     assert calibration_error([0] * 9 + [50], [0] * 9 + [50]) == pytest.approx(0.45)
     assert isnan(calibration_error([], []))
+
+
+def test_other_losses_are_not_called_cross_entropy() -> None:
+    seeds = [seed_values([row(900, 0.4)], VARIANTS)]
+    found = Mechanism.from_json(mechanism(4, seeds, "lsgan").to_json())
+    text = "\n".join(markdown(Tables(tables=(), mechanisms=(found,))))
+    assert "| loss of D on real images |" in text
+    assert "BCE" not in text
+    assert "over 1 seed, with" in text
+    assert "| BCE on real images (nats) |" in "\n".join(
+        markdown(Tables(tables=(), mechanisms=(mechanism(4, seeds),)))
+    )

@@ -38,7 +38,8 @@ def test_p_and_interval_are_those_of_a_t_test() -> None:
         pytest.approx(interval.low),
         pytest.approx(interval.high),
     )
-    assert isnan(p_value([0.1])) and isnan(mean_interval([0.1], 0.95)[0])
+    for few in ([0.1], [0.1, nan], [nan, nan, 0.2]):
+        assert isnan(p_value(few)) and isnan(mean_interval(few, 0.95)[0])
 
 
 def test_holms_correction() -> None:

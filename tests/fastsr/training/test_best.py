@@ -19,9 +19,9 @@ from tests.fastsr.training.trained import trained
 from tests.fastsr.training.training_cases import quiet, rows
 
 
-def validation(step: int, *psnr: float | None) -> dict[str, Any]:
+def validation(step: int, *psnr: float | None, bicubic: float = 99.0) -> dict[str, Any]:
     peers = {f"peer {k}": {"psnr": value, "ssim": 0.5} for k, value in enumerate(psnr)}
-    scores = {"bicubic": {"psnr": 99.0, "ssim": 0.5}, **peers}
+    scores = {"bicubic": {"psnr": bicubic, "ssim": 0.5}, **peers}
     return {"kind": "validation", "step": step, "scores": scores}
 
 
@@ -80,6 +80,15 @@ def test_what_is_cut_from_the_metrics_is_best_no_longer(trial: Trial) -> None:
     trial.run.cut_metrics(1)
     note_best(trial.run, 1)
     assert not (trial.run.folder / "best.json").exists()  # that of step 1 is deleted
+
+
+def test_scores_on_other_images_are_not_compared(trial: Trial) -> None:
+    """A run that is continued may be given other images: what bicubic scores on them tells."""
+    trial.go((50.0, 49.0))
+    trial.step()
+    trial.run.append_metrics(validation(2, 20.0, 21.0, bicubic=19.5))
+    note_best(trial.run, 2, trial.save)
+    assert (trial.best["step"], trial.best["peer"], trial.best["psnr"]) == (2, 1, 21.0)
 
 
 def test_best_and_latest_generators_are_found(trial: Trial) -> None:

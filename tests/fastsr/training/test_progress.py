@@ -14,6 +14,7 @@ from fastsr.prediction.memory import predict_memory
 from fastsr.system.precision import Precision
 from fastsr.training.progress import Pace, Screen, clock, digits, scores_text
 from fastsr.training.telemetry import losses
+from tests.fastsr.config.configurations import changed
 
 WIDEST = 0.00123456
 """Among numbers that losses have, one of those that take most room."""
@@ -125,3 +126,6 @@ def test_losses_are_those_that_are_minimised() -> None:
     sums = losses([peer, peer], paper(), content_weight=10.0)
     assert sums == {"G": 2 * [pytest.approx(20.003)], "D": 2 * [pytest.approx(1.75)]}
     assert losses([{"pixel": 0.125}], paper(), 1.0) == {"G": [0.125]}
+    unscaled = changed("cohort.distillation_scale", "1", changed("cohort.variant", "ml-star"))
+    sums = losses([peer, peer], unscaled, content_weight=10.0)
+    assert sums["D"] == 2 * [pytest.approx(0.75 + 1 / 16)], "kl_real is a term with T^2"

@@ -10,15 +10,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from fastsr.config.presets import preset
 from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.errors import UserError
 from fastsr.models.model_file import load_generator
 from fastsr.models.weights import find_generators
-from fastsr.training.checkpoint import save_checkpoint
+from fastsr.training.checkpoint import prune, save_checkpoint
+from fastsr.training.continued import existing_run
 from fastsr.training.run import Run, fresh_folder, latest_folder
-from fastsr.training.setup import existing_run
 from fastsr.training.snapshot import Snapshot, assert_finite
+from tests.fastsr.config.configurations import changed
 from tests.fastsr.training.trained import trained
 
 
@@ -52,6 +54,24 @@ def test_settings_that_would_change_the_experiment_are_named(tiny_config: TrainC
         run.check_same(replace(tiny_config, optim=replace(tiny_config.optim, lr=0.1)))
     with pytest.raises(UserError, match="--blocks was 1"):
         run.check_same(replace(tiny_config, model=replace(tiny_config.model, blocks=2)))
+
+
+def test_settings_without_effect_may_differ(tiny_config: TrainConfig) -> None:
+    """Where LR is bicubic, those of degradations: config.toml does not keep them."""
+    idle = changed("degrade.context", 16, tiny_config)
+    run = Run.start(tiny_config.output.out or Path(), idle)
+    run.check_same(idle)
+    with pytest.raises(UserError, match="--degrade was bicubic"):
+        run.check_same(replace(tiny_config, degrade=preset("light")))
+
+
+def test_a_deletion_that_was_cut_short_is_no_hindrance(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for name in ("step-00000001", ".deleting-step-00000001", "step-00000002"):
+        (run.checkpoints / name).mkdir(parents=True)
+        (run.checkpoints / name / "state.json").write_text("{}")
+    prune(run, keep=1)
+    assert [path.name for path in run.checkpoints.iterdir()] == ["step-00000002"]
 
 
 def test_weights_that_are_not_finite_are_never_saved(

@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import save_file
 
 from fastsr.checkpoints import list_checkpoints
+from fastsr.config.networks import PeerConfig
 from fastsr.config.settings import TrainConfig
 from fastsr.data.pixels import PixelStore
 from fastsr.errors import UserError
 from fastsr.models.weights import find_generators
 from fastsr.training.checkpoint import load_checkpoint, save_checkpoint
 from fastsr.training.run import Run
-from fastsr.training.state import SCALER, edited_settings, read_state
+from fastsr.training.state import SCALER, edited_settings, lasting_settings, read_state
 from tests.fastsr.config.configurations import changed
 from tests.fastsr.training.trained import trained
 from tests.permissions import as_nobody, common_folder
@@ -164,6 +165,24 @@ def test_other_edited_settings_are_said(saved: Path, tiny_config: TrainConfig) -
     assert line.endswith("lr was 0.001 until step-00000001, and is 0.5 from now on")
     (line,) = edited_settings(saved, changed("optim.lr_milestones", (5, 6), tiny_config))
     assert "lr_milestones was [] until" in line
+    assert edited_settings(saved, changed("degrade.context", 16, tiny_config)) == [], "no effect"
+
+
+def test_edited_settings_of_one_peer_are_said_by_themselves(
+    saved: Path, tiny_config: TrainConfig
+) -> None:
+    def of_peers(first: PeerConfig) -> TrainConfig:
+        return changed("cohort.peer", (first, PeerConfig()), tiny_config)
+
+    state(settings=lasting_settings(of_peers(PeerConfig(lr=1e-4))))(saved)
+    (line,) = edited_settings(saved, of_peers(PeerConfig(lr=2e-4)))
+    assert line.endswith("lr of peer 0 was 0.0001 until step-00000001, and is 0.0002 from now on")
+    with pytest.raises(
+        UserError, match="blocks of peer 0 is 7, and step-00000001 was trained with None"
+    ):
+        edited_settings(saved, of_peers(PeerConfig(lr=1e-4, blocks=7)))
+    with pytest.raises(UserError, match=r"peer is \[\], and step-00000001"):
+        edited_settings(saved, tiny_config)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,18 @@ def test_losses_that_are_not_finite_stop_the_run_by_name(config: TrainConfig) ->
     assert training.run.latest() == training.run.checkpoints / "step-00000006"
 
 
+def test_a_run_that_could_not_be_continued_is_free_for_the_next_try(config: TrainConfig) -> None:
+    """Also while somebody holds the error, as a notebook does."""
+    run = train(config, quiet())
+    again = replace(config, output=replace(config.output, resume=True))
+    held: list[UserError] = []
+    for images in (config.images.val, config.images.val):
+        with pytest.raises(UserError, match="the images are not those") as caught:
+            train(replace(again, images=replace(config.images, data=images)), quiet())
+        held.append(caught.value)
+    assert train(again, quiet()).folder == run.folder
+
+
 def test_weights_that_are_not_finite_are_never_saved(config: TrainConfig) -> None:
     """A bad update at the last step before a checkpoint shows in no loss yet, but in the weights."""
     training = prepare(
