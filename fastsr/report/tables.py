@@ -138,15 +138,9 @@ def reproduction_table(table: Table) -> Markup:
         verdicts=[str(verdict(table, name)) for name in compared],
         best=lambda row: best_of_row(table, row),
         peers=lambda variant: peers_text(table.metric, variant),
-        rows=[row for row in table.rows if is_measured(row)],
+        rows=[row for row in table.rows if row.has_numbers],
         chart=differences_chart(table, compared),
     )
-
-
-def is_measured(row: Row) -> bool:
-    """True where there is any number, the paper's or ours."""
-    ours = (value for one in row.variants.values() for value in (one.mean, one.paper))
-    return any(isfinite(value) for value in (row.bicubic, *ours))
 
 
 def peers_text(metric: str, variant: Variant) -> str:

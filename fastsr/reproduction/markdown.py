@@ -31,7 +31,8 @@ def markdown(tables: Tables) -> Iterator[str]:
         differences = (f"{name} - {BASELINE}" for name in compared)
         yield f"| set | bicubic | {' | '.join(variants)} | {' | '.join(differences)} |"
         yield "|---" * (2 + len(variants) + len(compared)) + "|"
-        yield from (markdown_row(row, max(DIGITS, MEASURES[one.metric].digits)) for row in one.rows)
+        digits = max(DIGITS, MEASURES[one.metric].digits)
+        yield from (markdown_row(row, digits) for row in one.rows if row.has_numbers)
         yield ""
         yield from (f"* {verdict(one, variant)}" for variant in compared)
         yield from seed_rows(one)

@@ -49,6 +49,12 @@ class Row:
     differences: Mapping[str, Difference]
     """By variant, without Independent."""
 
+    @property
+    def has_numbers(self) -> bool:
+        """True where there is any, the paper's or ours."""
+        ours = (value for one in self.variants.values() for value in (one.mean, one.paper))
+        return any(isfinite(value) for value in (self.bicubic, *ours))
+
 
 @dataclass(frozen=True)
 class SeedDifference:

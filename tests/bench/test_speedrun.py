@@ -1,5 +1,6 @@
 """The speedrun's verifier finds what is wrong with a log, and FLOPs are counted as torch's own counter does."""
 
+import json
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.speedrun.log import faults, source_digest
+from bench.speedrun.__main__ import SUBMISSIONS
+from bench.speedrun.log import LOGS, faults, source_digest
 from bench.speedrun.plain import criterion, update
 from bench.speedrun.task import Result, check_budget, summary
 from fastsr.models import Discriminator, SRResNet
@@ -19,6 +21,11 @@ RESULTS = [Result(seed, 24.1 + 0.1 * seed, 5.8, 1.5, 60.0) for seed in range(3)]
 def log(results: list[Result] = RESULTS, **changes: Any) -> dict[str, Any]:
     about = {"record": "plain", "source_sha256": source_digest("plain")}
     return {**about, "seeds": [asdict(one) for one in results], **summary(results), **changes}
+
+
+@pytest.mark.parametrize("name", SUBMISSIONS)
+def test_records_hold(name: str) -> None:
+    assert faults(json.loads((LOGS / f"{name}.json").read_text())) == []
 
 
 def test_a_good_log_holds() -> None:
