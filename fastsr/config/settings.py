@@ -25,7 +25,8 @@ class ImagesConfig:
     """The images to train on, and how patches are drawn from them."""
 
     data: tuple[Path, ...] = ()
-    """Folders of high-resolution training images, searched recursively. Without: the sample photos (demo)."""
+    """Folders of high-resolution training images, searched recursively. Without: the sample photos; `reproduce` takes
+    DIV2K."""
     lr_data: tuple[Path, ...] = ()
     """Folders of low-resolution images for those in --data, of the same names (with x4, the scale, behind or not).
     Without: they are made, by bicubic or as --degrade says."""

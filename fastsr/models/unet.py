@@ -42,7 +42,7 @@ class SpectralConv(nn.Module):
         """The weights over the largest singular value that the vectors tell; the vectors count as constants."""
         with exactly(self.weight_orig.device):
             weight = in_fp32(self.weight_orig)
-            # contiguous: a reshape of channels-last weights copies; let it do so once
+            # a reshape of channels-last weights copies: once, for all that follows
             matrix = weight.reshape(weight.shape[0], -1)
             if self.training:
                 self.iterate(matrix)
