@@ -42,8 +42,10 @@ class Outlook:
         self.estimated += self.waiting.pop(run)
         self.taken += seconds
         off = self.taken / self.estimated if self.estimated else 1.0
-        left = duration(off * sum(self.waiting.values()))
-        return f"{self.runs - len(self.waiting)} of {counted(self.runs, 'run')} done; about {left} left"
+        done = f"{self.runs - len(self.waiting)} of {counted(self.runs, 'run')} done"
+        if not self.waiting:
+            return done
+        return f"{done}; about {duration(off * sum(self.waiting.values()))} left"
 
 
 def print_plan(

@@ -144,4 +144,4 @@ def test_the_time_left_follows_what_runs_took() -> None:
     )
     assert outlook.after("a", 299.5) == "2 of 4 runs done; about 5 min left"
     assert outlook.after("b", 150) == "3 of 4 runs done; about 2 min left"
-    assert outlook.after("c", 150) == "4 of 4 runs done; about 0 s left"
+    assert outlook.after("c", 150) == "4 of 4 runs done"
