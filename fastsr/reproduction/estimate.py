@@ -17,6 +17,8 @@ from fastsr.evaluation.request import is_perceptual
 from fastsr.evaluation.results import evenly_spaced
 from fastsr.prediction.duration import duration, seconds_per_step, training_speed, work_of_steps
 from fastsr.prediction.memory import Prediction, predict_memory
+from fastsr.reproduction.averaging import averaged_steps
+from fastsr.reproduction.evaluated import is_evaluated
 from fastsr.reproduction.plan import Plan, folder_of, steps_done
 from fastsr.system.memory import gigabytes
 from fastsr.system.precision import choose_precision
@@ -65,9 +67,8 @@ def print_plan(
             predictions[scale] = predict_memory(config, precision, on_gpu=device.type == "cuda")
         done = steps_done(folder_of(config))
         left = (config.total_steps - done) * training_seconds(config, predictions[scale], device)
-        evaluated = done == config.total_steps and (folder_of(config) / "evaluation").is_dir()
         trainings[name] = left
-        evaluations[name] = 0.0 if evaluated else evaluation_seconds(plan, config, metrics, device)
+        evaluations[name] = evaluation_seconds(plan, config, metrics, device)
         shown.add_row(
             name,
             f"{config.total_steps:,}",
@@ -107,7 +108,17 @@ def training_seconds(config: TrainConfig, prediction: Prediction, device: torch.
 def evaluation_seconds(
     plan: Plan, config: TrainConfig, metrics: Sequence[str], device: torch.device
 ) -> float:
-    """Of one run, for all its peers and checkpoints, roughly; bicubic is measured once for all, and left out."""
+    """Of one run's peers at the checkpoints that are not evaluated yet, roughly; bicubic, measured once for all runs,
+    is left out."""
+    steps = averaged_steps(config, plan.average_checkpoints)
+    left = sum(not is_evaluated(plan, config, step, metrics) for step in steps)
+    return left * seconds_per_checkpoint(plan, config, metrics, device) if left else 0.0
+
+
+def seconds_per_checkpoint(
+    plan: Plan, config: TrainConfig, metrics: Sequence[str], device: torch.device
+) -> float:
+    """Of evaluating all peers of a run at one checkpoint."""
     request = plan.request(config)
     flop = flop_per_pixel(config) / training_speed(config, device)
     seconds = 0.0
@@ -119,7 +130,7 @@ def evaluation_seconds(
             size = looked_at if metric in ("niqe", "pi") else sum(pixels)
             seconds += SECONDS_A_MEGAPIXEL.get(metric, 0.0) * size / 1e6 * config.cohort.peers
         seconds += flop * sum(pixels)
-    return seconds * plan.average_checkpoints
+    return seconds
 
 
 def area(file: Path) -> int:

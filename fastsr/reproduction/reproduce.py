@@ -19,17 +19,17 @@ from fastsr.config.settings import TrainConfig
 from fastsr.console import say
 from fastsr.data.duplicates import Known
 from fastsr.errors import UserError
-from fastsr.evaluation.evaluate import evaluate_models, open_sets, to_score
+from fastsr.evaluation.evaluate import evaluate_models, open_sets
 from fastsr.evaluation.metrics import MEASURES, USUAL
 from fastsr.evaluation.pairs import load_pair
-from fastsr.evaluation.results import JSON_NAME as EVALUATION
-from fastsr.evaluation.results import Evaluation, ScoredSet
-from fastsr.files import OtherFormatError, write_text
+from fastsr.evaluation.results import Evaluation
+from fastsr.files import write_text
 from fastsr.prediction.size import check_size
-from fastsr.reproduction.averaging import averaged, averaged_steps, earlier_folder
+from fastsr.reproduction.averaging import averaged, averaged_steps
 from fastsr.reproduction.comparison import table, verdict
 from fastsr.reproduction.deviations import deviations
 from fastsr.reproduction.estimate import print_plan
+from fastsr.reproduction.evaluated import covers, is_evaluated, read_evaluation, wanted_sets
 from fastsr.reproduction.markdown import markdown
 from fastsr.reproduction.mechanism import Mechanism, mechanism, seed_values
 from fastsr.reproduction.paper import TAUGHT
@@ -115,51 +115,14 @@ def evaluate_run(
     console: Console,
 ) -> None:
     """Evaluates a checkpoint of a run, unless that has been done on the same sets, by the same metrics or more."""
-    done = read_evaluation(config, step)
     request = plan.request(config, step)
     name = folder_of(config).name + ("" if step == config.total_steps else f" at step {step:,}")
-    if done and covers(done, wanted_sets(plan, config), metrics):
+    if is_evaluated(plan, config, step, metrics):
         say(console, f"{name} is evaluated")
         return
     remedy = "with --device cpu" if device.type != "cpu" else "where more memory is free,"
     with out_of_memory(lambda: f"what is trained is kept; run again {remedy} to evaluate it"):
         evaluate_models(request, device, console)
-
-
-def wanted_sets(plan: Plan, config: TrainConfig) -> list[ScoredSet]:
-    """The test sets as an evaluation of a run is to have them, without notes."""
-    request = plan.request(config)
-    sets = open_sets(request, config.model.scale, plan.form)
-    return [to_score(request, images, (), ()) for images in sets]
-
-
-def covers(done: Evaluation, sets: Sequence[ScoredSet], metrics: Sequence[str] = ()) -> bool:
-    """True if an evaluation has those metrics on those sets, and perceptual ones on the images where that is wanted."""
-    sizes = [[(scored.name, scored.images) for scored in some] for some in (done.sets, sets)]
-    enough = sizes[0] == sizes[1] and all(
-        not wanted.perceptual
-        or (scored.perceptual and scored.perceptual_images == wanted.perceptual_images)
-        for scored, wanted in zip(done.sets, sets, strict=True)
-    )
-    return enough and set(metrics) <= set(done.metrics)
-
-
-def read_evaluation(config: TrainConfig, step: int | None = None) -> Evaluation | None:
-    """The evaluation of a checkpoint of a finished run, by default the last; None where there is none, or one of other
-    steps or by another version.
-
-    Raises UserError where the file is damaged.
-    """
-    run, step = folder_of(config), step or config.total_steps
-    folder = run / "evaluation" if step == config.total_steps else earlier_folder(run, step)
-    file = folder / EVALUATION
-    if not file.is_file():
-        return None
-    try:
-        evaluation = Evaluation.read(file)
-    except OtherFormatError:
-        return None
-    return evaluation if evaluation.step == step else None
 
 
 def read_average(plan: Plan, config: TrainConfig) -> Evaluation | None:

@@ -20,8 +20,9 @@ from fastsr.evaluation.results import (
 )
 from fastsr.reproduction.averaging import averaged, averaged_steps, saved_by_steps
 from fastsr.reproduction.estimate import Outlook, evaluation_seconds, summary
-from fastsr.reproduction.plan import Plan
-from fastsr.reproduction.reproduce import covers, measuring_notes
+from fastsr.reproduction.evaluated import covers
+from fastsr.reproduction.plan import Plan, folder_of
+from fastsr.reproduction.reproduce import measuring_notes
 from tests.images import random_image
 
 
@@ -135,6 +136,18 @@ def test_evaluation_is_estimated_with_its_metrics(plan: Plan) -> None:
         "every score is the mean over the last 5 checkpoints",
         "NIQE and PI are measured on 1 images of each set, evenly spaced",
     ]
+
+
+def test_no_time_is_planned_for_what_is_evaluated_on_the_same_sets(plan: Plan) -> None:
+    run, cpu = next(plan.runs()), torch.device("cpu")
+    folder = folder_of(run) / "evaluation"
+    folder.mkdir(parents=True)
+    done = replace(evaluation(20), step=run.total_steps)
+    done.write(folder)
+    only = replace(plan, sets=("A",), pi_images=2)
+    assert evaluation_seconds(only, run, ("psnr", "niqe"), cpu) == 0
+    assert evaluation_seconds(only, run, ("psnr", "ssim"), cpu) > 0
+    assert evaluation_seconds(plan, run, ("psnr",), cpu) > 0
 
 
 def test_the_time_left_follows_what_runs_took() -> None:

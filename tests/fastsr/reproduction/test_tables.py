@@ -11,8 +11,8 @@ import pytest
 from fastsr.config.settings import OptimConfig, OutputConfig, TrainConfig
 from fastsr.errors import UserError
 from fastsr.evaluation.results import Evaluation, ScoredModel
+from fastsr.reproduction.evaluated import read_evaluation
 from fastsr.reproduction.intervals import Difference
-from fastsr.reproduction.reproduce import read_evaluation
 from fastsr.reproduction.results import Row, Table, Tables, Variant
 
 ROOT = Path(__file__).resolve().parents[3]
