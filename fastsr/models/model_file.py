@@ -108,21 +108,32 @@ def load_generator(file: Path, device: torch.device | None = None) -> Generator:
 
 def generator_of(model: ModelFile, device: torch.device | None = None) -> Generator:
     """The generator that was read. Raises UserError where its weights do not fit or are not finite."""
-    try:
-        generator = build_generator(model.architecture)
-    except (
-        RuntimeError,
-        UserError,
-    ) as error:  # of sizes that no tensor has, or that the network lacks
-        raise UserError(
-            f"{model.file} does not say what generator it holds ({error}); give a file that fastsr saved"
-        ) from None
-    if unfit := misfits(generator.state_dict(), model.weights):
-        raise UserError(f"{model.file} does not fit {described(model.architecture)}: {unfit}")
+    check_fits(model)
     check_finite(model.weights, model.file)
+    generator = build_generator(model.architecture)
     generator.load_state_dict(model.weights)
     generator.requires_grad_(False).eval()
     return generator.to(device=device or torch.device("cpu"), memory_format=torch.channels_last)  # pyright: ignore
+
+
+def check_fits(model: ModelFile) -> None:
+    """Raises UserError where a header describes other weights than its file holds, without allocating what it says."""
+    blocks: int = getattr(model.architecture, "blocks", 0)
+    if blocks > len(model.weights):  # to build 10^9 of them would take for ever
+        raise UserError(
+            f"{model.file} does not fit {described(model.architecture)}: the file has {len(model.weights)} tensors"
+        )
+    try:
+        with torch.device("meta"):
+            expected = build_generator(model.architecture).state_dict()
+    except (ArithmeticError, RuntimeError, TypeError, ValueError, UserError) as error:
+        # sizes that no tensor has, or that the network lacks
+        raise UserError(
+            f"{model.file} does not say what generator it holds ({str(error).splitlines()[0]}); "
+            "give a file that fastsr saved"
+        ) from None
+    if unfit := misfits(expected, model.weights):
+        raise UserError(f"{model.file} does not fit {described(model.architecture)}: {unfit}")
 
 
 def described(architecture: GeneratorArchitecture) -> str:

@@ -11,7 +11,7 @@ from torch.nn.functional import prelu
 
 from fastsr.errors import UserError
 from fastsr.models import SRResNet
-from fastsr.models.architecture import RRDBArchitecture
+from fastsr.models.architecture import RRDBArchitecture, SRResNetArchitecture, header_of
 from fastsr.models.model_file import load_generator, read_model, save_generator
 from fastsr.models.networks import build_generator
 from tests.fastsr.models.test_networks import ARCHITECTURES, error, random_generator
@@ -232,4 +232,23 @@ def test_a_header_that_no_network_has_is_refused(tmp_path: Path) -> None:
     header = {"architecture": "fastsr.RRDBNet", "scale": "8", "blocks": "1", "filters": "4"}
     save_file({"x": torch.zeros(1)}, tmp_path / "g.safetensors", {**header, "unshuffle": "2"})
     with pytest.raises(UserError, match="unshuffle 2 is not one of rrdb at scale 8"):
+        load_generator(tmp_path / "g.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("blocks", 10**9, "does not fit SRResNet, .* the file has 30 tensors"),
+        ("filters", 10**6, "does not fit SRResNet, .* of another shape"),
+        ("filters", 10**20, "does not say what generator it holds"),
+        ("scale", -3, "does not say what generator it holds .*--scale -3"),
+    ],
+)
+def test_a_header_that_promises_more_than_its_file_allocates_nothing(
+    setting: str, value: int, message: str, tmp_path: Path
+) -> None:
+    generator = build_generator(SRResNetArchitecture(scale=4, blocks=1, filters=8))
+    header = {**header_of(generator.architecture), setting: str(value)}
+    save_file(generator.state_dict(), tmp_path / "g.safetensors", header)
+    with pytest.raises(UserError, match=message):
         load_generator(tmp_path / "g.safetensors")
