@@ -176,10 +176,8 @@ def image_facts(
         yield "formats", ", ".join(f"{count:,} {name}" for name, count in formats)
     if sides:
         (w, h), (width, height) = min(sides, key=min), max(sides, key=max)
-        yield (
-            "sizes",
-            f"from {w}x{h} to {width}x{height}, {pixels / 1e6:,.1f} million pixels in all",
-        )
+        span = f"from {w}x{h} to {width}x{height}" if len(set(sides)) > 1 else f"all {w}x{h}"
+        yield "sizes", f"{span}, {pixels / 1e6:,.1f} million pixels in all"
         yield "packed", f"{gigabytes(form.pixel_bytes * pixels)}, {form}"
     if images.bad:
         remedy = "left out by --skip-bad" if skip_bad else "mend them, or train with --skip-bad"
