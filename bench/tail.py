@@ -42,11 +42,11 @@ def enlarged(tail: Way, x_NCHW: Tensor) -> Callable[[], None]:
     return step
 
 
-def compare(ways: dict[str, Callable[[], None]]) -> dict[str, float]:
+def compare(ways: dict[str, Callable[[], None]], rounds: int = ROUNDS) -> dict[str, float]:
     """Median seconds of each, in turn: of processors on a CPU, which others hardly change, else of the clock."""
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, step in ways.items():
             synchronise()
             began = clock()
