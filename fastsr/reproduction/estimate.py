@@ -45,9 +45,8 @@ class Outlook:
         self.taken += seconds
         off = self.taken / self.estimated if self.estimated else 1.0
         done = f"{self.runs - len(self.waiting)} of {counted(self.runs, 'run')} done"
-        if not self.waiting:
-            return done
-        return f"{done}; about {duration(off * sum(self.waiting.values()))} left"
+        left = sum(self.waiting.values())
+        return f"{done}; about {duration(off * left)} left" if left else done
 
 
 def print_plan(
@@ -74,8 +73,7 @@ def print_plan(
             f"{config.total_steps:,}",
             f"{done:,}",
             gigabytes(predictions[scale].peak),
-            duration(left),
-            duration(evaluations[name]),
+            *(duration(x) if x else "–" for x in (left, evaluations[name])),
         )
     console.print(shown)
     say(console, summary(plan, sum(trainings.values()), sum(evaluations.values())))
@@ -87,11 +85,14 @@ def summary(plan: Plan, training: float, evaluation: float) -> str:
     pairs = plan.config.cohort.peers // 2 - 3
     cohort = "six peers each: an Independent, an ML and an ML* pair"
     beside = f", and beside them {counted(pairs, 'control pair')}" if pairs else ""
-    some = f", NIQE and PI on {plan.pi_images} images of each" if plan.pi_images else ""
-    times = (
-        f"about {duration(training)} of training in all, and {duration(evaluation)} of evaluation"
-    )
-    return f"{cohort}{beside}; {times} on {', '.join(plan.sets)}{some}"
+    images = counted(plan.pi_images, "image")
+    some = f", NIQE and PI on {images} of each" if plan.pi_images else ""
+    sets = f"{', '.join(plan.sets)}{some}"
+    if not training and not evaluation:
+        return f"{cohort}{beside}; everything is trained and evaluated on {sets}"
+    parts = [f"{duration(training)} of training"] if training else []
+    parts += [f"{duration(evaluation)} of evaluation on {sets}"] if evaluation else []
+    return f"{cohort}{beside}; about {', and '.join(parts)}"
 
 
 def training_seconds(config: TrainConfig, prediction: Prediction, device: torch.device) -> float:

@@ -131,7 +131,9 @@ def test_evaluation_is_estimated_with_its_metrics(plan: Plan) -> None:
     # what the generator takes is timed anew each time, on a machine that others use, too
     assert seconds(plan, "pi") > 76e-6 * 5 * pixels * peers
     assert seconds(few, "pi") - seconds(few) == pytest.approx(76e-6 * 2 * pixels * peers, rel=1)
-    assert "of evaluation on A, B, NIQE and PI on 1 images of each" in summary(few, 60, 60)
+    assert "of evaluation on A, B, NIQE and PI on 1 image of each" in summary(few, 60, 60)
+    assert "about 60 s of evaluation on A, B" in summary(plan, 0, 60)
+    assert "everything is trained and evaluated on A, B" in summary(plan, 0, 0)
     assert measuring_notes(replace(few, average_checkpoints=5)) == [
         "every score is the mean over the last 5 checkpoints",
         "NIQE and PI are measured on 1 images of each set, evenly spaced",
@@ -158,3 +160,4 @@ def test_the_time_left_follows_what_runs_took() -> None:
     assert outlook.after("a", 299.5) == "2 of 4 runs done; about 5 min left"
     assert outlook.after("b", 150) == "3 of 4 runs done; about 2 min left"
     assert outlook.after("c", 150) == "4 of 4 runs done"
+    assert Outlook({"a": 0.0, "b": 0.0}).after("a", 0.1) == "1 of 2 runs done"
