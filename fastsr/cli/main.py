@@ -134,7 +134,7 @@ def run_eval(words: list[str]) -> None:
     given = parse("eval", EvalArguments, words)
     from fastsr.evaluation.evaluate import evaluate_models
     from fastsr.evaluation.request import Request
-    from fastsr.system.device import choose_device
+    from fastsr.system.device import choose_device, keep_freed_memory
     from fastsr.system.memory import out_of_memory
 
     request = Request(
@@ -154,6 +154,8 @@ def run_eval(words: list[str]) -> None:
         overwrite=given.overwrite,
     )
     device = choose_device(given.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     elsewhere = "add --device cpu, or " if device.type != "cpu" else ""
     with out_of_memory(lambda: f"{elsewhere}leave out the largest images"):
         evaluate_models(request, device, Console())

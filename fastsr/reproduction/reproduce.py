@@ -43,7 +43,7 @@ from fastsr.reproduction.plan import (
 )
 from fastsr.reproduction.results import JSON_NAME, Table, Tables
 from fastsr.reproduction.seeds import decided, with_contrasts
-from fastsr.system.device import choose_device
+from fastsr.system.device import choose_device, keep_freed_memory
 from fastsr.system.memory import out_of_memory
 from fastsr.training.run import Run
 from fastsr.training.sources import open_images, warn_of_shared
@@ -63,6 +63,8 @@ def reproduce(plan: Plan, console: Console) -> None:
             raise UserError(f"{option} {given} names a run twice; give each number once")
     require(0 < plan.level < 1, "level", plan.level, "use a number between 0 and 1, such as 0.05")
     device = choose_device(plan.config.machine.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     for config in plan.runs():
         check_size(check(config), device)
     plan = with_validation(plan)
