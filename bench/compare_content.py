@@ -72,9 +72,10 @@ class Bench:
     ring: MetricsRing
     start: list[Tensor]
     """Of the cohort, behind pre-training."""
+    seed: int
 
 
-def recipe(content: ContentName) -> TrainConfig:
+def recipe(content: ContentName, seed: int) -> TrainConfig:
     """One small SRGAN; the learning rate has fallen to 1.6e-4 when the adversarial stage begins."""
     milestones = (PRETRAIN_STEPS * 3 // 4, PRETRAIN_STEPS)
     optim = replace(paper().optim, lr=1e-3, lr_milestones=milestones, lr_gamma=0.4)
@@ -88,28 +89,27 @@ def recipe(content: ContentName) -> TrainConfig:
             content=content, vgg_layers=SHALLOW, vgg_layer_weights=(1.0,) * len(SHALLOW)
         ),
         optim=replace(optim, pretrain_steps=PRETRAIN_STEPS, steps=STEPS),
+        machine=replace(paper().machine, seed=seed),
     )
 
 
-def build(content: ContentName) -> Cohort:
-    cpu = torch.device("cpu")
-    return Cohort(
-        recipe(content), content_loss(recipe(content).loss), cpu, choose_precision(True, cpu)
-    )
+def build(content: ContentName, seed: int) -> Cohort:
+    cpu, config = torch.device("cpu"), recipe(content, seed)
+    return Cohort(config, content_loss(config.loss), cpu, choose_precision(True, cpu))
 
 
-def conditions(test_set: str) -> dict[str, Any]:
+def conditions(test_set: str, seed: int) -> dict[str, Any]:
     """The columns that all rows share."""
-    images = recipe("pixel").images
+    images = recipe("pixel", seed).images
     return {
         "test_set": test_set, "scale": 4, "batch": images.batch, "patch": images.patch,
-        "pretrain_steps": PRETRAIN_STEPS, "seed": recipe("pixel").machine.seed,
+        "pretrain_steps": PRETRAIN_STEPS, "seed": seed,
     }  # fmt: skip
 
 
-def pretrained(store: PixelStore, ring: MetricsRing) -> list[Tensor]:
+def pretrained(store: PixelStore, ring: MetricsRing, seed: int) -> list[Tensor]:
     """The state of a cohort behind pre-training, which knows no content loss."""
-    cohort = build("pixel")
+    cohort = build("pixel", seed)
     step = PretrainStep(cohort, PatchSampler.from_config(store, cohort.config), ring)
     for _ in range(PRETRAIN_STEPS):
         step()
@@ -118,7 +118,7 @@ def pretrained(store: PixelStore, ring: MetricsRing) -> list[Tensor]:
 
 def train(bench: Bench, content: ContentName, fixed: float | None) -> dict[str, Any]:
     """One adversarial stage. Returns the values of a row."""
-    cohort = build(content)
+    cohort = build(content, bench.seed)
     with torch.no_grad():
         for home, value in zip(cohort.state(), bench.start, strict=True):
             home.copy_(value)
@@ -162,6 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--niqe", type=Path, help="folder with niqe_modelparameters.mat")
     names = list(dict.fromkeys(content for content, _ in TRAININGS))
     parser.add_argument("--content", nargs="+", choices=names, default=names, help="default: all")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and patches")
     parser.add_argument("--record", action="store_true", help="append rows to bench/results")
     options = parser.parse_args(arguments)
     about, console = circumstances(), Console(width=120)
@@ -172,10 +173,11 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         parser.error(str(error))
     ring = MetricsRing(1, 1, torch.device("cpu"))
-    bench = Bench(store, pairs, niqe, ring, pretrained(store, ring))
+    start = pretrained(store, ring, options.seed)
+    bench = Bench(store, pairs, niqe, ring, start, options.seed)
     for content, fixed in TRAININGS:
         if content in options.content:
-            row = {**conditions(options.val.name), **train(bench, content, fixed)}
+            row = {**conditions(options.val.name, options.seed), **train(bench, content, fixed)}
             console.print(row, highlight=False)
             if options.record:
                 append_row("content_weight", row, about)
