@@ -104,7 +104,7 @@ class LossConfig:
     (random-vgg, random-vgg22), several layers before their activation (layers, as in ESRGAN and Real-ESRGAN;
     random-layers), or pixel."""
     vgg_layers: tuple[VGGLayer, ...] = ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
-    """Layers of --content layers, compared by mean absolute difference. No effect on others."""
+    """Layers of --content layers and random-layers, compared by mean absolute difference. No effect on others."""
     vgg_layer_weights: tuple[float, ...] = (0.1, 0.1, 1.0, 1.0, 1.0)
     """Weights of --vgg-layers, one each. The defaults of both are Real-ESRGAN's."""
     pixel_weight: float = 0.0
