@@ -116,7 +116,7 @@ def look_share(config: TrainConfig) -> float:
     """Forward passes of G, and of D on both images, as a part of a peer's step."""
     pixels = replace(config, loss=replace(config.loss, content="pixel"))
     peers, work = config.cohort.peers, work_of_steps(pixels)
-    generator = work.pretraining / peers / 3
+    generator = work.generating / peers
     discriminator = (work.training / peers - 3 * generator) / 7
     return (generator + 2 * discriminator) / (work_of_steps(config).training / peers)
 

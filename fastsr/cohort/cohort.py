@@ -19,9 +19,9 @@ from fastsr.cohort.peer import Peer
 from fastsr.cohort.schedule import Schedule
 from fastsr.cohort.share import Share, Whole
 from fastsr.cohort.streams import Branches
-from fastsr.config.mixing import divergence_weights, mixing_matrix, start_indices, temperatures
+from fastsr.config.mixing import divergence_weights, mixing_matrix, temperatures
 from fastsr.config.networks import PeerConfig
-from fastsr.config.peers import adversarial_weights, logits_per_image, peer_models, peer_settings
+from fastsr.config.peers import adversarial_weights, beginnings, logits_per_image, peer_settings
 from fastsr.config.settings import TrainConfig
 from fastsr.models.base import kept_statistics
 from fastsr.models.norm import write_batch_count
@@ -59,15 +59,13 @@ class Cohort:
         optim = config.optim
         self.schedule = Schedule(optim.lr, optim.lr_gamma, optim.lr_milestones, device)
         self.share = share or Whole(range(config.cohort.peers))
-        starts = [start_indices(config.cohort)[k] for k in self.share.peers]
-        models = [peer_models(config)[k] for k in self.share.peers]
+        begun = [beginnings(config)[k] for k in self.share.peers]
         own = [peer_settings(config)[k] for k in self.share.peers]
         self.peers = [
-            Peer(config, model, start, device, precision, self.schedule.own_lr(peer.lr))
-            for model, start, peer in zip(models, starts, own, strict=True)
+            Peer(config, model, start, device, precision, self.schedule.own_lr(lr))
+            for start, model, lr in begun
         ]
-        alike = [*zip(starts, models, (peer.lr for peer in own), strict=True)]
-        self.pretrained_by = [alike.index(peer) for peer in alike]
+        self.pretrained_by = [begun.index(beginning) for beginning in begun]
         """Peers that begin alike are alike until discriminators matter: the first of them is pre-trained for all."""
         self.content = content
         self.layout = (

@@ -44,6 +44,16 @@ def peer_models(config: TrainConfig) -> list[ModelConfig]:
     return models
 
 
+Beginning = tuple[int, ModelConfig, float | None]
+"""Of a peer: the index of its initial weights, its networks, and its own learning rate."""
+
+
+def beginnings(config: TrainConfig) -> list[Beginning]:
+    """The beginning of each peer: those that are equal are alike until discriminators matter. Raises UserError."""
+    rates = (peer.lr for peer in peer_settings(config))
+    return [*zip(start_indices(config.cohort), peer_models(config), rates, strict=True)]
+
+
 def of_peer(config: TrainConfig, name: str, k: int) -> Path | None:
     """The file that one peer starts from: that of all, or its own. Raises UserError for another number of files."""
     files: tuple[Path, ...] = getattr(config.model, name)

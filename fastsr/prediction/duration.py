@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from fastsr.cohort.content import PixelContent, unloaded_content
-from fastsr.config.peers import peer_models
+from fastsr.config.peers import beginnings, peer_models
 from fastsr.config.settings import TrainConfig
 from fastsr.models.networks import (
     build_discriminator,
@@ -39,7 +39,10 @@ def seconds_per_step(config: TrainConfig, prediction: Prediction, device: torch.
 class Work:
     """Floating-point operations of one step of all peers in each stage."""
 
+    generating: float
+    """Of all generators, going forward."""
     pretraining: float
+    """Of those that are pre-trained, for the others too that begin alike."""
     warming: float
     """Of discriminators alone."""
     training: float
@@ -52,7 +55,7 @@ def work_of_steps(config: TrainConfig) -> Work:
     3; D counts 7: forward and backward on both images, and to the generated image once more; the content network 2.
     """
     images, low = config.images, config.images.patch // config.model.scale
-    generators, discriminators, channels = 0, 0, config.model.channels
+    generators, discriminators, channels = list[int](), 0, config.model.channels
     with torch.device("meta"), torch.no_grad():
         hr_NCHW = torch.empty(images.batch, channels, images.patch, images.patch)
         lr_NChw = torch.empty(images.batch, channels, low, low)
@@ -61,17 +64,19 @@ def work_of_steps(config: TrainConfig) -> Work:
                 build_generator(generator_architecture(model))(lr_NChw)
             with FlopCount() as discriminator:
                 build_discriminator(discriminator_architecture(model, images.patch))(hr_NCHW)
-            generators += generator.total
+            generators.append(generator.total)
             discriminators += discriminator.total
         content_loss = unloaded_content(config.loss)
         with FlopCount() as content:
             if not isinstance(content_loss, PixelContent):
                 content_loss.vgg(hr_NCHW)
     of_content = (2 * config.cohort.peers + 1) * content.total
+    all_peers, begun = sum(generators), beginnings(config)
     return Work(
-        3 * generators,
-        generators + 6 * discriminators,
-        3 * generators + 7 * discriminators + of_content,
+        all_peers,
+        3 * sum(generators[k] for k in {begun.index(peer) for peer in begun}),
+        all_peers + 6 * discriminators,
+        3 * all_peers + 7 * discriminators + of_content,
     )
 
 

@@ -145,5 +145,5 @@ def area(file: Path) -> int:
 
 def flop_per_pixel(config: TrainConfig) -> float:
     """Of all generators, going forward, for each high-resolution pixel."""
-    images = config.images  # a step of pre-training takes three times that
-    return work_of_steps(config).pretraining / 3 / (images.batch * images.patch**2)
+    images = config.images
+    return work_of_steps(config).generating / (images.batch * images.patch**2)

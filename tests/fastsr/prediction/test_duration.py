@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -30,6 +31,14 @@ def test_what_else_a_machine_does_makes_no_estimate_longer(monkeypatch: pytest.M
 @pytest.mark.parametrize("recipe", [paper, demo, esrgan, real_esrgan])
 def test_the_work_of_every_recipe_can_be_counted(recipe: Callable[[], TrainConfig]) -> None:
     assert work_of_steps(recipe()).training > 0
+
+
+def test_peers_that_begin_alike_are_pretrained_once() -> None:
+    apart = replace(demo(), cohort=replace(demo().cohort, peers=6))
+    pairs = replace(apart, cohort=replace(apart.cohort, starts=(0, 1, 0, 1, 0, 1)))
+    one, other = work_of_steps(apart), work_of_steps(pairs)
+    assert other.pretraining == one.pretraining / 3 == other.generating
+    assert other.training == one.training
 
 
 def test_measuring_leaves_the_threads_as_they_were() -> None:
