@@ -73,6 +73,11 @@ def autotuned() -> Rung:
     return replace(rungs()[-1], name="+ autotune", autotune=True)
 
 
+def uncompiled() -> Rung:
+    """The last rung with fused norms in place of torch.compile. Not in the ladder, as it takes a technique away."""
+    return replace(rungs()[-1], name="not compiled", compiled=())
+
+
 CURRENT_TRAINER = Rung(
     name="usual trainer: bf16, channels_last, compiled G", tf32=True, channels_last=True, half=True,
     compiled=("generator",),

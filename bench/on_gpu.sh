@@ -111,7 +111,9 @@ benchmarks() { # benchmarks SECONDS NAME ARGUMENTS...
 
 first_half() {
     step_tests
+    benchmarks 50 "not compiled" bench/test_ladder.py -k "uncompiled and x4"
     benchmarks 100 "top rung x4" bench/test_ladder.py -k "parallel and x4"
+    part 30 "profile eager" python3 -m bench.profile_step --no-compile
     part 45 "profile x4" python3 -m bench.profile_step --scale 4
     benchmarks 60 "usual loop" bench/test_ladder.py -k "x4 and usual"
     part 80 "proof" env -C "$out" python3 -m fastsr doctor --prove --amp --content random-vgg --recipe paper
@@ -138,7 +140,7 @@ aside() { # aside COMMAND...: in the background; but a plan in order
 short_half() {
     training 75
     other_tests 55
-    benchmarks 60 "ladder x4" bench/test_ladder.py -k "x4 and not (usual or parallel)"
+    benchmarks 60 "ladder x4" bench/test_ladder.py -k "test_ladder and x4 and not (usual or parallel)"
     benchmarks 60 "peers" bench/test_ladder.py -k test_peers
     tuning
 }
@@ -147,7 +149,7 @@ short_half() {
 second_half() {
     benchmarks 75 "peers" bench/test_ladder.py -k "test_peers or test_streams"
     benchmarks 75 "rest of ladder" bench/test_ladder.py \
-        -k "not (usual or BasicSR or peers or streams or autotune)"
+        -k "not (usual or BasicSR or peers or streams or autotune or x4 and (parallel or uncompiled))"
     benchmarks 50 "kernels" bench/test_cohort_loss.py bench/test_patch_sampler.py bench/test_alternatives.py
     # shellcheck disable=SC2086
     part 60 "precisions" python3 -m bench.compare_precisions --steps 600 --only fp32 bf16 fp16 --record $data $val

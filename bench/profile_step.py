@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.ladder import Contestant, rungs
+from bench.ladder import Contestant, rungs, uncompiled
 from bench.setups import paper_recipe
 from bench.timing import synchronise
 from fastsr.system.device import choose_device
@@ -51,6 +51,9 @@ def table(times: dict[str, list[float]]) -> Table:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=int, choices=(2, 4), default=4)
+    parser.add_argument(
+        "--no-compile", action="store_true", help="fused norms instead of torch.compile"
+    )
     options = parser.parse_args(arguments)
     device = choose_device("auto")
     if device.type != "cuda":
@@ -58,7 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     paper = paper_recipe()
     config = replace(paper, model=replace(paper.model, scale=options.scale))
-    with Contestant(rungs()[-1], config, device) as contestant:
+    rung = uncompiled() if options.no_compile else rungs()[-1]
+    with Contestant(rung, config, device) as contestant:
         Console(width=140).print(table(kernel_times(contestant)))
     return 0
 

@@ -41,12 +41,14 @@ class Card:
 
 # GeForce: tensor cores x boost clock x 128 FLOP, which is half their rate with fp16 accumulation and a quarter of the
 # advertised "sparse" one (NVIDIA's whitepapers on Ampere GA102, Ada and RTX Blackwell; memory: NVIDIA's product pages).
-# H200: the data sheet says 989 and 4.8 TB/s; its clock falls under load, large bf16 products reach about 790.
+# H100 (SXM) and H200: the data sheets say 989, and 3.35 and 4.8 TB/s; their clock falls under load, large bf16 products
+# reach about 790.
 CARDS = (
     Card("RTX 3060", 25.5, 360),  # 112 x 1.78 GHz; the 12 GB model
     Card("RTX 4070", 58.3, 504),  # 184 x 2.48 GHz
     Card("RTX 4090", 165.2, 1008),  # 512 x 2.52 GHz
     Card("RTX 5090", 209.5, 1792),  # 680 x 2.41 GHz
+    Card("H100 80GB HBM3", 790.0, 3350),
     Card("H200", 790.0, 4800),
 )
 

@@ -15,7 +15,16 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.basicsr import has_basicsr
-from bench.ladder import BASICSR, CURRENT_TRAINER, Contestant, Rung, autotuned, rungs, with_peers
+from bench.ladder import (
+    BASICSR,
+    CURRENT_TRAINER,
+    Contestant,
+    Rung,
+    autotuned,
+    rungs,
+    uncompiled,
+    with_peers,
+)
 from bench.machine import host_seconds, kernels_of, matrix_peak, teraflop
 from bench.setups import paper_recipe, small_recipe
 from bench.timing import synchronise
@@ -117,6 +126,26 @@ def test_ladder(
     if rung.graph and not GPU:
         pytest.skip("needs an NVIDIA GPU")
     report({"name": "ladder", **row_of(rung, recipe_at(scale, is_paper), device, benchmark)})
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("scale", SCALES, ids=lambda scale: f"x{scale}")
+def test_uncompiled(
+    benchmark: BenchmarkFixture,
+    report: Callable[[dict[str, Any]], None],
+    device: torch.device,
+    is_paper: bool,
+    scale: int,
+) -> None:
+    """The top of the ladder with the kernels of batch normalisation instead of torch.compile."""
+    if not GPU:
+        pytest.skip("needs an NVIDIA GPU")
+    report(
+        {
+            "name": "uncompiled",
+            **row_of(uncompiled(), recipe_at(scale, is_paper), device, benchmark),
+        }
+    )
 
 
 @pytest.mark.timeout(900)
