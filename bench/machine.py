@@ -41,7 +41,9 @@ def kernels_of(body: Callable[[], Any]) -> int | None:
     """Kernels, copies and clears that one call runs on the GPU; None without one."""
     if not torch.cuda.is_available():
         return None
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CUDA], acc_events=True
+    ) as profile:
         body()
         synchronise()
     return sum(

@@ -42,7 +42,7 @@ check_start() {
 from importlib.util import find_spec
 
 NEEDED = """filelock hypothesis jinja2 numpy PIL pytest pytest_benchmark pytest_timeout rich safetensors tensorboard
-tomli_w torch triton tyro yaml"""
+tomli_w torch triton tyro xdist yaml"""
 if missing := [name for name in NEEDED.split() if find_spec(name) is None]:
     raise SystemExit(f"there is no {', '.join(missing)}; install with: pip install -e '.[test]', or FASTSR_WHEELS=FOLDER")
 import torch
@@ -101,7 +101,7 @@ part() { # part SECONDS NAME COMMAND...
 }
 
 gpu_tests() { # gpu_tests SECONDS NAME ARGUMENTS...
-    part "$1" "$2" python3 -m pytest -m gpu -v --tb=short --timeout=90 -p no:cacheprovider --benchmark-disable \
+    part "$1" "$2" python3 -m pytest -m gpu -v --tb=short --timeout=90 -n 6 -p no:cacheprovider --benchmark-disable \
         --continue-on-collection-errors "${@:3}"
 }
 

@@ -39,14 +39,16 @@ def append_row(name: str, values: dict[str, Any], about: dict[str, Any]) -> Path
 def circumstances() -> dict[str, Any]:
     """Commit, versions and machine, as they are in every row.
 
-    Where the sources are no checkout, the commit is what FASTSR_COMMIT says, and whether they differ from it is None.
+    Where FASTSR_COMMIT is given, as where sources were copied without their history, it is the commit, and whether they
+    differ from it is None.
     """
     known = environment()
     # Rows written by this very run would count as changes.
     changes = output("git", "status", "--porcelain", "--", ".", ":!bench/results")
+    commit = os.environ.get("FASTSR_COMMIT")
     return {
-        "commit": output("git", "rev-parse", "HEAD") or os.environ.get("FASTSR_COMMIT"),
-        "dirty": None if changes is None else changes != "",
+        "commit": commit or output("git", "rev-parse", "HEAD"),
+        "dirty": None if commit or changes is None else changes != "",
         **{key: known[key] for key in KEPT},
         "gpu": gpu_name(),
         "driver": output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")

@@ -157,8 +157,8 @@ def test_peers(
     is_paper: bool,
     peers: int,
 ) -> None:
-    """The top of the ladder with more and more peers; steps times peers is the throughput."""
-    row = row_of(rungs()[-1], with_peers(recipe_at(4, is_paper), peers), device, benchmark)
+    """More and more peers, not compiled, which is no slower (test_uncompiled); steps times peers is the throughput."""
+    row = row_of(uncompiled(), with_peers(recipe_at(4, is_paper), peers), device, benchmark)
     report(
         {"name": "peers", "peer_steps_per_second": round(peers * row["steps_per_second"], 3), **row}
     )
@@ -173,10 +173,10 @@ def test_streams(
     is_paper: bool,
     streams: int,
 ) -> None:
-    """Four peers on this many CUDA streams."""
+    """Four peers on this many CUDA streams, not compiled."""
     if not GPU:
         pytest.skip("needs an NVIDIA GPU")
-    rung = replace(rungs()[-1], streams=streams)
+    rung = replace(uncompiled(), streams=streams)
     row = row_of(rung, with_peers(recipe_at(4, is_paper), 4), device, benchmark)
     report({"name": "streams", "streams": streams, **row})
 

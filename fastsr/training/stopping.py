@@ -5,6 +5,7 @@ import shlex
 import signal
 import socket
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -16,6 +17,8 @@ from fastsr.console import say
 from fastsr.distributed.world import LostRankError
 from fastsr.training.run import Run
 
+SAME_WISH = 0.1
+"""Seconds within which one more SIGINT is the first one again: GNU timeout sends it to a process and to its group."""
 PATIENCE = 1.0
 """Seconds that a terminal which takes no output may delay leaving at once."""
 
@@ -23,13 +26,15 @@ PATIENCE = 1.0
 class Stop:
     """The wish to stop training, and the answer to whoever has it.
 
-    SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal) are such wishes. A SIGINT after one leaves the process at
-    once: checkpoints have their names only when whole, so nothing is harmed.
+    SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal) are such wishes. A later SIGINT leaves the process at once:
+    checkpoints have their names only when whole, so nothing is harmed.
     """
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.wanted = False
+        self.heard_at = 0.0
+        """Time of the first wish, of the monotonic clock."""
         self.number: int = signal.SIGINT
         """The signal that was heard first."""
         self.run: Run | None = None
@@ -40,9 +45,11 @@ class Stop:
     def heard(self, number: int) -> None:
         """Answers a signal. Not in the main thread, which may be in the middle of a long computation."""
         if self.wanted and number == signal.SIGINT:
+            if time.monotonic() - self.heard_at < SAME_WISH and self.number == number:
+                return
             self.leave()
         if not self.wanted:
-            self.number = number
+            self.number, self.heard_at = number, time.monotonic()
         self.wanted = True
         if number == signal.SIGINT:
             what = f"saving step {self.step}" if self.step else "with nothing to save yet"

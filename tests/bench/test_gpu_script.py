@@ -97,7 +97,7 @@ def test_what_is_missing_is_named_all_at_once(script: Script) -> None:
     done = script.run()
     assert done.returncode == 2
     assert done.stderr.startswith("cannot start: there is no filelock, hypothesis, ")
-    assert " tyro, yaml; install with: pip install" in done.stderr
+    assert " tyro, xdist, yaml; install with: pip install" in done.stderr
 
 
 def test_wheels_are_installed_without_an_index(script: Script) -> None:

@@ -25,3 +25,10 @@ def test_rows_of_a_copy_that_is_no_checkout_name_the_commit_they_are_told(
     assert (about["commit"], about["dirty"]) == ("0123abc", None)
     monkeypatch.delenv("FASTSR_COMMIT")
     assert rows.circumstances()["commit"] is None
+
+
+def test_a_commit_that_is_told_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy may hold another history than its sources'."""
+    monkeypatch.setenv("FASTSR_COMMIT", "0123abc")
+    about = rows.circumstances()
+    assert (about["commit"], about["dirty"]) == ("0123abc", None)

@@ -32,8 +32,8 @@ def pictures(batch: int, channels: int = 3) -> Tensor:
 
 def planned(x: Tensor, what: Degradation, device: str, tile: int = -1) -> kernel.Plan:
     """Launched, on memory that was full of NaN and of bytes that are not 0."""
-    step = torch.tensor(STEP, device=device)
-    plan = kernel.Plan(x.to(device), what.frame, pack(what, device), SEED, step, tile)
+    x, step = x.to(device), torch.tensor(STEP, device=device)
+    plan = kernel.Plan(x, what.frame, pack(what, device), SEED, step, tile)
     given = {plan.numbers_F.data_ptr(), step.data_ptr(), x.data_ptr()}
     for launch in plan.launches:
         for value in launch.arguments.values():

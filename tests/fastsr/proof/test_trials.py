@@ -142,7 +142,7 @@ def test_a_gpu_does_everything(tiny_config: TrainConfig, amp: bool) -> None:
     parts = list(prove(replace(tiny_config, machine=machine), torch.device("cuda:0"), precision))
     assert [one for one in parts if one.outcome == "failed"] == []
     assert [one.name for one in parts if one.outcome == "skipped"] == ["degradations"]
-    assert len(parts) == 7
+    assert len(parts) == 8
 
 
 @pytest.mark.gpu

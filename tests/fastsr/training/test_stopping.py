@@ -11,7 +11,7 @@ from rich.console import Console
 
 from fastsr.config.settings import TrainConfig
 from fastsr.training.run import Run
-from fastsr.training.stopping import Stop, stop_signals, stopping_signals
+from fastsr.training.stopping import SAME_WISH, Stop, stop_signals, stopping_signals
 
 
 def heard(stop: Stop, number: signal.Signals) -> bool:
@@ -39,6 +39,23 @@ def test_a_signal_is_a_wish(tiny_config: TrainConfig, number: signal.Signals) ->
     assert signal.set_wakeup_fd(-1) == -1
     answer = "stopping, saving step 7; Ctrl-C once more leaves without\n"
     assert said.getvalue() == (answer if number == signal.SIGINT else "")
+
+
+def test_a_signal_that_comes_twice_at_once_is_one_wish(
+    tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of GNU timeout, which sends it to the process and to its group; a later one leaves."""
+    said, left = io.StringIO(), list[float]()
+    stop = Stop(Console(file=said, width=200))
+    stop.run, stop.step = Run(tiny_config.output.out or Path()), 7
+    monkeypatch.setattr(stop, "leave", lambda: left.append(time.monotonic()))
+    stop.heard(signal.SIGINT)
+    stop.heard(signal.SIGINT)
+    assert stop.wanted and left == []
+    assert said.getvalue().count("stopping") == 1
+    time.sleep(1.5 * SAME_WISH)
+    stop.heard(signal.SIGINT)
+    assert len(left) == 1
 
 
 def test_a_signal_before_there_is_a_run_interrupts() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from fastsr.training.stopping import SAME_WISH
 from tests.images import random_image
 
 TINY = (
@@ -102,6 +103,7 @@ def test_ctrl_c_is_acknowledged_inside_a_step_and_twice_leaves(
         time.sleep(1)
         shown.process.send_signal(signal.SIGINT)
         shown.wait_for(r"stopping, saving step \d; Ctrl-C once more leaves without")
+        time.sleep(2 * SAME_WISH)
         shown.process.send_signal(signal.SIGINT)
         shown.wait_for(r"left at once; (nothing was saved|kept is \S+step-)")
         assert shown.process.wait(timeout=60) == 130
