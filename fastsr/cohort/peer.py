@@ -129,8 +129,12 @@ class Peer:
         torch._foreach_add_(averages, differences)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
     def fuse_norms(self, fused: bool) -> None:
-        """Has BN in training, with what follows it, computed by one operator, or by those of torch."""
-        for network in self.networks.values():
+        """Has BN in training, with what follows it, computed by one operator, or by those of torch.
+
+        Not the EMA's: its statistics are measured outside the step, where launching Triton's kernels takes the host
+        several times as long as torch's.
+        """
+        for network in (self.generator, self.discriminator):
             fuse_norms(network, fused)
 
     def compile(

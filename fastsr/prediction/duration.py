@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from fastsr.cohort.content import PixelContent, unloaded_content
 from fastsr.config.peers import beginnings, peer_models
@@ -27,12 +28,26 @@ SHARE_OF_PEAK = {
     ("cuda", True): 0.3,
 }
 """Share that training reaches of the speed of large matrix products, by device and mixed precision. On CPUs a little
-less than was measured of the paper's recipe, on GPUs a guess."""
+less than was measured of the paper's recipe."""
+LAYER_SECONDS = 72e-6
+"""What each layer with weights, forward and back, takes a GPU at least, however little it multiplies: a dozen kernels
+that wait for each other. With the share above this comes within a fifth of five measurements on an H100, which needs
+6.8 to 17 ms for a step of the paper's networks; slower GPUs hardly feel it."""
 
 
 def seconds_per_step(config: TrainConfig, prediction: Prediction, device: torch.device) -> float:
-    """A rough estimate, within a factor of two or so; networks much smaller than the paper's take longer."""
-    return prediction.flop / training_speed(config, device)
+    """A rough estimate, within a factor of two or so; on a CPU networks much smaller than the paper's take longer."""
+    seconds = prediction.flop / training_speed(config, device)
+    return seconds + waiting(config, work_of_steps(config).layers.training, device)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Layers with weights that one step goes through one after the other, in each stage, of one peer."""
+
+    pretraining: int
+    warming: int
+    training: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,7 @@ class Work:
     warming: float
     """Of discriminators alone."""
     training: float
+    layers: Layers
 
 
 def work_of_steps(config: TrainConfig) -> Work:
@@ -56,20 +72,25 @@ def work_of_steps(config: TrainConfig) -> Work:
     """
     images, low = config.images, config.images.patch // config.model.scale
     generators, discriminators, channels = list[int](), 0, config.model.channels
+    deepest, judging, looking = 0, 0, 0
     with torch.device("meta"), torch.no_grad():
         hr_NCHW = torch.empty(images.batch, channels, images.patch, images.patch)
         lr_NChw = torch.empty(images.batch, channels, low, low)
         for model in peer_models(config):
+            g = build_generator(generator_architecture(model))
+            d = build_discriminator(discriminator_architecture(model, images.patch))
             with FlopCount() as generator:
-                build_generator(generator_architecture(model))(lr_NChw)
+                g(lr_NChw)
             with FlopCount() as discriminator:
-                build_discriminator(discriminator_architecture(model, images.patch))(hr_NCHW)
+                d(hr_NCHW)
             generators.append(generator.total)
             discriminators += discriminator.total
+            deepest, judging = max(deepest, depth(g)), max(judging, depth(d))
         content_loss = unloaded_content(config.loss)
         with FlopCount() as content:
             if not isinstance(content_loss, PixelContent):
                 content_loss.vgg(hr_NCHW)
+                looking = depth(content_loss.vgg)
     of_content = (2 * config.cohort.peers + 1) * content.total
     all_peers, begun = sum(generators), beginnings(config)
     return Work(
@@ -77,20 +98,37 @@ def work_of_steps(config: TrainConfig) -> Work:
         3 * sum(generators[k] for k in {begun.index(peer) for peer in begun}),
         all_peers + 6 * discriminators,
         3 * all_peers + 7 * discriminators + of_content,
+        Layers(deepest, judging, deepest + judging + looking),
     )
+
+
+def depth(network: nn.Module) -> int:
+    """Layers with weights, norms and activations aside."""
+    return sum(isinstance(module, nn.Conv2d | nn.Linear) for module in network.modules())
 
 
 def expected_seconds(config: TrainConfig, work: Work, device: torch.device, step: int = 0) -> float:
     """Seconds that the steps after `step` will take, as roughly as `seconds_per_step`."""
-    optim, flop, begin = config.optim, 0.0, 0
-    for steps, each in (
-        (optim.pretrain_steps, work.pretraining),
-        (optim.warm_discriminator, work.warming),
-        (optim.steps, work.training),
+    optim, layers, seconds, begin = config.optim, work.layers, 0.0, 0
+    speed = training_speed(config, device)
+    for steps, flop, depth in (
+        (optim.pretrain_steps, work.pretraining, layers.pretraining),
+        (optim.warm_discriminator, work.warming, layers.warming),
+        (optim.steps, work.training, layers.training),
     ):
-        flop += max(0, begin + steps - max(step, begin)) * each
+        left = max(0, begin + steps - max(step, begin))
+        seconds += left * (flop / speed + waiting(config, depth, device))
         begin += steps
-    return flop / training_speed(config, device)
+    return seconds
+
+
+def waiting(config: TrainConfig, layers: int, device: torch.device) -> float:
+    """Seconds that so many layers of one peer take at least; of all peers, where they are not computed side by side."""
+    if device.type != "cuda":
+        return 0.0
+    peers = config.cohort.peers
+    side_by_side = min(config.machine.peer_streams or peers, peers)
+    return LAYER_SECONDS * layers * -(-peers // side_by_side)
 
 
 def training_speed(config: TrainConfig, device: torch.device) -> float:

@@ -168,13 +168,19 @@ def test_patches_in_a_captured_graph(scale: int) -> None:
     assert int(step) == RUNS
 
 
+def tables_on_gpu(images: Images) -> Images:
+    """Pixels stay where they are."""
+    tables = ("start_I", "height_I", "width_I", "cumulative_I")
+    return images._replace(**{name: getattr(images, name).to("cuda") for name in tables})
+
+
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("scale", [2, 4])
 def test_pixels_in_pinned_host_memory(scale: int, dtype: torch.dtype) -> None:
     """Only the tables are on the GPU, which reads the pixels where they are."""
     images, what = pictures(), crop(scale, batch=8)
-    there = packed(images)
-    there = Images(there.pixels_B.pin_memory(), *(x.to("cuda") for x in there[1:]))
+    there = tables_on_gpu(packed(images))
+    there = there._replace(pixels_B=there.pixels_B.pin_memory())
     got = patch_sampler(there, what, 7, at(3, "cuda"), dtype)
     assert got[0].device.type == "cuda"
     assert_patches(got, expected(images, what, 7, 3))
@@ -182,8 +188,8 @@ def test_pixels_in_pinned_host_memory(scale: int, dtype: torch.dtype) -> None:
 
 def test_pixels_in_pinned_host_memory_in_a_captured_graph() -> None:
     images, what, step = pictures(), crop(4, batch=4), at(0, "cuda")
-    there = packed(images)
-    there = Images(there.pixels_B.pin_memory(), *(x.to("cuda") for x in there[1:]))
+    there = tables_on_gpu(packed(images))
+    there = there._replace(pixels_B=there.pixels_B.pin_memory())
     graph, outputs = captured(lambda: patch_sampler(there, what, 7, step))
     for number in range(5):
         step.fill_(number)
@@ -192,8 +198,7 @@ def test_pixels_in_pinned_host_memory_in_a_captured_graph() -> None:
 
 
 def test_pixels_in_pageable_host_memory_are_refused() -> None:
-    there = packed(pictures())
-    there = Images(there.pixels_B, *(x.to("cuda") for x in there[1:]))
+    there = tables_on_gpu(packed(pictures()))
     with pytest.raises(
         ValueError, match="pixels_B must be on cuda:0 or in pinned host memory, not on cpu"
     ):

@@ -147,14 +147,14 @@ def test_compiled_blocks_hold_torchs_own_operators(name: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @networks
 def test_networks_compute_the_same_on_a_gpu(name: str, dtype: torch.dtype) -> None:
-    """Kernels may be as far from float64 as torch's own operators in this dtype are, twice."""
+    """Kernels may be twice as far from float64 as torch's own operators in this dtype are, and as a few roundings."""
     plain, fused, x = made(name)
     want = outcome(plain, x)
     near, found = (outcome_on_gpu(network, x, dtype) for network in (plain, fused))
     for key, value in want.items():
         size = value.abs().max().clamp(min=1e-6)
         apart, torchs = (((o[key] - value).abs().max() / size) for o in (found, near))
-        assert apart <= 2 * torchs + torch.finfo(dtype).eps, key
+        assert apart <= 2 * torchs + 4 * torch.finfo(dtype).eps, key
 
 
 def outcome_on_gpu(network: nn.Module, x: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -3,17 +3,29 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from bench.ladder import with_peers
+from bench.rows import RESULTS, read_rows
 from fastsr.config.recipes import demo, esrgan, paper, real_esrgan
 from fastsr.config.settings import TrainConfig
+from fastsr.prediction import duration
 from fastsr.prediction.duration import matrix_speed, work_of_steps
+from fastsr.system.precision import Precision
 
 PAUSE = 0.5
 """Seconds."""
+
+
+def gpu_rows() -> list[dict[str, Any]]:
+    """Of captured steps in bf16 on the one GPU that was measured; none outside the repository."""
+    file = RESULTS / "nvidia-h100-80gb-hbm3.jsonl"
+    rows = read_rows(file) if file.is_file() else []
+    return [row for row in rows if row.get("rung") in ("+ parallel peers", "not compiled")]
 
 
 def test_what_else_a_machine_does_makes_no_estimate_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +61,22 @@ def test_measuring_leaves_the_threads_as_they_were() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "row", gpu_rows(), ids=lambda row: f"{row['name']} x{row['scale']} {row['peers']}"
+)
+def test_a_measured_gpu_is_estimated(row: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps of an H100, from the speed of its matrix products, within a quarter."""
+    peak = 1e12 * row["teraflops_per_second"] / row["share_of_matrix_peak"]
+    monkeypatch.setattr(duration, "matrix_speed", lambda *_: peak)
+    monkeypatch.setattr(duration, "choose_precision", lambda *_: Precision(dtype=torch.bfloat16))
+    config = with_peers(paper(), row["peers"])
+    config = replace(
+        config,
+        model=replace(config.model, scale=row["scale"]),
+        loss=replace(config.loss, content="random-vgg"),
+        optim=replace(config.optim, pretrain_steps=0, steps=1),
+    )
+    seconds = duration.expected_seconds(config, work_of_steps(config), torch.device("cuda"))
+    assert seconds == pytest.approx(1e-3 * row["milliseconds"], rel=0.25)
