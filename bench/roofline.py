@@ -1,14 +1,13 @@
 """Predicts steps/s of the paper's recipe on GPUs from counted FLOPs and bytes: `python -m bench.roofline --scale 4`.
 
-Nothing is computed and no GPU is needed: one step runs on tensors without contents. Rows of the ladder measured on a
-GPU turn the bounds into expectations.
+Nothing is computed and no GPU is needed: one step runs on tensors without contents. What was measured on a GPU stands
+beside its bounds.
 """
 
 import argparse
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 from rich.console import Console
@@ -24,8 +23,10 @@ from fastsr.errors import UserError
 
 SHARE_OF_PEAK = 0.4
 """Target of the design."""
-NODE_SECONDS = (2e-6, 3e-6)
-"""From one node of a graph to the next on the same branch, whatever they do: at best and at worst."""
+NODE_SECONDS = (2e-6, 7e-6)
+"""From one node of a graph to the next on the same branch, however little they do. At best what a launch takes; at
+worst what is left of an H100's step at x4 (13.1 ms) beside its matrix operations at `SHARE_OF_PEAK` and its memory
+traffic: a kernel over 1 MB takes it 6 to 10 us."""
 WIDTH = 120
 """Characters, also where the output is not a terminal."""
 
@@ -135,16 +136,21 @@ def recipe(scale: int, peers: int, batch: int) -> TrainConfig:
 
 
 class Measured(NamedTuple):
-    """Best result of a card: the rung of its newest session that came nearest its bound."""
+    """A card's fastest rung of this setting in its newest session."""
 
     row: Row
     efficiency: float
     """Steps/s over the fused bound for the same setting."""
 
 
-def measured(rows: list[Row]) -> dict[str, Measured]:
-    """By card. Rows of other recipes and other GPUs are left out."""
-    by_gpu = grouped([row for row in rows if row["recipe"] == "paper" and row["gpu"]], "gpu")
+def measured(rows: list[Row], scale: int, peers: int, batch: int) -> dict[str, Measured]:
+    """By card. Rows of other recipes, settings and GPUs are left out."""
+    wanted = [
+        row
+        for row in rows
+        if row["recipe"] == "paper" and row["gpu"] and setting(row) == (scale, peers, batch)
+    ]
+    by_gpu = grouped(wanted, "gpu")
     names = {gpu: gpu.removeprefix("NVIDIA ").removeprefix("GeForce ") for (gpu,) in by_gpu}
     return {
         card.name: calibrate(by_gpu[(gpu,)], card)
@@ -155,12 +161,9 @@ def measured(rows: list[Row]) -> dict[str, Measured]:
 
 
 def calibrate(rows: list[Row], card: Card) -> Measured:
-    """The most efficient row of one card's newest session, each against the bound of its own setting."""
-    candidates = [
-        Measured(row, row["steps_per_second"] / bound(count(*setting(row)).fused, card).rate)
-        for row in sessions(rows)[-1]
-    ]
-    return max(candidates, key=lambda candidate: candidate.efficiency)
+    """The fastest row of one card's newest session, against its bound."""
+    best = max(sessions(rows)[-1], key=lambda row: row["steps_per_second"])
+    return Measured(best, best["steps_per_second"] / bound(count(*setting(best)).fused, card).rate)
 
 
 def setting(row: Row) -> tuple[int, int, int]:
@@ -168,15 +171,8 @@ def setting(row: Row) -> tuple[int, int, int]:
     return row["scale"], row["peers"], row.get("batch", paper_recipe().images.batch)
 
 
-def expected_efficiency(card: Card, known: dict[str, Measured]) -> float | None:
-    """Efficiency of the card itself, else the median of the others, else None."""
-    if card.name in known:
-        return known[card.name].efficiency
-    return median(each.efficiency for each in known.values()) if known else None
-
-
 def table(step: Count, known: dict[str, Measured], title: str) -> Table:
-    """Bounds, and expectations where something was measured, for every card."""
+    """Bounds of every card, and what was measured on it."""
     table = Table(title=title)
     table.add_column("GPU", no_wrap=True)
     columns = (
@@ -190,27 +186,27 @@ def table(step: Count, known: dict[str, Measured], title: str) -> Table:
         "bound eager",
         "bound fused",
         f"at {SHARE_OF_PEAK:.0%} peak",
-        *(["expected"] if known else []),
+        "measured",
     )
     for heading in (*columns, *(f"steps/s\n{rate}" for rate in rates)):
         table.add_column(heading, justify="right", no_wrap=True)
     for card in CARDS:
-        table.add_row(*cells(step, card, expected_efficiency(card, known)))
+        table.add_row(*cells(step, card, known.get(card.name)))
     return table
 
 
-def cells(step: Count, card: Card, efficiency: float | None) -> list[str]:
+def cells(step: Count, card: Card, known: Measured | None) -> list[str]:
     """One row of the table."""
     eager, fused = bound(step.eager, card), bound(step.fused, card)
     milliseconds = [f"{1e3 * t:.2f}" for t in (eager.matrix, eager.elementwise, fused.elementwise)]
     rates = [eager.rate, fused.rate, SHARE_OF_PEAK * card.teraflops / step.teraflop]
-    rates += [efficiency * fused.rate] if efficiency is not None else []
     return [
         card.name,
         f"{card.teraflops:g}",
         f"{card.gigabytes:g}",
         *milliseconds,
         *(f"{rate:.1f}" for rate in rates),
+        f"{known.row['steps_per_second']:.1f}" if known else "",
     ]
 
 
@@ -231,15 +227,16 @@ def assumptions(step: Count) -> list[str]:
     """Assumptions of the bounds, a line each."""
     return [
         "A matrix operation takes the longer of FLOPs / peak and bytes / bandwidth; any other, bytes / bandwidth.",
-        "Peak: dense bf16 accumulated in fp32 by specification; the H200's 989 TFLOP/s are cut to the 790 it sustains.",
+        "Peak: dense bf16 accumulated in fp32 by specification; 989 TFLOP/s of Hopper are cut to the 790 it sustains.",
         "Bytes: every tensor read or written once per operation. Caches are left out, although a residual block's",
         "  activations (1.2 MB at x4, batch 16) fit into most; so are second passes for statistics, and workspaces.",
         "eager: every operation pays for its own. fused: each run of others between two matrix operations reads and",
         "  writes once; nothing is fused into a matrix operation.",
         "Operations follow one another: no overlap between peers. Optimisers, averages and casts of weights included.",
         f"Bounds leave launches out. Predictions take {step.longest} nodes on the longest branch (bench.nodes, eager):",
-        "  at best 2 us each, hidden behind fused work, or the reverse; at worst 3 us each, unfused work, and matrix",
-        f"  operations at {SHARE_OF_PEAK:.0%} of peak, one after the other. The limiter is the longest of the latter.",
+        "  at best 2 us each, hidden behind fused work, or the reverse; at worst 7 us each, as measured on an H100,",
+        f"  unfused work, and matrix operations at {SHARE_OF_PEAK:.0%} of peak, one after the other. The limiter is",
+        "  the longest of these three.",
         "Autocast is the CPU's, and a GPU's may cast a little differently. Patches are drawn for nothing.",
         f"at {SHARE_OF_PEAK:.0%} peak: if a card reaches {SHARE_OF_PEAK:.0%} of its matrix peak, over the whole step.",
     ]
@@ -254,17 +251,14 @@ def predictions(step: Count) -> list[str]:
 
 
 def calibration(known: dict[str, Measured]) -> list[str]:
-    """Measurements behind the expectations, a line each."""
+    """What was measured, a line each."""
     if not known:
-        return [
-            "Nothing was measured on a GPU of this table yet: efficiency 1.0, so bounds are upper bounds, caches aside."
-        ]
-    lines = [
+        return ["Nothing was measured with these settings on a GPU of this table."]
+    return [
         f"Measured on {name}: {each.row['steps_per_second']:.1f} steps/s (x{each.row['scale']}, {each.row['peers']} "
         f"peers, {each.row['rung']}, {each.row['date'][:10]}), {each.efficiency:.0%} of the fused bound."
         for name, each in known.items()
     ]
-    return [*lines, "expected: that share of the fused bound; for other cards the median share."]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -279,7 +273,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         step, known = (
             count(options.scale, options.peers, options.batch),
-            measured(ladder_rows(options.results)),
+            measured(ladder_rows(options.results), options.scale, options.peers, options.batch),
         )
     except (UserError, ValueError) as error:
         parser.error(str(error))

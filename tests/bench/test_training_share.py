@@ -53,6 +53,6 @@ def test_terms_and_shares_are_printed(
     first, *printed = capsys.readouterr().out.splitlines()
     assert "validation every 5000 on 14 images" in first
     cards, assumed = printed[:2], printed[2]
-    assert [line.partition(":")[0] for line in cards] == ["H200", "RTX 3060"]
-    assert "steps of 5.0 to 10.0 ms" in cards[0] and "97% is reached)" in cards[0]
+    assert [line.partition(":")[0] for line in cards] == ["H100 80GB HBM3", "RTX 3060"]
+    assert "steps of 5.0 to 10.0 ms" in cards[0] and "97% is missed)" in cards[0]
     assert assumed.startswith("Assumed: ")
