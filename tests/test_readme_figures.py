@@ -22,10 +22,13 @@ if not RESULTS.is_dir():
 README = (Path(__file__).parents[1] / "README.md").read_text()
 SETTINGS = {"12.75", "0.999", "1,000", "50,000", "95", "40", "20"}
 """Numbers of the configuration and of methods, which nobody measured."""
+H100 = "NVIDIA H100 80GB HBM3"
+OVER_VALIDATIONS = 2500
+"""The default of --val-every."""
 WITHOUT = ("Two commands", "Who teaches whom", "When something fails", "Licence")
 """Sections whose numbers are settings, versions and defaults."""
 CODE = re.compile(r"```.*?```|^ {4}.*?$|`[^`\n]*`|\]\([^)]*\)|<[^>]*>", re.MULTILINE | re.DOTALL)
-VERSION = re.compile(r"(Python|torch|Apache-) ?\d+(\.\d+)*|BT\.\d+|commit \w+|at \w{7}\b")
+VERSION = re.compile(r"(Python|torch|triton|Apache-) ?\d+(\.\d+)*|BT\.\d+|commit \w+|at \w{7}\b")
 NUMBER = r"[-+−]?\d+(?:,\d{3})*(?:\.\d+)?"
 UNITS = r"(?:dB|GiB|ms|s|seconds|minutes|hours|%|TFLOP(?:/s)?|steps/s|times)"
 FIGURE = re.compile(
@@ -69,8 +72,9 @@ def numbers(content: Any) -> Iterator[float]:
 
 
 def rows(*names: str, **about: Any) -> list[Row]:
-    """Rows by name, and by other fields."""
-    found = [row for row in read_rows(RESULTS / "cpu.jsonl") if row["name"] in names]
+    """Rows by name, and by other fields; those of a CPU, where no GPU is among them."""
+    files = RESULTS.glob("*.jsonl") if "gpu" in about else [RESULTS / "cpu.jsonl"]
+    found = [row for file in files for row in read_rows(file) if row["name"] in names]
     return [row for row in found if all(row.get(key) == value for key, value in about.items())]
 
 
@@ -157,6 +161,29 @@ def counts() -> list[float]:
     ]
 
 
+def on_a_gpu() -> list[float]:
+    """Of an H100: steps, a pilot, tests; and what follows from them."""
+    measured = [*rows("ladder", gpu=H100), *rows("uncompiled", gpu=H100), *rows("peers", gpu=H100)]
+    found = numbers([{k: v for k, v in row.items() if isinstance(v, float)} for row in measured])
+    at = {(row["scale"], row["rung"]): row["milliseconds"] for row in measured if row["peers"] == 2}
+    (one,) = (row["milliseconds"] for row in rows("peers", gpu=H100, peers=1))
+    usual, ours = at[4, "usual loop, fp32"], at[4, "not compiled"]
+    variants = rows("variant", gpu=H100)
+    (pilot,) = rows("pilot", gpu=H100)
+    (tests,) = rows("gpu tests", gpu=H100)
+    known = json.loads((RESULTS / "pilot-h100" / "evaluation.json").read_text())
+    shares = [100 * row["share_of_matrix_peak"] for row in measured]
+    bounds = {row["scale"]: row["steps_per_second"] for row in rows("roofline")}
+    shares += [
+        100 * row["steps_per_second"] / bounds[row["scale"]]["H100 80GB HBM3"]["bound"]
+        for row in measured
+    ]
+    follows = [usual / ours, ours / one, 50_000 * ours / 60_000, pilot["pretraining_steps"]]
+    return [
+        *found, *shares, *follows, *counts(), *numbers([variants, pilot, tests, known]), OVER_VALIDATIONS,
+    ]  # fmt: skip
+
+
 def on_a_cpu() -> list[float]:
     """Benchmarks of the step: medians, ratios, and what follows from them."""
     steps = rows("test_step_against_baseline[eager]", "test_step_against_baseline[compile]")
@@ -183,6 +210,7 @@ SOURCES: dict[str, Callable[[], list[float]]] = {
     "Reproduce the paper": reproductions,
     "What the numbers mean": precisions,
     "How it is made fast": counts,
+    "On a GPU": on_a_gpu,
     "On a CPU": on_a_cpu,
 }
 
