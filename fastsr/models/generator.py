@@ -10,6 +10,7 @@ from fastsr.models.architecture import CHANNELS, Output, Skip, SRResNetArchitect
 from fastsr.models.base import Generator, in_fp32, radius_through
 from fastsr.models.enlarge import Enlarge
 from fastsr.models.norm import BatchNorm, norm_activation
+from fastsr.models.shuffle import PixelShuffle
 from fastsr.models.tail import Tail
 
 UPSAMPLING_STAGES: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
@@ -40,7 +41,7 @@ class Upsampler(nn.Module):
     def __init__(self, filters: int, factor: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(filters, filters * factor**2, 3, padding=1)
-        self.shuffle = nn.PixelShuffle(factor)
+        self.shuffle = PixelShuffle(factor)
         self.activation = nn.PReLU(filters)
 
     def forward(self, x: Tensor) -> Tensor:

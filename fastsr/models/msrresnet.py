@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, leaky_relu, pixel_shuffle, relu
+from torch.nn.functional import interpolate, leaky_relu, relu
 
 from fastsr.errors import UserError
 from fastsr.models.architecture import CHANNELS, MSRResNetArchitecture
 from fastsr.models.base import Generator, in_fp32, radius_through, start_small
+from fastsr.models.shuffle import pixel_shuffle
 
 FACTORS: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2)}
 SLOPE = 0.1
