@@ -82,6 +82,9 @@ class ReproduceArguments(TrainArguments):
     """Family-wise level of what several seeds decide. Divide it by how often you will look at the results."""
     metric_weights: Path | None = None
     """Folder with pyiqa's weight files, such as niqe_modelparameters.mat. Default: pyiqa downloads them."""
+    tables_only: bool = False
+    """Train and evaluate nothing: write the tables of what is evaluated already, such as scales with unequal numbers of
+    seeds."""
 
 
 REPRODUCE_DECIDES = {

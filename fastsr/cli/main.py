@@ -194,7 +194,7 @@ def run_reproduce(words: list[str]) -> None:
         metric_weights=arguments.metric_weights,
         level=arguments.level,
     )
-    reproduce(plan, console)
+    reproduce(plan, console, arguments.tables_only)
     page = write_report((plan.out,), plan.out / "report.html")
     say(console, f"tables: {plan.out / 'tables.md'}; page: {page}")
 

@@ -50,11 +50,22 @@ from fastsr.training.sources import open_images, warn_of_shared
 from fastsr.training.train import train
 
 
-def reproduce(plan: Plan, console: Console) -> None:
+def reproduce(plan: Plan, console: Console, tables_only: bool = False) -> None:
     """Trains what is not trained yet, evaluates what is not evaluated yet, and writes the tables.
 
+    Args:
+        tables_only: the tables of what is evaluated already.
     Raises UserError for everything that the user can mend, before training where that is possible.
     """
+    check_numbers(plan)
+    tables = tables_alone(with_validation(plan)) if tables_only else carried_out(plan, console)
+    for one in tables:
+        for variant in TAUGHT:
+            say(console, str(verdict(one, variant)))
+
+
+def check_numbers(plan: Plan) -> None:
+    """Raises UserError where scales, seeds or the level cannot be used."""
     if not plan.scales or not plan.seeds:
         raise UserError("--scales and --seeds need at least one number each")
     for option, numbers in (("--scales", plan.scales), ("--seeds", plan.seeds)):
@@ -62,6 +73,19 @@ def reproduce(plan: Plan, console: Console) -> None:
             given = " ".join(map(str, numbers))
             raise UserError(f"{option} {given} names a run twice; give each number once")
     require(0 < plan.level < 1, "level", plan.level, "use a number between 0 and 1, such as 0.05")
+
+
+def tables_alone(plan: Plan) -> tuple[Table, ...]:
+    """Written from what is evaluated. Raises UserError where nothing is."""
+    if not any(read_average(plan, config) for config in plan.runs()):
+        raise UserError(
+            f"nothing in {plan.out} is evaluated with these settings; run again without --tables-only"
+        )
+    return write_tables(plan)
+
+
+def carried_out(plan: Plan, console: Console) -> tuple[Table, ...]:
+    """Trains and evaluates what is missing. Returns the tables, which are written after each run."""
     device = choose_device(plan.config.machine.device)
     if device.type == "cpu":
         keep_freed_memory()
@@ -85,9 +109,7 @@ def reproduce(plan: Plan, console: Console) -> None:
     except KeyboardInterrupt:
         say(console, f"everything goes on with: {shlex.join(['fastsr', *sys.argv[1:]])}")
         raise
-    for one in tables:
-        for variant in TAUGHT:
-            say(console, str(verdict(one, variant)))
+    return tables
 
 
 def warn_of_trained_sets(plan: Plan, console: Console) -> None:

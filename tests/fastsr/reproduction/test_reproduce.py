@@ -145,6 +145,23 @@ def test_what_is_done_is_not_done_again(home: Path, capsys: pytest.CaptureFixtur
     assert (home / "all/x4-seed0/evaluation/evaluation.json").stat().st_mtime_ns > before
 
 
+def test_tables_alone_are_of_what_is_there(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Scales may have unequal numbers of seeds."""
+    assert main(words("all", "--scales", "4")) == 0
+    everything = words("all", "--scales", "2", "4", "--seeds", "0", "1", "--tables-only")
+    capsys.readouterr()
+    assert main(everything) == 0
+    assert "training" not in capsys.readouterr().out
+    assert tables(home / "all")["runs"] == ["x4-seed0"]
+    assert not (home / "all/x2-seed0").exists() and not (home / "all/x4-seed1").exists()
+    assert main(words("none", "--tables-only")) == 2
+    assert (
+        "nothing in none is evaluated with these settings; run again without --tables-only"
+        in capsys.readouterr().err
+    )
+    assert not (home / "none").exists()
+
+
 def test_metrics_can_be_chosen_and_others_are_measured_when_they_are_wanted(home: Path) -> None:
     few = words("all", "--scales", "4", "--metrics", "psnr_rgb")
     assert main(few) == 0
