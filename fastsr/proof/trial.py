@@ -155,6 +155,9 @@ def apart(first: State, second: State, start: State) -> dict[str, float]:
 
     result: dict[str, float] = {}
     for group, value in first.items():
+        if all(map(torch.equal, value, second[group])):
+            result[group] = 0.0  # as nearly always
+            continue
         off, way = distance(value, second[group]), distance(value, start[group])
         result[group] = off / way if way else math.inf * off if off else 0.0
     return result
