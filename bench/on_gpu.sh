@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything to measure on a GPU, the most valuable first, for machines that are lent for minutes:
-#   bench/on_gpu.sh OUT           9 minutes: GPU tests, the top of the ladder with its profile, the usual loop, the proof
+#   bench/on_gpu.sh OUT           9 minutes: GPU tests, the top of the ladder with its profile, the usual loop, variants, the proof
 #   bench/on_gpu.sh OUT short     4 minutes: a training, the largest tests, the ladder at x4, peers, tuning
 #   bench/on_gpu.sh OUT second    9 minutes, where there is time: short's in full, kernels, precisions, autotune, racecheck
 # OUT [HALF [SECONDS]] [--dry-run]: SECONDS for all of it, installation included; --dry-run prints what it would run.
@@ -116,6 +116,7 @@ first_half() {
     part 30 "profile eager" python3 -m bench.profile_step --no-compile
     part 45 "profile x4" python3 -m bench.profile_step --scale 4
     benchmarks 60 "usual loop" bench/test_ladder.py -k "x4 and usual"
+    part 100 "variants" python3 -m bench.variants --record
     part 80 "proof" env -C "$out" python3 -m fastsr doctor --prove --amp --content random-vgg --recipe paper
     benchmarks 60 "other trainers" bench/test_ladder.py -k "trainer or BasicSR"
     benchmarks 100 "top rung x2" bench/test_ladder.py -k "parallel and x2"

@@ -25,7 +25,7 @@ exit 124
 NEVER = "nothing of it"
 ASIDE = ["capture tests", "fused tests", "kernel tests", "compiling x4"]
 FIRST = [
-    *ASIDE, "not compiled", "top rung x4", "profile eager", "profile x4", "usual loop", "proof", "other trainers",
+    *ASIDE, "not compiled", "top rung x4", "profile eager", "profile x4", "usual loop", "variants", "proof", "other trainers",
     "top rung x2", "profile x2",
 ]  # fmt: skip
 SHORT = ["training", "other GPU tests", "ladder x4", "peers", "tuning"]
