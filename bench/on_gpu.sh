@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything to measure on a GPU, the most valuable first, for machines that are lent for minutes:
-#   bench/on_gpu.sh OUT           9 minutes: GPU tests, the top of the ladder with its profile, the usual loop, variants, the proof
+#   bench/on_gpu.sh OUT           9 minutes: GPU tests, the top of the ladder, profiles, the usual loop, variants, proof
 #   bench/on_gpu.sh OUT short     4 minutes: a training, the largest tests, the ladder at x4, peers, tuning
 #   bench/on_gpu.sh OUT second    9 minutes, where there is time: short's in full, kernels, precisions, autotune, racecheck
 # OUT [HALF [SECONDS]] [--dry-run]: SECONDS for all of it, installation included; --dry-run prints what it would run.

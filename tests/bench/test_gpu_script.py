@@ -25,8 +25,8 @@ exit 124
 NEVER = "nothing of it"
 ASIDE = ["capture tests", "fused tests", "kernel tests", "compiling x4"]
 FIRST = [
-    *ASIDE, "not compiled", "top rung x4", "profile eager", "profile x4", "usual loop", "variants", "proof", "other trainers",
-    "top rung x2", "profile x2",
+    *ASIDE, "not compiled", "top rung x4", "profile eager", "profile x4", "usual loop", "variants", "proof",
+    "other trainers", "top rung x2", "profile x2",
 ]  # fmt: skip
 SHORT = ["training", "other GPU tests", "ladder x4", "peers", "tuning"]
 pytestmark = pytest.mark.skipif(
