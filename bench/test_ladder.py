@@ -3,7 +3,6 @@
 On a GPU this is the paper's recipe at x4 and x2; elsewhere a small one, whose ratios mean little.
 """
 
-import gc
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +28,7 @@ from bench.machine import host_seconds, kernels_of, matrix_peak, teraflop
 from bench.setups import paper_recipe, small_recipe
 from bench.timing import synchronise
 from fastsr.config.settings import TrainConfig
+from fastsr.system.device import free_unused
 
 GPU = torch.cuda.is_available()
 ROUNDS, WARM_UP, LONGEST_BLOCK = (3, 3, 100) if GPU else (1, 1, 1)
@@ -84,11 +84,8 @@ def row_of(
     rung: Rung, config: TrainConfig, device: torch.device, benchmark: BenchmarkFixture
 ) -> dict[str, Any]:
     """One row: speed, memory, FLOPs, and their rate as a share of the peak of matrix products."""
-    gc.collect()
+    free_unused()
     if GPU:
-        # Those of streams that other rungs used would count as memory of this one.
-        torch._C._cuda_clearCublasWorkspaces()
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     with Contestant(rung, config, device) as contestant:
         row = measure(contestant, benchmark)

@@ -5,7 +5,6 @@ is comes first and last: how far these two are apart is what the machine's own c
 """
 
 import argparse
-import gc
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -26,7 +25,7 @@ from fastsr.cohort.step import Step
 from fastsr.config.settings import TrainConfig
 from fastsr.models import shuffle
 from fastsr.models.tail import train_by_rows
-from fastsr.system.device import choose_device
+from fastsr.system.device import choose_device, free_unused
 
 ROUNDS, SECONDS = 4, 0.5
 AS_IT_IS = "as it is"
@@ -126,8 +125,7 @@ def measured(
         with variant.change(), Varied(variant, config, device) as contestant:
             times = milliseconds(contestant)
         del contestant
-        gc.collect()
-        torch.cuda.empty_cache()
+        free_unused()
         yield {
             "recipe": config.recipe, "scale": config.model.scale, "peers": config.cohort.peers,
             "batch": config.images.batch, "variant": variant.name, "milliseconds": round(median(times), 3),

@@ -1,7 +1,6 @@
 """The fastest of settings that compute the same, found on the GPU at hand and kept in the cache."""
 
 import copy
-import gc
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -23,6 +22,7 @@ from fastsr.proof.known import Kept, combination
 from fastsr.proof.prove import any_content, rehearsal
 from fastsr.proof.trial import steps_per_second
 from fastsr.system.backend import kernels
+from fastsr.system.device import free_unused
 from fastsr.system.precision import Precision
 
 REPLAYS = 30
@@ -161,8 +161,7 @@ class Measured:
         try:
             return self.time(way)
         finally:  # the next way needs the memory
-            gc.collect()
-            torch.cuda.empty_cache()
+            free_unused()
 
     def time(self, way: Way) -> float:
         config, content = applied(self.config, way), copy.deepcopy(self.content)
