@@ -26,7 +26,8 @@ def teraflop(function: Callable[[], Any]) -> float:
 
 
 def host_seconds(body: Callable[[], Any]) -> float:
-    """Seconds that the host is busy with one call: on a GPU without waiting for it, elsewhere the whole call."""
+    """Seconds that the host is busy with one call: on a GPU without waiting for it, unless the call itself waits, as
+    the usual loop does for its losses; elsewhere the whole call."""
     times: list[float] = []
     for _ in range(3 if torch.cuda.is_available() else 1):
         synchronise()

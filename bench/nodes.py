@@ -1,7 +1,7 @@
 """Counts the nodes of one step's CUDA graph, without a GPU: `python -m bench.nodes --scale 4 --peers 2`.
 
 A replayed step has no host to wait for, but every kernel, copy and clear still costs the GPU two to three microseconds
-from one to the next of a branch.
+from one to the next of a branch, and an H100 some seven with kernels as small as these.
 """
 
 import argparse

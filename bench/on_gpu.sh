@@ -141,7 +141,7 @@ aside() { # aside COMMAND...: in the background; but a plan in order
 short_half() {
     training 75
     other_tests 55
-    benchmarks 60 "ladder x4" bench/test_ladder.py -k "test_ladder and x4 and not (usual or parallel)"
+    benchmarks 60 "ladder x4" bench/test_ladder.py::test_ladder -k "x4 and not (usual or parallel)"
     benchmarks 60 "peers" bench/test_ladder.py -k test_peers
     tuning
 }

@@ -234,7 +234,7 @@ def assumptions(step: Count) -> list[str]:
         "  writes once; nothing is fused into a matrix operation.",
         "Operations follow one another: no overlap between peers. Optimisers, averages and casts of weights included.",
         f"Bounds leave launches out. Predictions take {step.longest} nodes on the longest branch (bench.nodes, eager):",
-        "  at best 2 us each, hidden behind fused work, or the reverse; at worst 7 us each, as measured on an H100,",
+        "  at best 2 us each, hidden behind fused work, or the reverse; at worst 7 us each, fitted to an H100's step,",
         f"  unfused work, and matrix operations at {SHARE_OF_PEAK:.0%} of peak, one after the other. The limiter is",
         "  the longest of these three.",
         "Autocast is the CPU's, and a GPU's may cast a little differently. Patches are drawn for nothing.",
@@ -251,7 +251,7 @@ def predictions(step: Count) -> list[str]:
 
 
 def calibration(known: dict[str, Measured]) -> list[str]:
-    """What was measured, a line each."""
+    """Measurements, a line each."""
     if not known:
         return ["Nothing was measured with these settings on a GPU of this table."]
     return [

@@ -83,7 +83,7 @@ def slug(name: str) -> str:
 
 
 def ladder_rows(folder: Path) -> list[Row]:
-    """Rows of the ladder from all files of a folder, oldest first.
+    """Rows of the ladder, and of its top without torch.compile, from all files of a folder, oldest first.
 
     Raises ValueError where a line is not JSON.
     """
@@ -91,7 +91,7 @@ def ladder_rows(folder: Path) -> list[Row]:
         row
         for file in sorted(folder.glob("*.jsonl"))
         for row in read_rows(file)
-        if row.get("name") == "ladder"
+        if row.get("name") in ("ladder", "uncompiled")
     ]
     return sorted(rows, key=lambda row: row["date"])
 

@@ -1,4 +1,4 @@
-"""The share of wall time that is training, by counting, on GPUs that nothing was measured on: `python -m
+"""The share of wall time that is training, by counting, and by what a validation took an H100: `python -m
 bench.training_share [--val-every 2500]`.
 
 Steps take what `bench.roofline` predicts, at best and at worst. Beside them stand what makes a GPU wait (rows of
@@ -26,8 +26,8 @@ IMAGES, PIXELS = 14, 230_000
 ROW_SECONDS = 1e-3
 """Processor time of the host for a row of metrics: measured on one core of an AMD EPYC, and rounded up."""
 HOST_SECONDS = 2.1
-"""What the host of an H100 took for a validation on so many images (2.9, 2.4 and 1.8 s in all), less what is counted
-below: thousands of small launches, and the picture."""
+"""Of an H100's host for a validation on so many images (2.9, 2.4 and 1.8 s in all), less what is counted below:
+thousands of small launches, and the picture."""
 
 
 @dataclass(frozen=True)

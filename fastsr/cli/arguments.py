@@ -83,8 +83,8 @@ class ReproduceArguments(TrainArguments):
     metric_weights: Path | None = None
     """Folder with pyiqa's weight files, such as niqe_modelparameters.mat. Default: pyiqa downloads them."""
     tables_only: bool = False
-    """Train and evaluate nothing: write the tables of what is evaluated already, such as scales with unequal numbers of
-    seeds."""
+    """Train and evaluate nothing: write the tables of what is evaluated already with these options on these test sets,
+    such as scales with unequal numbers of seeds."""
 
 
 REPRODUCE_DECIDES = {

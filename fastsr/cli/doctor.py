@@ -213,7 +213,8 @@ def run_facts(config: TrainConfig, device: torch.device) -> Iterator[tuple[str, 
     seconds = seconds_per_step(config, prediction, device)
     yield (
         "time of a step",
-        f"about {step_time(seconds)}, within a factor of two; small networks take longer",
+        f"about {step_time(seconds)}, within a factor of two"
+        + ("" if on_gpu else "; small networks take longer"),
     )
     yield (
         "time of the run",

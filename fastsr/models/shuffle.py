@@ -22,10 +22,16 @@ class PixelShuffle(nn.PixelShuffle):
 
 def pixel_shuffle(x_NCHW: Tensor, factor: int) -> Tensor:
     """See `PixelShuffle`. What is compiled, and a CPU, keep the layout by themselves."""
-    is_last = x_NCHW.is_contiguous(memory_format=torch.channels_last)
-    if x_NCHW.device.type != "cuda" or not is_last or torch.compiler.is_compiling():
+    if x_NCHW.device.type != "cuda" or torch.compiler.is_compiling():
         return functional.pixel_shuffle(x_NCHW, factor)
-    return shuffled_last(x_NCHW, factor)
+    return shuffled(x_NCHW, factor)
+
+
+def shuffled(x_NCHW: Tensor, factor: int) -> Tensor:
+    """In the layout that came."""
+    if x_NCHW.is_contiguous(memory_format=torch.channels_last):
+        return shuffled_last(x_NCHW, factor)
+    return functional.pixel_shuffle(x_NCHW, factor)
 
 
 def shuffled_last(x_NCHW: Tensor, factor: int) -> Tensor:

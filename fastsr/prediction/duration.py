@@ -30,15 +30,16 @@ SHARE_OF_PEAK = {
 """Share that training reaches of the speed of large matrix products, by device and mixed precision. On CPUs a little
 less than was measured of the paper's recipe."""
 LAYER_SECONDS = 72e-6
-"""What each layer with weights, forward and back, takes a GPU at least, however little it multiplies: a dozen kernels
-that wait for each other. With the share above this comes within a fifth of five measurements on an H100, which needs
-6.8 to 17 ms for a step of the paper's networks; slower GPUs hardly feel it."""
+"""A layer with weights, forward and back, takes a GPU that replays steps so long at least, however little it
+multiplies: a dozen kernels that wait for each other. With the share above this comes within a quarter of six
+measurements on an H100, which needs 6.8 to 17 ms for a step of the paper's networks; slower GPUs hardly feel it."""
 
 
 def seconds_per_step(config: TrainConfig, prediction: Prediction, device: torch.device) -> float:
     """A rough estimate, within a factor of two or so; on a CPU networks much smaller than the paper's take longer."""
     seconds = prediction.flop / training_speed(config, device)
-    return seconds + waiting(config, work_of_steps(config).layers.training, device)
+    layers, peers = work_of_steps(config).layers.training, config.cohort.peers
+    return seconds + waiting(config, layers, peers, device)
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Work:
     """Of discriminators alone."""
     training: float
     layers: Layers
+    begun: int
+    """Peers that are pre-trained."""
 
 
 def work_of_steps(config: TrainConfig) -> Work:
@@ -93,12 +96,14 @@ def work_of_steps(config: TrainConfig) -> Work:
                 looking = depth(content_loss.vgg)
     of_content = (2 * config.cohort.peers + 1) * content.total
     all_peers, begun = sum(generators), beginnings(config)
+    first = {begun.index(peer) for peer in begun}
     return Work(
         all_peers,
-        3 * sum(generators[k] for k in {begun.index(peer) for peer in begun}),
+        3 * sum(generators[k] for k in first),
         all_peers + 6 * discriminators,
         3 * all_peers + 7 * discriminators + of_content,
-        Layers(deepest, judging, deepest + judging + looking),
+        Layers(deepest, deepest // 3 + judging, deepest + judging + looking),
+        len(first),
     )
 
 
@@ -109,24 +114,38 @@ def depth(network: nn.Module) -> int:
 
 def expected_seconds(config: TrainConfig, work: Work, device: torch.device, step: int = 0) -> float:
     """Seconds that the steps after `step` will take, as roughly as `seconds_per_step`."""
-    optim, layers, seconds, begin = config.optim, work.layers, 0.0, 0
-    speed = training_speed(config, device)
-    for steps, flop, depth in (
-        (optim.pretrain_steps, work.pretraining, layers.pretraining),
-        (optim.warm_discriminator, work.warming, layers.warming),
-        (optim.steps, work.training, layers.training),
-    ):
-        left = max(0, begin + steps - max(step, begin))
-        seconds += left * (flop / speed + waiting(config, depth, device))
+    optim, seconds, begin = config.optim, 0.0, 0
+    stages = (optim.pretrain_steps, optim.warm_discriminator, optim.steps)
+    for steps, each in zip(stages, stage_seconds(config, work, device), strict=True):
+        seconds += max(0, begin + steps - max(step, begin)) * each
         begin += steps
     return seconds
 
 
-def waiting(config: TrainConfig, layers: int, device: torch.device) -> float:
+def stage_seconds(
+    config: TrainConfig, work: Work, device: torch.device
+) -> tuple[float, float, float]:
+    """Of a step of each stage: pre-training, warming the discriminators, training."""
+    layers, peers, speed = work.layers, config.cohort.peers, training_speed(config, device)
+    return (
+        work.pretraining / speed + waiting(config, layers.pretraining, work.begun, device),
+        work.warming / speed + waiting(config, layers.warming, peers, device),
+        work.training / speed + waiting(config, layers.training, peers, device),
+    )
+
+
+def stage_weights(config: TrainConfig, device: torch.device) -> tuple[float, float, float]:
+    """`stage_seconds` in any unit: on a CPU work alone, for which no speed need be measured."""
+    work = work_of_steps(config)
+    if device.type != "cuda":
+        return work.pretraining, work.warming, work.training
+    return stage_seconds(config, work, device)
+
+
+def waiting(config: TrainConfig, layers: int, peers: int, device: torch.device) -> float:
     """Seconds that so many layers of one peer take at least; of all peers, where they are not computed side by side."""
     if device.type != "cuda":
         return 0.0
-    peers = config.cohort.peers
     side_by_side = min(config.machine.peer_streams or peers, peers)
     return LAYER_SECONDS * layers * -(-peers // side_by_side)
 

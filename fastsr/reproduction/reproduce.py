@@ -58,7 +58,7 @@ def reproduce(plan: Plan, console: Console, tables_only: bool = False) -> None:
     Raises UserError for everything that the user can mend, before training where that is possible.
     """
     check_numbers(plan)
-    tables = tables_alone(with_validation(plan)) if tables_only else carried_out(plan, console)
+    tables = tables_alone(plan) if tables_only else carried_out(plan, console)
     for one in tables:
         for variant in TAUGHT:
             say(console, str(verdict(one, variant)))

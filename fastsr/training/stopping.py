@@ -34,7 +34,7 @@ class Stop:
         self.console = console
         self.wanted = False
         self.heard_at = 0.0
-        """Time of the first wish, of the monotonic clock."""
+        """When the first wish was answered, by the monotonic clock: a terminal may take its time."""
         self.number: int = signal.SIGINT
         """The signal that was heard first."""
         self.run: Run | None = None
@@ -49,11 +49,12 @@ class Stop:
                 return
             self.leave()
         if not self.wanted:
-            self.number, self.heard_at = number, time.monotonic()
+            self.number = number
         self.wanted = True
         if number == signal.SIGINT:
             what = f"saving step {self.step}" if self.step else "with nothing to save yet"
             say(self.console, f"stopping, {what}; Ctrl-C once more leaves without")
+            self.heard_at = time.monotonic()
 
     def leave(self) -> None:
         """Ends the process now, and says what was kept."""

@@ -7,6 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 from rich.console import Console
 from torch import Tensor
@@ -22,18 +23,28 @@ from fastsr.config.settings import TrainConfig
 from fastsr.console import say
 from fastsr.errors import UserError
 from fastsr.evaluation.validate import Score
-from fastsr.prediction.duration import work_of_steps
+from fastsr.prediction.duration import stage_weights
 from fastsr.training.pictures import as_tensor
 from fastsr.training.progress import Display, Pace, Screen
 from fastsr.training.ranks import straggler, straggler_line
 from fastsr.training.run import Run
 from fastsr.training.stopwatch import Stopwatch
 
+CPU = torch.device("cpu")
+
 
 class Telemetry:
     """Reports a run while it trains. A context manager: leaving it ends the display and closes the log files."""
 
-    def __init__(self, run: Run, console: Console, config: TrainConfig, *, start: int = 0) -> None:
+    def __init__(
+        self,
+        run: Run,
+        console: Console,
+        config: TrainConfig,
+        *,
+        start: int = 0,
+        device: torch.device = CPU,
+    ) -> None:
         self.run, self.config = run, config
         with written(run.folder):
             # Events of a previous attempt from this step on are hidden: those after the checkpoint continued from.
@@ -43,11 +54,10 @@ class Telemetry:
                 for t in terms_of(config.loss, (*PRETRAINING_TERMS, *TRAINING_TERMS))
             )
             self.writer.add_text("metrics", "\n".join(meanings), start)
-        work, total = work_of_steps(config), config.total_steps
+        weights, total = stage_weights(config, device), config.total_steps
         warming = config.optim.pretrain_steps
         between = warming + config.optim.warm_discriminator
-        stages = ((warming, work.pretraining), (between, work.warming), (total, work.training))
-        self.pace = Pace(start, stages)
+        self.pace = Pace(start, tuple(zip((warming, between, total), weights, strict=True)))
         self.screen = Screen(start, total, self.pace)
         self.display = Display(console, self.screen, config.output.verbose)
         self.stopwatch = Stopwatch()

@@ -144,7 +144,9 @@ def open_telemetry(training: Training, console: Console) -> Telemetry | Silence:
     """The reports of the first rank, which speaks for all."""
     if training.world.rank:
         return Silence()
-    return Telemetry(training.run, console, training.config, start=training.step)
+    return Telemetry(
+        training.run, console, training.config, start=training.step, device=training.cohort.device
+    )
 
 
 def advise(training: Training, console: Console) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor
 from bench import variants
 from bench.setups import small_recipe
 from bench.variants import AS_IT_IS, Variant, Varied
+from fastsr.models.norm import BatchNorm
 from tests.fastsr.cohort.cohorts import CPU
 
 SAME = [one for one in variants.variants() if one.name not in (AS_IT_IS, "compiled")]
@@ -44,10 +45,25 @@ def test_the_changes_change_something() -> None:
     with Varied(replace(variant, rung=rung), small_recipe(), CPU) as contestant:
         peers = contestant.body.cohort.peers  # pyright: ignore[reportAttributeAccessIssue]
         assert all(peer.generator.output_conv.by_rows for peer in peers)
+        peers[0].fuse_norms(True)
+        norms = [m for m in peers[0].generator.modules() if isinstance(m, BatchNorm)]
+        assert norms and all(norm.fused for norm in norms)
+        by_name["batch norm by torch"].prepare(contestant.body.cohort)  # pyright: ignore[reportAttributeAccessIssue]
+        assert not any(norm.fused for norm in norms)
     ours = variants.shuffle.shuffled_last
     with by_name["pixel shuffle by torch"].change():
         assert variants.shuffle.shuffled_last is torch.nn.functional.pixel_shuffle
     assert variants.shuffle.shuffled_last is ours
+
+
+def test_batch_norm_takes_more_chunks() -> None:
+    """Of D's first maps; with sources that Triton is there for."""
+    kernel = pytest.importorskip("fastsr_kernels.batch_norm.kernel")
+    x = torch.empty(16, 64, 96, 96).to(memory_format=torch.channels_last)
+    usual = kernel.tiling(x).chunks
+    with variants.more_chunks():
+        assert kernel.tiling(x).chunks == 2 * usual
+    assert kernel.tiling(x).chunks == usual
 
 
 def test_the_step_as_it_is_comes_first_and_last(

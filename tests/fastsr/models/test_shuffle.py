@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastsr.models import SRResNet
-from fastsr.models.shuffle import PixelShuffle, pixel_shuffle, shuffled_last
+from fastsr.models.shuffle import PixelShuffle, shuffled, shuffled_last
 
 
 class Copies(TorchDispatchMode):
@@ -56,13 +56,15 @@ def test_each_way_is_one_copy() -> None:
     assert (forward.count, backward.count) == (1, 1)
 
 
-def test_a_cpu_and_other_layouts_take_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_layouts_and_a_cpu_take_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = images(2).detach()
+    assert torch.equal(shuffled(x, 2), functional.pixel_shuffle(x, 2))
     monkeypatch.setattr("fastsr.models.shuffle.shuffled_last", None)
-    x = images(2)
-    assert torch.equal(pixel_shuffle(x, 2), functional.pixel_shuffle(x, 2))
-    with torch.no_grad():
-        first = x.contiguous()
-        assert torch.equal(PixelShuffle(2)(first), functional.pixel_shuffle(first, 2))
+    for other in (x.contiguous(), x.contiguous()[0]):
+        assert torch.equal(shuffled(other, 2), functional.pixel_shuffle(other, 2))
+    with pytest.raises(TypeError):
+        shuffled(x, 2)
+    assert torch.equal(PixelShuffle(2)(x), functional.pixel_shuffle(x, 2))
 
 
 @pytest.mark.gpu

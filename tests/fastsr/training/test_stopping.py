@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from fastsr.config.settings import TrainConfig
+from fastsr.training import stopping
 from fastsr.training.run import Run
 from fastsr.training.stopping import SAME_WISH, Stop, stop_signals, stopping_signals
 
@@ -44,16 +45,26 @@ def test_a_signal_is_a_wish(tiny_config: TrainConfig, number: signal.Signals) ->
 def test_a_signal_that_comes_twice_at_once_is_one_wish(
     tiny_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As of GNU timeout, which sends it to the process and to its group; a later one leaves."""
-    said, left = io.StringIO(), list[float]()
+    """As of GNU timeout, which sends it to the process and to its group, also where a terminal takes its time; a later
+    one leaves."""
+    now, left = 100.0, list[float]()
+
+    class Slow(io.StringIO):
+        def write(self, text: str) -> int:
+            nonlocal now
+            now += 2 * SAME_WISH
+            return super().write(text)
+
+    said = Slow()
     stop = Stop(Console(file=said, width=200))
     stop.run, stop.step = Run(tiny_config.output.out or Path()), 7
-    monkeypatch.setattr(stop, "leave", lambda: left.append(time.monotonic()))
+    monkeypatch.setattr(stop, "leave", lambda: left.append(now))
+    monkeypatch.setattr(stopping.time, "monotonic", lambda: now)
     stop.heard(signal.SIGINT)
     stop.heard(signal.SIGINT)
     assert stop.wanted and left == []
     assert said.getvalue().count("stopping") == 1
-    time.sleep(1.5 * SAME_WISH)
+    now += 1.5 * SAME_WISH
     stop.heard(signal.SIGINT)
     assert len(left) == 1
 
