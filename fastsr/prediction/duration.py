@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -153,7 +154,14 @@ def waiting(config: TrainConfig, layers: int, peers: int, device: torch.device) 
 def training_speed(config: TrainConfig, device: torch.device) -> float:
     """Floating-point operations a second that training reaches, roughly."""
     dtype = choose_precision(config.machine.amp, device).dtype
-    return SHARE_OF_PEAK[device.type, dtype is not None] * matrix_speed(device, dtype)
+    speed = gpu_speed if device.type == "cuda" else matrix_speed
+    return SHARE_OF_PEAK[device.type, dtype is not None] * speed(device, dtype)
+
+
+@lru_cache
+def gpu_speed(device: torch.device, dtype: torch.dtype | None) -> float:
+    """`matrix_speed`, measured once: later there may be no room for large matrices."""
+    return matrix_speed(device, dtype)
 
 
 def matrix_speed(device: torch.device, dtype: torch.dtype | None, tf32: bool = True) -> float:

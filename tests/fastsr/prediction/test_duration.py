@@ -53,6 +53,19 @@ def test_peers_that_begin_alike_are_pretrained_once() -> None:
     assert other.training == one.training
 
 
+def test_a_gpu_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = list[Any]()
+    monkeypatch.setattr(duration, "matrix_speed", lambda *of: measured.append(of) or 1e14)
+    monkeypatch.setattr(duration, "choose_precision", lambda *_: Precision(dtype=torch.bfloat16))
+    duration.gpu_speed.cache_clear()
+    try:
+        before, warming, training = duration.stage_weights(paper(), torch.device("cuda"))
+        assert duration.stage_weights(paper(), torch.device("cuda")) == (before, warming, training)
+    finally:
+        duration.gpu_speed.cache_clear()
+    assert len(measured) == 1 and 0 < before < training
+
+
 def test_measuring_leaves_the_threads_as_they_were() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -69,7 +82,7 @@ def test_measuring_leaves_the_threads_as_they_were() -> None:
 def test_a_measured_gpu_is_estimated(row: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps of an H100, from the speed of its matrix products, within a quarter."""
     peak = 1e12 * row["teraflops_per_second"] / row["share_of_matrix_peak"]
-    monkeypatch.setattr(duration, "matrix_speed", lambda *_: peak)
+    monkeypatch.setattr(duration, "gpu_speed", lambda *_: peak)
     monkeypatch.setattr(duration, "choose_precision", lambda *_: Precision(dtype=torch.bfloat16))
     config = with_peers(paper(), row["peers"])
     config = replace(
