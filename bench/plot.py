@@ -9,6 +9,7 @@ import sys
 from html import escape
 from pathlib import Path
 
+from bench import ladder
 from bench.rows import RESULTS, Row, grouped, ladder_rows, rungs, sessions, slug
 
 SETTING = ("recipe", "scale", "peers")
@@ -86,7 +87,7 @@ def document(title: str, row: Row, panels: list[str], width: float, height: floa
 
 def ladder_svg(rows: list[Row]) -> str:
     """Steps/s of each rung and its ratio to the first, for every setting of one session."""
-    panels = [rungs(group) for group in grouped(rows, *SETTING).values()]
+    panels = [in_order(rungs(group)) for group in grouped(rows, *SETTING).values()]
     gutter = MARGIN + 10 + max(text_width(row["rung"], BODY) for panel in panels for row in panel)
     parts: list[str] = []
     top = HEADER
@@ -98,6 +99,12 @@ def ladder_svg(rows: list[Row]) -> str:
     return document(
         "Training steps per second", rows[-1], parts, gutter + BAR_WIDTH + 8 + widest + MARGIN, top
     )
+
+
+def in_order(panel: list[Row]) -> list[Row]:
+    """From the usual loop up, whatever was measured first; rungs that the ladder no longer has come last."""
+    names = [rung.name for rung in ladder.rungs()]
+    return sorted(panel, key=lambda row: (*names, row["rung"]).index(row["rung"]))
 
 
 def bars(panel: list[Row], gutter: float, top: float) -> list[str]:
@@ -125,7 +132,7 @@ def history_svg(rows: list[Row]) -> str:
     headings: list[str] = []
     top = HEADER
     for group in grouped(rows, *SETTING).values():
-        last_rungs = [rungs(rows_of_session)[-1] for rows_of_session in sessions(group)]
+        last_rungs = [in_order(rungs(rows_of_session))[-1] for rows_of_session in sessions(group)]
         headings.append(f"{setting_line(group[0])}: last rung, now {last_rungs[-1]['rung']}")
         parts.append(text(MARGIN, top + BODY, headings[-1], bold=True))
         parts += curve(last_rungs, top + PANEL_TITLE + 16)

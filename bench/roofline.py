@@ -273,7 +273,12 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         step, known = (
             count(options.scale, options.peers, options.batch),
-            measured(ladder_rows(options.results), options.scale, options.peers, options.batch),
+            measured(
+                ladder_rows(options.results, "uncompiled"),
+                options.scale,
+                options.peers,
+                options.batch,
+            ),
         )
     except (UserError, ValueError) as error:
         parser.error(str(error))

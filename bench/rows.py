@@ -82,16 +82,18 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def ladder_rows(folder: Path) -> list[Row]:
-    """Rows of the ladder, and of its top without torch.compile, from all files of a folder, oldest first.
+def ladder_rows(folder: Path, *beside: str) -> list[Row]:
+    """Rows of the ladder, and of other benchmarks of such rows, from all files of a folder, oldest first.
 
+    Args:
+        beside: names of the others, such as "uncompiled".
     Raises ValueError where a line is not JSON.
     """
     rows = [
         row
         for file in sorted(folder.glob("*.jsonl"))
         for row in read_rows(file)
-        if row.get("name") in ("ladder", "uncompiled")
+        if row.get("name") in ("ladder", *beside)
     ]
     return sorted(rows, key=lambda row: row["date"])
 

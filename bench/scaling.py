@@ -238,7 +238,7 @@ def main() -> None:
         step = StepTime(options.step_ms, "given (--step-ms)")
     if options.gpu:
         try:
-            step = measured(options.gpu, ladder_rows(RESULTS))
+            step = measured(options.gpu, ladder_rows(RESULTS, "uncompiled"))
         except ValueError as error:
             parser.error(str(error))
     found = efficiencies(step.milliseconds / 2 / 1e3, paper())

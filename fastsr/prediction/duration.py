@@ -29,16 +29,18 @@ SHARE_OF_PEAK = {
     ("cuda", True): 0.3,
 }
 """Share that training reaches of the speed of large matrix products, by device and mixed precision. On CPUs a little
-less than was measured of the paper's recipe."""
+less than was measured of the paper's recipe; on GPUs, with `LAYER_SECONDS`, near an H100 in bf16, and else a guess."""
 LAYER_SECONDS = 72e-6
 """A layer with weights, forward and back, takes a GPU that replays steps so long at least, however little it
-multiplies: a dozen kernels that wait for each other. With the share above this comes within a quarter of six
-measurements on an H100, which needs 6.8 to 17 ms for a step of the paper's networks; slower GPUs hardly feel it."""
+multiplies: a dozen kernels that wait for each other. With the share above this comes within a quarter of what an H100
+took, 6.8 to 17 ms for steps of the paper's networks. Slower GPUs, none of which was measured, should hardly feel it."""
 
 
 def seconds_per_step(config: TrainConfig, prediction: Prediction, device: torch.device) -> float:
     """A rough estimate, within a factor of two or so; on a CPU networks much smaller than the paper's take longer."""
     seconds = prediction.flop / training_speed(config, device)
+    if device.type != "cuda":
+        return seconds
     layers, peers = work_of_steps(config).layers.training, config.cohort.peers
     return seconds + waiting(config, layers, peers, device)
 

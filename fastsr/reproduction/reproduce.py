@@ -58,7 +58,7 @@ def reproduce(plan: Plan, console: Console, tables_only: bool = False) -> None:
     Raises UserError for everything that the user can mend, before training where that is possible.
     """
     check_numbers(plan)
-    tables = tables_alone(plan) if tables_only else carried_out(plan, console)
+    tables = evaluated_tables(plan) if tables_only else train_and_evaluate(plan, console)
     for one in tables:
         for variant in TAUGHT:
             say(console, str(verdict(one, variant)))
@@ -75,8 +75,8 @@ def check_numbers(plan: Plan) -> None:
     require(0 < plan.level < 1, "level", plan.level, "use a number between 0 and 1, such as 0.05")
 
 
-def tables_alone(plan: Plan) -> tuple[Table, ...]:
-    """Written from what is evaluated. Raises UserError where nothing is."""
+def evaluated_tables(plan: Plan) -> tuple[Table, ...]:
+    """Writes the tables of what is evaluated, and returns them. Raises UserError where nothing is."""
     if not any(read_average(plan, config) for config in plan.runs()):
         raise UserError(
             f"nothing in {plan.out} is evaluated with these settings; run again without --tables-only"
@@ -84,8 +84,11 @@ def tables_alone(plan: Plan) -> tuple[Table, ...]:
     return write_tables(plan)
 
 
-def carried_out(plan: Plan, console: Console) -> tuple[Table, ...]:
-    """Trains and evaluates what is missing. Returns the tables, which are written after each run."""
+def train_and_evaluate(plan: Plan, console: Console) -> tuple[Table, ...]:
+    """Trains and evaluates what is missing. Returns the tables, which are written after each run.
+
+    Raises UserError, as `reproduce` does.
+    """
     device = choose_device(plan.config.machine.device)
     if device.type == "cpu":
         keep_freed_memory()

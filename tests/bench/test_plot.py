@@ -187,3 +187,12 @@ def test_a_broken_row_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         plot.main(["--results", str(tmp_path)])
     assert "made.jsonl, line 2 is not JSON" in capsys.readouterr().err
+
+
+def test_rungs_stand_in_the_ladders_order_whatever_was_measured_first() -> None:
+    """A machine that is lent for minutes measures the top first; others are still compared with the usual loop."""
+    names = ["+ parallel peers", "+ bf16", "older", "usual loop, fp32"]
+    rows = [made_row(name, 10.0 * (k + 1)) for k, name in enumerate(names)]
+    ordered = [row["rung"] for row in plot.in_order(rows)]
+    assert ordered == ["usual loop, fp32", "+ bf16", "+ parallel peers", "older"]
+    assert plot.ladder_svg(rows).index("usual loop") < plot.ladder_svg(rows).index("+ parallel")
